@@ -1,0 +1,152 @@
+//! Where the records live: numbered slots in pages that never move.
+//!
+//! A record is 20 bytes. Slots are handed out lowest first and reused last freed first, so the records in use stay
+//! dense. A page that was reserved but not reached is not written to, and so costs address space and no memory on a
+//! system that maps on first touch.
+
+use alloc::vec::Vec;
+
+use crate::{Error, memory};
+
+const PAGE: usize = 256;
+
+/// Number of a slot; [`NONE`] ends a list.
+pub(super) type Id = u32;
+
+/// The end of a list.
+pub(super) const NONE: Id = u32::MAX;
+
+/// What stands where a record starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// A maximal free run.
+    Hole,
+    /// A freed range kept as it was for the next request of its size.
+    Ready,
+    /// The end of a run of managed space. Its length is zero.
+    Wall,
+}
+
+/// What is known about a range that is not live.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Record {
+    pub(super) start: u32,
+    pub(super) len: u32,
+    /// Neighbours in the list of records of about this size. A ready range uses only the second.
+    pub(super) size_prev: Id,
+    pub(super) size_next: Id,
+    /// Next record that starts nearby; in an unused slot, the next unused one.
+    pub(super) start_next: Id,
+}
+
+/// In place of a neighbour, marks a ready range.
+const READY: Id = NONE - 1;
+
+impl Record {
+    pub(super) const fn end(&self) -> u32 {
+        self.start + self.len
+    }
+
+    pub(super) const fn state(&self) -> State {
+        match (self.len, self.size_prev) {
+            (0, _) => State::Wall,
+            (_, READY) => State::Ready,
+            _ => State::Hole,
+        }
+    }
+
+    pub(super) const fn make_ready(&mut self, next: Id) {
+        self.size_prev = READY;
+        self.size_next = next;
+    }
+}
+
+/// The slots.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    pages: Vec<Vec<Record>>,
+    unused: Id,
+    in_use: usize,
+    reached: usize,
+}
+
+impl Default for Nodes {
+    fn default() -> Self {
+        Nodes { pages: Vec::new(), unused: NONE, in_use: 0, reached: 0 }
+    }
+}
+
+impl core::ops::Index<Id> for Nodes {
+    type Output = Record;
+
+    #[inline]
+    fn index(&self, id: Id) -> &Record {
+        &self.pages[id as usize / PAGE][id as usize % PAGE]
+    }
+}
+
+impl core::ops::IndexMut<Id> for Nodes {
+    #[inline]
+    fn index_mut(&mut self, id: Id) -> &mut Record {
+        &mut self.pages[id as usize / PAGE][id as usize % PAGE]
+    }
+}
+
+impl Nodes {
+    /// Number of records.
+    pub(super) const fn in_use(&self) -> usize {
+        self.in_use
+    }
+
+    /// Number of records there can be at once without allocating.
+    pub(super) fn capacity(&self) -> usize {
+        self.pages.len() * PAGE
+    }
+
+    /// Makes sure that there can be `total` records at once. Grows by whole pages.
+    #[inline]
+    pub(super) fn reserve(&mut self, total: usize) -> Result<(), Error> {
+        while self.capacity() < total {
+            memory::try_reserve(&mut self.pages, 1)?;
+            let mut page = Vec::new();
+            memory::try_reserve(&mut page, PAGE)?;
+            self.pages.push(page);
+        }
+        Ok(())
+    }
+
+    /// A slot for a new record. Room for it must have been reserved.
+    pub(super) fn insert(&mut self, start: u32, len: u32) -> Id {
+        let record = Record { start, len, size_prev: NONE, size_next: NONE, start_next: NONE };
+        self.in_use += 1;
+        if self.unused != NONE {
+            let id = self.unused;
+            self.unused = self[id].start_next;
+            self[id] = record;
+            return id;
+        }
+        let id = self.reached;
+        let Some(page) = self.pages.get_mut(id / PAGE) else {
+            panic!("I9: no room was reserved for record number {id}");
+        };
+        page.push(record);
+        self.reached += 1;
+        #[expect(clippy::cast_possible_truncation, reason = "there are fewer records than quanta, which are below 2³¹")]
+        let id = id as Id;
+        id
+    }
+
+    /// Gives a slot back.
+    pub(super) fn remove(&mut self, id: Id) {
+        self[id].start_next = self.unused;
+        self.unused = id;
+        self.in_use -= 1;
+    }
+
+    /// Bytes of records written so far, and bytes reserved.
+    pub(super) fn heap_bytes(&self) -> (usize, usize) {
+        let table = self.pages.capacity() * size_of::<Vec<Record>>();
+        let record = size_of::<Record>();
+        (table + self.reached * record, table + self.pages.len() * PAGE * record)
+    }
+}

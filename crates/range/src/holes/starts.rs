@@ -1,0 +1,87 @@
+//! Records by where they start: is there one at exactly this position?
+//!
+//! The coordinates are cut into buckets of 64 quanta, each the head of a list of the records that start in it. Most
+//! lists are empty and few have more than one record, so asking takes a load or two. The order in a list is that of
+//! arrival; order by address is the business of the boundary bits.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use super::nodes::{Id, NONE, Nodes};
+use crate::{Error, memory};
+
+const BUCKET_LOG2: u32 = 6;
+const PAGE: usize = 256;
+
+type Heads = [Id; PAGE];
+
+/// The lists.
+#[derive(Debug, Default)]
+pub(super) struct Starts {
+    pages: Vec<Option<Box<[Heads; 1]>>>,
+}
+
+const fn place(position: u32) -> (usize, usize) {
+    let bucket = (position >> BUCKET_LOG2) as usize;
+    (bucket / PAGE, bucket % PAGE)
+}
+
+impl Starts {
+    /// Makes sure that a record can start at `position` without allocating.
+    pub(super) fn reserve(&mut self, position: u32) -> Result<(), Error> {
+        let (page, _) = place(position);
+        if let Some(Some(_)) = self.pages.get(page) {
+            return Ok(());
+        }
+        memory::try_extend(&mut self.pages, page + 1)?;
+        self.pages[page] = Some(memory::try_box([NONE; PAGE])?);
+        Ok(())
+    }
+
+    fn head_mut(&mut self, position: u32) -> &mut Id {
+        let (page, at) = place(position);
+        let Some(Some(heads)) = self.pages.get_mut(page) else {
+            panic!("I9: no room was reserved for a record at quantum {position}");
+        };
+        &mut heads[0][at]
+    }
+
+    /// The record that starts at `position`.
+    pub(super) fn find(&self, nodes: &Nodes, position: u32) -> Option<Id> {
+        let (page, at) = place(position);
+        let mut id = self.pages.get(page)?.as_ref()?[0][at];
+        while id != NONE {
+            if nodes[id].start == position {
+                return Some(id);
+            }
+            id = nodes[id].start_next;
+        }
+        None
+    }
+
+    /// Lists a record. Room must have been [reserved](Self::reserve).
+    pub(super) fn add(&mut self, nodes: &mut Nodes, id: Id) {
+        let head = self.head_mut(nodes[id].start);
+        nodes[id].start_next = *head;
+        *head = id;
+    }
+
+    /// Takes a record off its list.
+    pub(super) fn remove(&mut self, nodes: &mut Nodes, id: Id) {
+        let next = nodes[id].start_next;
+        let head = self.head_mut(nodes[id].start);
+        if *head == id {
+            *head = next;
+            return;
+        }
+        let mut before = *head;
+        while nodes[before].start_next != id {
+            before = nodes[before].start_next;
+        }
+        nodes[before].start_next = next;
+    }
+
+    /// Bytes of heap in use.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.pages.iter().flatten().count() * size_of::<Heads>() + self.pages.capacity() * size_of::<usize>()
+    }
+}

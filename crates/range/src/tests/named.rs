@@ -1,0 +1,140 @@
+//! Single behaviours, each named after what would go wrong.
+
+use alloc::vec::Vec;
+
+use crate::{Arena, Error, Fit, Request};
+
+fn arena(len: u64) -> Arena {
+    let mut arena = Arena::new(6).expect("quantum");
+    arena.add(0..len).expect("span");
+    arena
+}
+
+#[test]
+fn alloc_when_the_fit_at_the_window_end_is_exact_then_succeeds() {
+    let mut arena = arena(0x10000);
+    let request = Request::new(0x400).within(0x1000..0x1400);
+    assert_eq!(arena.alloc(&request), Ok(0x1000..0x1400));
+    assert!(matches!(arena.alloc(&request), Err(Error::Exhausted { .. })));
+}
+
+#[test]
+fn alloc_when_a_hole_begins_below_the_window_then_carves_its_middle() {
+    let mut arena = arena(0x10000);
+    let lowest = Request::new(0x100).within(0x4000..0x5000).placed(Fit::Lowest);
+    assert_eq!(arena.alloc(&lowest), Ok(0x4000..0x4100));
+    assert_eq!(arena.alloc(&lowest.placed(Fit::Highest)), Ok(0x4f00..0x5000));
+    assert_eq!(arena.holes().collect::<Vec<_>>(), [0..0x4000, 0x4100..0x4f00, 0x5000..0x10000]);
+}
+
+#[test]
+fn alloc_when_aligned_then_small_holes_before_it_are_not_padded() {
+    let mut arena = arena(0x10000);
+    arena.alloc(&Request::new(0x40)).expect("pin");
+    assert_eq!(arena.alloc(&Request::new(0x1000).aligned(0x1000)), Ok(0x1000..0x2000));
+    assert_eq!(arena.alloc(&Request::new(0xfc0)), Ok(0x40..0x1000));
+}
+
+#[test]
+fn alloc_when_every_hole_is_long_enough_and_one_is_aligned_then_finds_it() {
+    let mut arena = arena(0x20_0000);
+    let mut bodies = Vec::new();
+    for _ in 0..100 {
+        arena.alloc(&Request::new(0x40)).expect("pin");
+        bodies.push(arena.alloc(&Request::new(0x1fc0)).expect("body"));
+    }
+    arena.alloc(&Request::new(0x20_0000 - 100 * 0x2000)).expect("rest");
+    for body in &bodies {
+        arena.free(body.start).expect("live");
+    }
+    let whole = Request::new(0x1000).aligned(0x2000);
+    assert!(matches!(arena.alloc(&whole), Err(Error::Exhausted { .. })));
+    let last = arena.alloc(&Request::new(0x1000).aligned(0x1000)).expect("each body holds one");
+    assert_eq!(last.start % 0x1000, 0);
+}
+
+#[test]
+fn alloc_when_long_requests_are_many_then_takes_the_tightest() {
+    let mut arena = arena(0x100_0000);
+    let holes: Vec<_> = [0x6_0000_u64, 0x5_0000, 0x5_1000, 0x8_0000]
+        .map(|len| {
+            let range = arena.alloc(&Request::new(len)).expect("room");
+            arena.alloc(&Request::new(0x40)).expect("pin");
+            range
+        })
+        .into();
+    holes.iter().for_each(|hole| drop(arena.free(hole.start)));
+    assert_eq!(arena.alloc(&Request::new(0x5_0800)).map(|range| range.start), Ok(holes[2].start));
+}
+
+#[test]
+fn free_when_the_position_is_wrong_then_nothing_changes() {
+    let mut arena = arena(0x10000);
+    let range = arena.alloc(&Request::new(0x200)).expect("room");
+    for at in [range.start + 1, range.start + 0x40, range.end, 0x10000, u64::MAX] {
+        assert_eq!(arena.free(at), Err(Error::NotLive { at }));
+    }
+    arena.free(range.start).expect("live");
+    assert_eq!(arena.free(range.start), Err(Error::NotLive { at: range.start }));
+    assert_eq!(arena.audit().expect("audit").free_len, 0x10000);
+}
+
+#[test]
+fn find_when_the_position_is_between_spans_then_finds_nothing() {
+    let mut arena = arena(0x1000);
+    arena.add(0x2000..0x3000).expect("span");
+    arena.alloc(&Request::new(0x1000)).expect("room");
+    assert_eq!(arena.find(0xfff), Some(0..0x1000));
+    assert_eq!(arena.find(0x1000), None);
+    assert_eq!(arena.find(0x1fff), None);
+    assert_eq!(arena.find(0x2000), None);
+    assert_eq!(arena.find(u64::MAX), None);
+}
+
+#[test]
+fn add_when_spans_touch_then_a_range_may_lie_across() {
+    let mut arena = arena(0x1000);
+    arena.add(0x1000..0x2000).expect("span");
+    assert_eq!(arena.alloc(&Request::new(0x1800)), Ok(0..0x1800));
+    assert_eq!(arena.add(0x1f00..0x2100), Err(Error::Overlap { start: 0x1f00, end: 0x2100 }));
+}
+
+#[test]
+fn remove_when_the_middle_of_a_hole_goes_then_both_sides_stay() {
+    let mut arena = arena(0x3000);
+    arena.remove(0x1000..0x2000).expect("free");
+    assert_eq!(arena.spans().collect::<Vec<_>>(), [0..0x1000, 0x2000..0x3000]);
+    assert_eq!(arena.remove(0x1000..0x2000), Err(Error::NotFree { start: 0x1000, len: 0x1000 }));
+    arena.add(0x1000..0x2000).expect("unmanaged");
+    assert_eq!(arena.holes().collect::<Vec<_>>(), [0..0x3000]);
+}
+
+#[test]
+fn space_when_it_ends_at_the_last_quantum_then_is_usable() {
+    let mut arena = Arena::new(12).expect("quantum");
+    let limit = arena.limit();
+    arena.add(limit - 0x2000..limit).expect("span");
+    assert_eq!(arena.alloc(&Request::new(0x2000)), Ok(limit - 0x2000..limit));
+    assert!(matches!(arena.add(limit..limit + 0x1000), Err(Error::TooLarge { .. })));
+}
+
+#[test]
+fn requests_that_make_no_sense_are_named() {
+    let mut arena = arena(0x1000);
+    assert_eq!(arena.alloc(&Request::new(0)), Err(Error::ZeroLength));
+    assert_eq!(arena.alloc(&Request::new(64).aligned(96)), Err(Error::BadAlignment { align: 96 }));
+    assert_eq!(arena.alloc(&Request::new(64).aligned(0)), Err(Error::BadAlignment { align: 0 }));
+    assert!(matches!(arena.alloc(&Request::new(u64::MAX)), Err(Error::TooLarge { .. })));
+    assert!(matches!(arena.alloc(&Request::new(64).aligned(1 << 60)), Err(Error::TooLarge { .. })));
+    assert_eq!(arena.alloc_at(1..64), Err(Error::NotQuantized { value: 1, quantum: 64 }));
+    assert!(matches!(Arena::new(33), Err(Error::TooLarge { .. })));
+}
+
+#[test]
+fn ready_ranges_when_the_rest_is_exhausted_then_are_merged_and_used() {
+    let mut arena = arena(0x1000).keeping_ready(0);
+    let ranges: Vec<_> = (0..64).map(|_| arena.alloc(&Request::new(64)).expect("room").start).collect();
+    ranges[..32].iter().for_each(|&start| drop(arena.free(start)));
+    assert!(arena.audit().expect("audit").ready_ranges > 1);
+    assert_eq!(arena.alloc(&Request::new(0x800)), Ok(0..0x800));
+}
