@@ -181,8 +181,7 @@ impl Arena {
         let n = end - first;
         self.live_count -= 1;
         self.live_quanta -= u64::from(n);
-        let limit = self.ready_log2.map_or(0, |share| self.live_quanta >> share);
-        let hole = if self.holes.may_keep(n, limit, self.records_needed() + 1) {
+        let hole = if self.holes.may_keep(n, self.ready_limit(), self.records_needed() + 1) {
             self.holes.keep(first, end);
             first..end
         } else {
@@ -191,11 +190,25 @@ impl Arena {
         Ok(Freed { range: self.positions(first..end), hole: self.positions(hole) })
     }
 
-    /// Merges every ready range with the holes around it. Calls `settled` with each hole that grew.
-    pub fn settle(&mut self, mut settled: impl FnMut(Range<u64>)) {
-        while let Some(hole) = self.holes.settle_one() {
-            settled(self.positions(hole));
-        }
+    /// Merges one ready range with the holes around it; `None` if there is none left.
+    pub fn settle_one(&mut self) -> Option<Freed> {
+        let (range, hole) = self.holes.settle_one()?;
+        Some(Freed { range: self.positions(range), hole: self.positions(hole) })
+    }
+
+    /// Merges every ready range with the holes around it.
+    pub fn settle(&mut self) {
+        while self.holes.settle_one().is_some() {}
+    }
+
+    /// Whether the ready ranges take more than their share, because live ranges went: time to settle some.
+    #[must_use]
+    pub fn has_excess_ready(&self) -> bool {
+        self.holes.ready_len() > self.ready_limit()
+    }
+
+    fn ready_limit(&self) -> u64 {
+        self.ready_log2.map_or(0, |share| self.live_quanta >> share)
     }
 
     /// Shortens the live range that starts at `start` to `len`, rounded up to the quantum.
@@ -245,6 +258,27 @@ impl Arena {
         self.ranges().filter(|(_, state)| *state == Some(State::Hole)).map(|(range, _)| self.positions(range))
     }
 
+    /// The hole that ends at `position`.
+    #[must_use]
+    pub fn hole_before(&self, position: u64) -> Option<Range<u64>> {
+        let end = self.quantum_number(position)?;
+        let start = self.holes.start_of(end.checked_sub(1)?)?;
+        let is_hole = self.holes.state_at(start) == Some(Some(State::Hole)) && self.holes.end_of(start) == end;
+        is_hole.then(|| self.positions(start..end))
+    }
+
+    /// What is free, in order: holes and ready ranges, each by itself.
+    pub fn free_ranges(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        let free = |state| matches!(state, Some(State::Hole | State::Ready));
+        self.ranges().filter(move |(_, state)| free(*state)).map(|(range, _)| self.positions(range))
+    }
+
+    /// Whether all of `range` is part of one hole.
+    #[must_use]
+    pub fn is_free(&self, range: Range<u64>) -> bool {
+        self.quanta(&range).is_ok_and(|quanta| self.holes.place_at(&quanta).is_some())
+    }
+
     /// The runs of managed space in order.
     pub fn spans(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.spans.iter().map(|run| self.positions(run))
@@ -289,7 +323,7 @@ impl Arena {
         if found.is_some() || self.holes.ready_count() == 0 {
             return found;
         }
-        while self.holes.settle_one().is_some() {}
+        self.settle();
         find(&mut self.holes)
     }
 
@@ -347,7 +381,8 @@ impl Arena {
     }
 
     /// Bytes of bookkeeping written to, and secured.
-    pub(crate) fn heap_bytes(&self) -> (usize, usize) {
+    #[must_use]
+    pub fn bookkeeping_bytes(&self) -> (usize, usize) {
         let (used, reserved) = self.holes.heap_bytes();
         (used + self.spans.heap_bytes(), reserved + self.spans.heap_bytes())
     }

@@ -85,7 +85,7 @@ impl Arena {
             }
         }
         self.audit_counts(&totals)?;
-        (totals.bookkeeping_used_bytes, totals.bookkeeping_reserved_bytes) = self.heap_bytes();
+        (totals.bookkeeping_used_bytes, totals.bookkeeping_reserved_bytes) = self.bookkeeping_bytes();
         Ok(totals)
     }
 

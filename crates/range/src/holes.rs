@@ -64,6 +64,11 @@ impl Holes {
         self.ready.count()
     }
 
+    /// Quanta in ready ranges.
+    pub(crate) const fn ready_len(&self) -> u64 {
+        self.ready.quanta()
+    }
+
     /// Quanta in all holes and ready ranges.
     pub(crate) const fn free(&self) -> u64 {
         self.free
@@ -170,12 +175,12 @@ impl Holes {
         Some(start)
     }
 
-    /// Merges one ready range with the holes it touches. Returns the hole it ended up in.
-    pub(crate) fn settle_one(&mut self) -> Option<Range<u32>> {
+    /// Merges one ready range with the holes it touches. Returns it and the hole it ended up in.
+    pub(crate) fn settle_one(&mut self) -> Option<(Range<u32>, Range<u32>)> {
         let id = self.ready.pop_any(&self.nodes)?;
         let Range { start, end } = self.nodes[id].start..self.nodes[id].end();
         self.drop_record(id);
-        Some(self.merge(start, end))
+        Some((start..end, self.merge(start, end)))
     }
 
     /// Sets a boundary at `position`.

@@ -18,7 +18,7 @@ fn picture(arena: &Arena) -> impl PartialEq + core::fmt::Debug + use<> {
 /// Runs `operation` with memory refused after 0, 1, 2… requests until it no longer runs out.
 fn refuse_everywhere(arena: &mut Arena, mut operation: impl FnMut(&mut Arena) -> Result<(), Error>) {
     for granted in 0.. {
-        arena.settle(|_| ());
+        arena.settle();
         let before = picture(arena);
         fault::refuse_after(granted);
         let outcome = operation(arena);
@@ -63,7 +63,7 @@ fn frees_without_memory(setup: &Setup, stride: usize) {
         Op::Free { pick }.run(&mut arena, &mut naive, &mut held).expect("free");
     }
     fault::stop();
-    arena.settle(|_| ());
+    arena.settle();
     let totals = arena.audit().expect("audit");
     assert_eq!((totals.live_ranges, totals.holes), (0, arena.spans().count()));
     assert_eq!(totals.free_len, Naive::free_len(&naive));

@@ -144,7 +144,7 @@ impl Op {
                 expect(arena.remove(span.clone()).is_ok() == naive.remove(span), "remove differs")
             }
             Op::Settle => {
-                arena.settle(|_| ());
+                arena.settle();
                 expect(arena.audit().is_ok_and(|totals| totals.ready_ranges == 0), "something stayed ready")
             }
             Op::Free { .. } | Op::Truncate { .. } | Op::Split { .. } => Ok(()),

@@ -1,0 +1,106 @@
+//! What a boot changes: the start of the module window under KASLR.
+
+use execmem_types::{Arch, Extent, Machine, Row, Table, TableError};
+
+use crate::generated;
+
+/// x86-64.
+#[derive(Debug, Clone, Copy)]
+pub struct X86;
+
+/// What is known at boot only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Boot {
+    /// How far the module window starts above its fixed start; `None` without KASLR.
+    pub kaslr: Option<KaslrOffset>,
+}
+
+/// The random part of the start of the module window: 1 to 1,024 pages (`arch/x86/mm/init.c`), which is 10 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KaslrOffset {
+    pages: u32,
+}
+
+impl KaslrOffset {
+    /// Largest offset in pages.
+    pub const MAX_PAGES: u32 = 1024;
+
+    /// An offset of `pages`, if that is 1 to [`MAX_PAGES`](Self::MAX_PAGES).
+    #[must_use]
+    pub const fn from_pages(pages: u32) -> Option<Self> {
+        if pages == 0 || pages > Self::MAX_PAGES { None } else { Some(KaslrOffset { pages }) }
+    }
+
+    /// The offset for a random number.
+    #[must_use]
+    pub const fn from_random(random: u32) -> Self {
+        KaslrOffset { pages: random % Self::MAX_PAGES + 1 }
+    }
+
+    /// In bytes.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        self.pages as u64 * generated::MACHINE_X86.page().bytes()
+    }
+}
+
+impl Arch for X86 {
+    const MACHINE: Machine = generated::MACHINE_X86;
+    const TABLE: Table = generated::X86;
+
+    type Boot = Boot;
+
+    fn boot(table: Table, boot: &Boot) -> Result<Table, TableError> {
+        let Some(offset) = boot.kaslr else { return Ok(table) };
+        table.adjusted(|_, rows| {
+            for row in rows {
+                if let Row::Own(descriptor) = row {
+                    descriptor.windows = descriptor.windows.map(|window| Some(moved(window?, offset)));
+                }
+            }
+        })
+    }
+}
+
+/// The module window starts later and ends where it did; other windows stay.
+fn moved(window: Extent, offset: KaslrOffset) -> Extent {
+    if Some(window) == generated::WINDOW_MODULES {
+        Extent::between(window.start() + offset.bytes(), window.end()).unwrap_or(window)
+    } else {
+        window
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use execmem_types::Kind;
+    use quickcheck::quickcheck;
+
+    use super::*;
+
+    quickcheck! {
+        fn kaslr_moves_the_start_by_1_to_1024_pages_and_keeps_every_rule(random: u32, which: usize) -> bool {
+            let named = &generated::TABLES[which % generated::TABLES.len()];
+            let boot = Boot { kaslr: Some(KaslrOffset::from_random(random)) };
+            let table = X86::boot(named.table, &boot).expect("every rule");
+            let near = table.descriptor(Kind::Text).windows().next().expect("a window");
+            let fixed = generated::WINDOW_MODULES.expect("a window");
+            let offset = near.start() - fixed.start();
+            near.end() == fixed.end() && offset.is_multiple_of(0x1000) && (0x1000..=0x40_0000).contains(&offset)
+        }
+    }
+
+    #[test]
+    fn offsets_outside_the_range_do_not_exist() {
+        assert_eq!(KaslrOffset::from_pages(0), None);
+        assert_eq!(KaslrOffset::from_pages(1025), None);
+        assert_eq!(KaslrOffset::from_pages(1024), Some(KaslrOffset::from_random(1023)));
+    }
+
+    #[test]
+    fn a_far_window_does_not_move() {
+        let boot = Boot { kaslr: KaslrOffset::from_pages(7) };
+        let table = X86::boot(generated::X86_STRICT, &boot).expect("every rule");
+        assert_eq!(table.descriptor(Kind::Text).windows[1], generated::WINDOW_VMALLOC);
+    }
+}

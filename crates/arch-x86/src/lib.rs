@@ -1,0 +1,25 @@
+//! x86 for execmem: facts, tables, and what a boot changes about them.
+//!
+//! The numbers and tables are generated from `configs/arch/x86.toml`, where each has its source. The only code is the
+//! rule for KASLR.
+//!
+//! ```
+//! use execmem_arch_x86::{Boot, KaslrOffset, X86};
+//! use execmem_types::{Arch, Kind};
+//!
+//! let boot = Boot { kaslr: KaslrOffset::from_pages(0x123) };
+//! let table = X86::boot(X86::TABLE, &boot)?;
+//! let near = table.descriptor(Kind::Text).windows().next().expect("a window");
+//! assert_eq!(near.start(), 0xffff_ffff_c012_3000);
+//! # Ok::<(), execmem_types::TableError>(())
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod boot;
+mod generated;
+
+pub use boot::{Boot, KaslrOffset, X86};
+pub use generated::{
+    MACHINE_X86, SOURCES, TABLES, X86 as TABLE, X86_FLIP, X86_LEGACY, X86_STRICT, X86_STRICT_PACKED, X86_TAIL,
+};

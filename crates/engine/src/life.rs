@@ -1,0 +1,100 @@
+//! The end of allocations, and cutting them: free, truncate, split.
+
+use execmem_types::{Backend, Extent, Seal};
+
+use crate::handle::{Grant, Stage};
+use crate::sync::RawMutex;
+use crate::{Engine, Error, Failed, Handle};
+
+impl<B: Backend, R: RawMutex> Engine<B, R> {
+    /// Frees memory of any stage. Its content is destroyed before anybody else can get it.
+    ///
+    /// Never needs memory. If the backend refuses to destroy the content, the bytes are quarantined: not reused, and
+    /// counted in [`Counters::quarantined_bytes`](crate::Counters::quarantined_bytes).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ForeignHandle`]; the handle comes back.
+    pub fn free<H: Handle>(&self, handle: H) -> Result<(), Failed<H>> {
+        if let Err(error) = self.check_owner(handle.grant()) {
+            return Err(Failed { handle, error });
+        }
+        self.free_grant(H::STAGE, handle.into_grant());
+        Ok(())
+    }
+
+    fn free_grant(&self, stage: Stage, grant: Grant) {
+        let pool = self.pool(grant.kind);
+        let retired = match pool.descriptor.seal {
+            Seal::Block => pool.change.with(|()| self.retire_in_blocks(pool, stage, grant.extent)),
+            Seal::Never | Seal::Pages => self.retire(pool, stage, grant.extent),
+        };
+        let freed = pool.search.with(|search| {
+            search.ungranted(grant.kind, grant.extent.len(), grant.requested);
+            if retired.is_err() {
+                search.counters.quarantined_bytes += grant.extent.len();
+                search.quarantined_live_bytes += grant.extent.len();
+                return Some(Default::default());
+            }
+            search.free(grant.extent.start())
+        });
+        let Some(emptied) = freed else {
+            panic!("I1: {} has a handle and is not live", grant.extent);
+        };
+        self.unmap(pool, &emptied);
+    }
+
+    /// Shortens an allocation to `len` bytes, rounded up to the quantum of its kind, and frees the rest.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadCut`] unless some bytes stay and some go; [`Error::ForeignHandle`], [`Error::OutOfMemory`].
+    pub fn truncate<H: Handle>(&self, handle: &mut H, len: u64) -> Result<(), Error> {
+        let rest = self.split_off(H::STAGE, handle.grant_mut(), len)?;
+        self.free_grant(H::STAGE, rest);
+        Ok(())
+    }
+
+    /// Cuts an allocation in two of the same stage and kind after `len` bytes, rounded up to the quantum of its kind.
+    /// The handle keeps the first part; the second is returned, and is freed by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadCut`] unless both parts have bytes; [`Error::ForeignHandle`], [`Error::OutOfMemory`].
+    pub fn split<H: Handle>(&self, handle: &mut H, len: u64) -> Result<H, Error> {
+        self.split_off(H::STAGE, handle.grant_mut(), len).map(H::from_grant)
+    }
+
+    fn split_off(&self, stage: Stage, grant: &mut Grant, len: u64) -> Result<Grant, Error> {
+        self.check_owner(grant)?;
+        let bad_cut = Error::BadCut { len, extent: grant.extent };
+        let rounded = self.table().quantum(grant.kind).round_up(len).unwrap_or(u64::MAX);
+        if rounded == 0 || rounded >= grant.extent.len() {
+            return Err(bad_cut);
+        }
+        let pool = self.pool(grant.kind);
+        let cut = || {
+            pool.search.with(|search| {
+                let region = search.region_of(grant.extent.start()).ok_or(bad_cut)?;
+                let halves = region.split(grant.extent.start(), rounded)?;
+                if pool.descriptor.seal == Seal::Block && stage != Stage::Sealed {
+                    region.recount(grant.extent, halves);
+                }
+                search.kinds[grant.kind.index()].live += 1;
+                search.kinds[grant.kind.index()].allocations += 1;
+                Ok::<[Extent; 2], Error>(halves)
+            })
+        };
+        let [first, second] = if pool.descriptor.seal == Seal::Block { pool.change.with(|()| cut()) } else { cut() }?;
+        let requested = grant.requested.min(first.len());
+        let rest = Grant {
+            engine: grant.engine,
+            kind: grant.kind,
+            extent: second,
+            requested: grant.requested - requested,
+            is_far: grant.is_far,
+        };
+        (grant.extent, grant.requested) = (first, requested);
+        Ok(rest)
+    }
+}

@@ -1,0 +1,48 @@
+//! Memory that comes and goes otherwise: donations, and giving empty blocks back on request.
+
+use execmem_types::{Access, Backend, Extent, Fill, Kind, PageSize};
+
+use crate::region::Block;
+use crate::sync::RawMutex;
+use crate::{Engine, Error};
+
+impl<B: Backend, R: RawMutex> Engine<B, R> {
+    /// Gives memory that somebody else mapped, with the rights of the kind, to the allocator of `kind`: the slack
+    /// between the end of the kernel's text and the end of its large page, say. It is used before anything is mapped,
+    /// and never unmapped. `page` is the size of the leaves it is mapped with.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadDonation`] if it overlaps a window or an earlier donation, is not made of whole quanta, or the kind
+    /// flips rights; [`Error::Backend`] if the backend does not know the memory; [`Error::OutOfMemory`].
+    pub fn donate(&self, kind: Kind, extent: Extent, page: PageSize) -> Result<(), Error> {
+        let pool = self.pool(kind);
+        let fits = extent.is_aligned(pool.quantum.bytes()) && pool.descriptor.fill == Fill::Poke;
+        if !fits || self.space.with(|space| space.overlaps(extent)) {
+            return Err(Error::BadDonation { extent });
+        }
+        let refused = |source| Error::Backend { kind, source };
+        pool.change.with(|()| {
+            if self.pools().any(|pool| pool.search.with(|search| search.is_donated(extent))) {
+                return Err(Error::BadDonation { extent });
+            }
+            self.backend.adopt(extent, pool.descriptor.protection).map_err(refused)?;
+            self.backend.fill(Access::Poke, extent, self.unused_pattern(pool)).map_err(refused)?;
+            let mut region = pool.new_region(extent, true)?;
+            region.add(&[Block::new(extent, page, extent)])?;
+            pool.search.with(|search| search.donate(region))
+        })
+    }
+
+    /// Gives every empty block back at once, spares included. Returns the bytes given back.
+    pub fn shrink(&self) -> u64 {
+        let mut bytes = 0;
+        for pool in self.pools() {
+            let emptied: alloc::vec::Vec<Block> =
+                pool.search.with(|search| search.regions_mut().flat_map(crate::region::Region::take_empty).collect());
+            self.unmap(pool, &emptied);
+            bytes += emptied.iter().map(|block| block.extent.len()).sum::<u64>();
+        }
+        bytes
+    }
+}

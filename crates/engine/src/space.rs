@@ -1,0 +1,182 @@
+//! Which addresses of the windows hold blocks.
+//!
+//! Windows of different kinds overlap, so the space they lie in is managed once for the whole engine. Overlapping
+//! windows form a *zone*, an [`Arena`] of whole pages. Only addresses are handed out here: no memory, and nothing slow.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use execmem_range::{Arena, Fit, Request};
+use execmem_types::{Descriptor, Extent, Kind, PageSize, Placement, PowerOfTwo, Row, Table};
+
+use crate::Error;
+
+/// The longest part of a window that is used. No kind of memory needs as much.
+const WINDOW_MAX_BYTES: u64 = 8 << 30;
+
+/// The part of a window that is used: all of it, or the end that is filled first of one that is longer than
+/// 8 GiB or 2³⁰ quanta.
+pub(crate) fn usable(window: Extent, quantum: PowerOfTwo, placement: Placement) -> Extent {
+    let len = window.len().min(WINDOW_MAX_BYTES).min(quantum.bytes() << 30);
+    let start = match placement {
+        Placement::BottomUp => window.start(),
+        Placement::TopDown => window.last() - (len - 1),
+    };
+    Extent::new(start, len).unwrap_or(window)
+}
+
+/// What the offsets of an arena must count from so that every alignment of the kind is one of offsets too.
+pub(crate) fn base_alignment(descriptor: &Descriptor) -> PowerOfTwo {
+    descriptor.granularities().fold(descriptor.alignment, PowerOfTwo::max)
+}
+
+/// Whole pages that can be reserved together.
+#[derive(Debug)]
+struct Zone {
+    extent: Extent,
+    base: u64,
+    arena: Arena,
+}
+
+/// The zones, in order of address.
+#[derive(Debug)]
+pub(crate) struct Space {
+    zones: Vec<Zone>,
+}
+
+impl Space {
+    /// The space of every window of a table.
+    pub(crate) fn new(table: &Table) -> Result<Self, Error> {
+        let page = table.machine().page();
+        let mut alignment = page;
+        let mut windows = Vec::new();
+        for kind in Kind::ALL {
+            let Row::Own(descriptor) = table.row(kind) else { continue };
+            alignment = alignment.max(base_alignment(descriptor));
+            for window in descriptor.windows() {
+                let usable = usable(window, table.shared_quantum(kind), descriptor.placement);
+                windows.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+                windows.extend(whole_pages(usable, page));
+            }
+        }
+        windows.sort_by_key(|window| window.start());
+        let mut zones: Vec<Zone> = Vec::new();
+        zones.try_reserve(windows.len()).map_err(|_| Error::OutOfMemory)?;
+        for group in windows.chunk_by(|a, b| a.overlaps(*b)) {
+            let last = group.iter().map(|window| window.last()).max();
+            let (Some(first), Some(last)) = (group.first(), last) else { continue };
+            match zones.last_mut().filter(|zone| zone.extent.overlaps(*first)) {
+                Some(zone) => *zone = Zone::new(zone.extent.start(), last.max(zone.extent.last()), page, alignment)?,
+                None => zones.push(Zone::new(first.start(), last, page, alignment)?),
+            }
+        }
+        Ok(Space { zones })
+    }
+
+    /// Takes `len` bytes of a window. `None` if it has no such place.
+    pub(crate) fn reserve(
+        &mut self,
+        window: Extent,
+        len: u64,
+        align: PowerOfTwo,
+        placement: Placement,
+    ) -> Result<Option<Extent>, Error> {
+        let fit = match placement {
+            Placement::BottomUp => Fit::Lowest,
+            Placement::TopDown => Fit::Highest,
+        };
+        let Some(zone) = self.zone_of(window) else { return Ok(None) };
+        let Some(within) = whole_pages(window, zone.page()) else { return Ok(None) };
+        let request = Request::new(len).aligned(align.bytes()).within(zone.offsets(within)).placed(fit);
+        match zone.arena.alloc(&request) {
+            Ok(range) => Ok(zone.extent_of(&range)),
+            Err(execmem_range::Error::OutOfMemory) => Err(Error::OutOfMemory),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Takes exactly `extent`, if it lies in `window` and is free.
+    pub(crate) fn reserve_at(&mut self, window: Extent, extent: Extent) -> bool {
+        let Some(zone) = self.zone_of(extent).filter(|_| window.covers(extent)) else { return false };
+        zone.arena.alloc_at(zone.offsets(extent)).is_ok()
+    }
+
+    /// Gives back what was reserved, starting at the start of a reservation.
+    pub(crate) fn release(&mut self, extent: Extent) {
+        let freed = self.zone_of(extent).map(|zone| zone.arena.free(extent.start() - zone.base));
+        assert!(matches!(freed, Some(Ok(_))), "I1: released {extent}, which was not reserved");
+    }
+
+    /// Cuts a reservation into reservations of `unit` bytes. On failure it is given back as a whole.
+    pub(crate) fn divide(&mut self, extent: Extent, unit: u64) -> Result<(), Error> {
+        let mut rest = extent;
+        while rest.len() > unit {
+            let Some(zone) = self.zone_of(rest) else { break };
+            if zone.arena.split(rest.start() - zone.base, unit).is_err() {
+                self.release_all(extent, unit);
+                return Err(Error::OutOfMemory);
+            }
+            rest = rest.part(unit, rest.len() - unit).unwrap_or(rest);
+        }
+        Ok(())
+    }
+
+    /// Gives back every reservation in an extent, each of which starts at a multiple of `unit` in it.
+    pub(crate) fn release_all(&mut self, extent: Extent, unit: u64) {
+        for start in (0..extent.len()).step_by(usize::try_from(unit).unwrap_or(usize::MAX)) {
+            if let Some(zone) = self.zone_of(extent) {
+                // What was not divided any further went with the part before it.
+                let _ = zone.arena.free(extent.start() + start - zone.base);
+            }
+        }
+    }
+
+    fn zone_of(&mut self, extent: Extent) -> Option<&mut Zone> {
+        self.zones.iter_mut().find(|zone| zone.extent.overlaps(extent))
+    }
+
+    /// Whether any managed address lies in `extent`.
+    pub(crate) fn overlaps(&self, extent: Extent) -> bool {
+        self.zones.iter().any(|zone| zone.extent.overlaps(extent))
+    }
+
+    /// The reservations in order.
+    pub(crate) fn reserved(&self) -> impl Iterator<Item = Extent> + '_ {
+        self.zones.iter().flat_map(|zone| zone.arena.live().filter_map(|range| zone.extent_of(&range)))
+    }
+
+    /// Checks the arenas.
+    pub(crate) fn audit(&self) -> Result<(), execmem_range::Violation> {
+        self.zones.iter().try_for_each(|zone| zone.arena.audit().map(drop))
+    }
+}
+
+impl Zone {
+    fn new(start: u64, last: u64, page: PageSize, alignment: PowerOfTwo) -> Result<Self, Error> {
+        let base = alignment.round_down(start);
+        let mut arena = Arena::new(page.log2()).map_err(|_| Error::OutOfMemory)?;
+        arena.add(start - base..last - base + 1).map_err(|_| Error::OutOfMemory)?;
+        let extent = Extent::between(start, u128::from(last) + 1).ok_or(Error::OutOfMemory)?;
+        Ok(Zone { extent, base, arena })
+    }
+
+    fn page(&self) -> PageSize {
+        PageSize::from_bytes(self.arena.quantum()).unwrap_or(PageSize::from_log2(0))
+    }
+
+    /// The part of an extent that lies in the zone, as offsets.
+    fn offsets(&self, extent: Extent) -> Range<u64> {
+        let (start, last) = (extent.start().max(self.extent.start()), extent.last().min(self.extent.last()));
+        start - self.base..last - self.base + 1
+    }
+
+    fn extent_of(&self, range: &Range<u64>) -> Option<Extent> {
+        Extent::new(self.base + range.start, range.end - range.start)
+    }
+}
+
+/// The whole pages inside an extent.
+fn whole_pages(extent: Extent, page: PageSize) -> Option<Extent> {
+    let end = extent.end() & !u128::from(page.bytes() - 1);
+    Extent::between(page.round_up(extent.start())?, end)
+}

@@ -1,0 +1,36 @@
+//! A simulated machine under execmem.
+//!
+//! [`Sim`] is a [`Backend`](execmem_types::Backend) with page tables of every leaf size of a machine, physical frames
+//! with content, rights checked on every access, counters, and refusals on request. It maps nothing of the host, so
+//! any architecture can be simulated on any other, at its real addresses.
+//!
+//! ```
+//! use execmem_arch_x86::MACHINE_X86;
+//! use execmem_sim::Sim;
+//! use execmem_types::{Access, Backend, Extent, Mapping, PageSize, Protection};
+//!
+//! let sim = Sim::new(&MACHINE_X86);
+//! let extent = Extent::new(0xffff_ffff_c000_0000, 2 << 20).expect("a block");
+//! sim.map(&Mapping {
+//!     extent,
+//!     page: PageSize::mib(2),
+//!     protection: Protection::ReadExecute,
+//!     unused: MACHINE_X86.trap,
+//!     is_shadowed: false,
+//!     is_writable_and_executable: false,
+//! })?;
+//! assert!(sim.store(extent.start(), &[0xc3]).is_err()); // no stores to text,
+//! sim.write(Access::Poke, extent.start(), &[0xc3])?; // but text can be poked
+//! # Ok::<(), execmem_types::BackendError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod access;
+mod faults;
+mod memory;
+mod paging;
+mod sim;
+mod unsynced;
+
+pub use access::Fault;
+pub use sim::{Counts, Sim};

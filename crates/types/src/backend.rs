@@ -1,0 +1,233 @@
+//! The contract between the engine, which decides, and the memory, which obeys.
+
+use thiserror::Error;
+
+use crate::{Extent, PageSize, Protection, Trap};
+
+/// A request for a block of fresh memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mapping {
+    /// Where. Start and length are multiples of `page`.
+    pub extent: Extent,
+    /// Size of the leaf entries to map it with.
+    pub page: PageSize,
+    /// The rights it has once mapped.
+    pub protection: Protection,
+    /// What it holds once mapped.
+    pub unused: Trap,
+    /// It needs KASAN shadow memory.
+    pub is_shadowed: bool,
+    /// **Legacy.** Besides its rights it is writable *and* executable. A backend may refuse.
+    pub is_writable_and_executable: bool,
+}
+
+/// How the engine wants bytes to reach memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// By stores at the address, which must be writable there.
+    Store,
+    /// Through another mapping; the address keeps its rights.
+    Poke,
+}
+
+/// What instruction fetches have to learn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncScope {
+    /// The bytes are new; nobody was told their address yet.
+    Fresh,
+    /// The bytes are in use, and may be executed by any processor at this moment.
+    Live,
+    /// Code stood here that nobody executes any more, and the address will be used again.
+    Retired,
+}
+
+/// Why a backend refused. Nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// No memory, or no page table, could be had.
+    #[error("no memory for {len:#x} bytes in pages of {page}")]
+    OutOfMemory {
+        /// Bytes wanted.
+        len: u64,
+        /// In pages of this size.
+        page: PageSize,
+    },
+    /// Memory in pages of this size cannot be had here.
+    #[error("pages of {page} are not available")]
+    PageUnavailable {
+        /// The size.
+        page: PageSize,
+    },
+    /// Part of the range is mapped already.
+    #[error("{extent} is mapped already")]
+    AlreadyMapped {
+        /// The range.
+        extent: Extent,
+    },
+    /// Part of the range is not mapped, or belongs to somebody else.
+    #[error("{address:#x} is not mapped by this backend")]
+    NotMapped {
+        /// The first such address.
+        address: u64,
+    },
+    /// The range does not consist of whole pages.
+    #[error("{extent} does not consist of whole pages of {page}")]
+    NotPages {
+        /// The range.
+        extent: Extent,
+        /// Size of the pages.
+        page: PageSize,
+    },
+    /// The rights of the memory do not allow the access.
+    #[error("{address:#x} is {protection} and cannot be accessed this way")]
+    Denied {
+        /// The first such address.
+        address: u64,
+        /// Its rights.
+        protection: Protection,
+    },
+    /// The backend cannot do this at all.
+    #[error("this backend has no such operation")]
+    Unsupported,
+    /// The operating system refused.
+    #[error("the operating system refused with error number {errno}")]
+    System {
+        /// Its error number.
+        errno: i32,
+    },
+    /// A test asked for this refusal.
+    #[error("refusal number {nth}, injected by a test")]
+    Injected {
+        /// Which call since the start was refused.
+        nth: u64,
+    },
+}
+
+/// Memory as the engine sees it.
+///
+/// Each byte of the address space is in one of these states:
+///
+/// | state | reached by | left by |
+/// |---|---|---|
+/// | absent | [`unmap`](Self::unmap) | [`map`](Self::map), [`adopt`](Self::adopt) |
+/// | mapped with a [`Protection`] | `map`, `adopt`, [`protect`](Self::protect) | `protect`, `unmap` |
+///
+/// # Laws
+///
+/// The trait is safe to implement and to call: the engine is policy, and a backend stays sound for *any* sequence of
+/// calls. It keeps its own record of what it mapped and answers everything else with an error. Beyond that:
+///
+/// 1. An operation that returns `Err` changed nothing. (I9)
+/// 2. No address is writable and executable, in any alias, not even for one step of an operation, unless
+///    [`Mapping::is_writable_and_executable`] asked for it. (I4)
+/// 3. Memory holds [`Mapping::unused`] before it becomes accessible at its address. (I5)
+/// 4. `protect` and `unmap` return only when no processor can act on the rights or translations of before. (I6)
+/// 5. `write` and `fill` with [`Access::Poke`] leave the rights at the address as they are, and reach whatever an
+///    executing processor will read after [`sync_code`](Self::sync_code). (I7)
+/// 6. `write`, `fill` and `read` on memory that is mapped make no system call and take no lock that a slow operation
+///    holds.
+/// 7. `map`, `unmap`, `protect`, `collapse` may be slow. The engine holds no lock across them that an allocation in an
+///    existing block needs. (I10)
+pub trait Backend {
+    /// Maps fresh memory. All of it must be absent.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::PageUnavailable`] or [`BackendError::OutOfMemory`] if a smaller page size may work;
+    /// [`BackendError::NotPages`], [`BackendError::AlreadyMapped`], and what the system says.
+    fn map(&self, mapping: &Mapping) -> Result<(), BackendError>;
+
+    /// Gives memory back. All of it must have been mapped here, and is a whole number of leaves.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::NotMapped`], [`BackendError::NotPages`], and what the system says.
+    fn unmap(&self, extent: Extent) -> Result<(), BackendError>;
+
+    /// Changes the rights of whole pages.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::NotMapped`], [`BackendError::NotPages`], and what the system says.
+    fn protect(&self, extent: Extent, protection: Protection) -> Result<(), BackendError>;
+
+    /// Copies bytes to memory.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::NotMapped`], [`BackendError::Denied`].
+    fn write(&self, access: Access, address: u64, bytes: &[u8]) -> Result<(), BackendError>;
+
+    /// Fills memory with a pattern, in phase with the address.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::NotMapped`], [`BackendError::Denied`].
+    fn fill(&self, access: Access, extent: Extent, pattern: Trap) -> Result<(), BackendError>;
+
+    /// Copies bytes from memory.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::NotMapped`], [`BackendError::Denied`].
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), BackendError>;
+
+    /// Makes written bytes what every processor executes.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn sync_code(&self, extent: Extent, scope: SyncScope) -> Result<(), BackendError>;
+
+    /// Replaces the small leaves of `extent` by leaves of `page`. Contents, rights and addresses stay.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::Unsupported`] by default; [`BackendError::PageUnavailable`] and the errors of
+    /// [`protect`](Self::protect).
+    fn collapse(&self, extent: Extent, page: PageSize) -> Result<(), BackendError> {
+        let _ = (extent, page);
+        Err(BackendError::Unsupported)
+    }
+
+    /// Takes over memory that somebody else mapped with `protection` and will never unmap.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::Unsupported`] by default; [`BackendError::NotMapped`] unless it is mapped like that.
+    fn adopt(&self, extent: Extent, protection: Protection) -> Result<(), BackendError> {
+        let _ = (extent, protection);
+        Err(BackendError::Unsupported)
+    }
+}
+
+impl<B: Backend + ?Sized> Backend for &B {
+    fn map(&self, mapping: &Mapping) -> Result<(), BackendError> {
+        (**self).map(mapping)
+    }
+    fn unmap(&self, extent: Extent) -> Result<(), BackendError> {
+        (**self).unmap(extent)
+    }
+    fn protect(&self, extent: Extent, protection: Protection) -> Result<(), BackendError> {
+        (**self).protect(extent, protection)
+    }
+    fn write(&self, access: Access, address: u64, bytes: &[u8]) -> Result<(), BackendError> {
+        (**self).write(access, address, bytes)
+    }
+    fn fill(&self, access: Access, extent: Extent, pattern: Trap) -> Result<(), BackendError> {
+        (**self).fill(access, extent, pattern)
+    }
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), BackendError> {
+        (**self).read(address, bytes)
+    }
+    fn sync_code(&self, extent: Extent, scope: SyncScope) -> Result<(), BackendError> {
+        (**self).sync_code(extent, scope)
+    }
+    fn collapse(&self, extent: Extent, page: PageSize) -> Result<(), BackendError> {
+        (**self).collapse(extent, page)
+    }
+    fn adopt(&self, extent: Extent, protection: Protection) -> Result<(), BackendError> {
+        (**self).adopt(extent, protection)
+    }
+}

@@ -1,0 +1,219 @@
+//! The rules a table must keep, each with its own error.
+
+use thiserror::Error;
+
+use crate::descriptor::{Descriptor, Fill, Growth, Row, Seal, Unused};
+use crate::{Extent, Kind, Machine, PageSize, Protection};
+
+/// A rule that a table breaks, and the row that breaks it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("row {}: {}", .row.name(), self.rule())]
+pub struct TableError {
+    /// The row.
+    pub row: Kind,
+    /// The rule.
+    pub rule: Rule,
+}
+
+impl TableError {
+    /// The rule in words.
+    #[must_use]
+    pub const fn rule(&self) -> &'static str {
+        self.rule.text()
+    }
+}
+
+macro_rules! rules {
+    ($($name:ident: $text:literal,)*) => {
+        /// The rules.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Rule { $(#[doc = $text] $name,)* }
+
+        impl Rule {
+            /// Every rule.
+            pub const ALL: &'static [Rule] = &[$(Rule::$name,)*];
+
+            /// The rule in words.
+            #[must_use]
+            pub const fn text(self) -> &'static str {
+                match self { $(Rule::$name => $text,)* }
+            }
+        }
+    };
+}
+
+rules! {
+    MachineHasLeaves: "a machine has at least one leaf size, and they are listed smallest first",
+    MachineAddressBits: "addresses are 32 or 64 bits wide",
+    SharesOnce: "a row shares with a row of its own, not with one that shares",
+    SharesNotExclusive: "a row cannot share with one that is exclusive",
+    SharesLikeWithLike: "code shares with code, writable data with writable data, constants with constants",
+    SharedAlignment: "a shared row's quantum divides its alignment and its alignment the blocks it shares",
+    HasWindow: "a row has a window, and no gap before its last",
+    WindowInAddressSpace: "a window lies inside the address width",
+    WindowHoldsBlock: "the first window holds an aligned block of the last granularity",
+    WindowInReach: "the near window of an anchored row is within branch reach of the anchor, both ways",
+    HasGranularity: "a row has a granularity, and no gap before its last",
+    GranularityIsLeaf: "every granularity is a leaf size of the machine",
+    GranularityDescends: "granularities are listed largest first",
+    QuantumDividesAlignment: "the quantum divides the alignment",
+    QuantumDividesPage: "the quantum divides the last granularity",
+    AlignmentDividesBlock: "the alignment divides the first granularity",
+    FlipOwnsPages: "what flips or is sealed page by page has a quantum of whole blocks, or it would split them",
+    CodeIsExecutable: "code is executable, and nothing else is",
+    WritableStaysWritable: "writable data is read-write, and no other kind is",
+    DirectIsWritable: "direct fill needs memory that is writable, for its life or until it is sealed",
+    SealableIsSealed: "a sealable kind is sealed, and no other kind is",
+    CodeTrapsWhenUnused: "unused executable memory traps",
+    TailHasTwoSizes: "growth by tail needs a large and a small granularity",
+    LegacyIsLegacy: "writable and executable memory needs a legacy table",
+}
+
+/// Checks every rule on every row.
+pub(crate) const fn check(machine: &Machine, rows: &[Row; Kind::COUNT], legacy: bool) -> Result<(), TableError> {
+    if let Err(rule) = check_machine(machine) {
+        return Err(TableError { row: Kind::Text, rule });
+    }
+    let mut index = 0;
+    while index < Kind::COUNT {
+        let row = Kind::ALL[index];
+        let outcome = match &rows[index] {
+            Row::Own(descriptor) => check_descriptor(machine, row, descriptor, legacy),
+            Row::Shares { with, alignment, quantum } => {
+                let alignment_ok = quantum.bytes() <= alignment.bytes();
+                check_sharing(row, &rows[with.index()], *with, alignment_ok, alignment.bytes())
+            }
+        };
+        if let Err(rule) = outcome {
+            return Err(TableError { row, rule });
+        }
+        index += 1;
+    }
+    Ok(())
+}
+
+/// Returns the rule from the enclosing function unless the condition holds.
+macro_rules! require {
+    ($condition:expr, $rule:ident) => {
+        if !$condition {
+            return Err(Rule::$rule);
+        }
+    };
+}
+
+const fn check_machine(machine: &Machine) -> Result<(), Rule> {
+    require!(machine.address_bits == 32 || machine.address_bits == 64, MachineAddressBits);
+    require!(machine.leaves[0].is_some(), MachineHasLeaves);
+    let mut index = 1;
+    while index < machine.leaves.len() {
+        require!(in_order(machine.leaves[index - 1], machine.leaves[index]), MachineHasLeaves);
+        index += 1;
+    }
+    Ok(())
+}
+
+/// Whether the second may follow the first in a list of rising sizes padded with `None`.
+const fn in_order(first: Option<PageSize>, second: Option<PageSize>) -> bool {
+    match (first, second) {
+        (Some(first), Some(second)) => first.bytes() < second.bytes(),
+        (_, None) => true,
+        (None, Some(_)) => false,
+    }
+}
+
+const fn check_sharing(row: Kind, other: &Row, with: Kind, quantum_ok: bool, alignment: u64) -> Result<(), Rule> {
+    let Row::Own(other) = other else { return Err(Rule::SharesOnce) };
+    require!(!other.is_exclusive, SharesNotExclusive);
+    let alike = row.is_code() == with.is_code() && row.is_writable() == with.is_writable();
+    require!(alike && !row.is_sealable() || other.is_writable_and_executable, SharesLikeWithLike);
+    let Some(first) = other.granularities[0] else { return Err(Rule::HasGranularity) };
+    require!(quantum_ok && alignment <= first.bytes(), SharedAlignment);
+    Ok(())
+}
+
+const fn check_descriptor(machine: &Machine, row: Kind, d: &Descriptor, legacy: bool) -> Result<(), Rule> {
+    require!(legacy || !d.is_writable_and_executable, LegacyIsLegacy);
+    let (first, last) = match check_granularities(machine, d) {
+        Ok(sizes) => sizes,
+        Err(rule) => return Err(rule),
+    };
+    require!(d.quantum.bytes() <= d.alignment.bytes(), QuantumDividesAlignment);
+    require!(d.quantum.bytes() <= last.bytes(), QuantumDividesPage);
+    require!(d.alignment.bytes() <= first.bytes(), AlignmentDividesBlock);
+    let by_page = matches!(d.fill, Fill::Flip) || matches!(d.seal, Seal::Pages);
+    require!(!by_page || d.quantum.bytes() >= first.bytes(), FlipOwnsPages);
+    require!(!matches!(d.growth, Growth::Tail) || first.bytes() > last.bytes(), TailHasTwoSizes);
+    if let Err(rule) = check_windows(machine, d, last) {
+        return Err(rule);
+    }
+    check_rights(row, d)
+}
+
+/// Checks the list of granularities and returns its ends.
+const fn check_granularities(machine: &Machine, d: &Descriptor) -> Result<(PageSize, PageSize), Rule> {
+    let Some(first) = d.granularities[0] else { return Err(Rule::HasGranularity) };
+    let mut last = first;
+    let mut index = 0;
+    while index < d.granularities.len() {
+        if let Some(size) = d.granularities[index] {
+            require!(is_leaf(machine, size), GranularityIsLeaf);
+            require!(index == 0 || d.granularities[index - 1].is_some(), HasGranularity);
+            require!(index == 0 || size.bytes() < last.bytes(), GranularityDescends);
+            last = size;
+        }
+        index += 1;
+    }
+    Ok((first, last))
+}
+
+const fn is_leaf(machine: &Machine, size: PageSize) -> bool {
+    let mut index = 0;
+    while index < machine.leaves.len() {
+        if let Some(leaf) = machine.leaves[index]
+            && leaf.bytes() == size.bytes()
+        {
+            return true;
+        }
+        index += 1;
+    }
+    false
+}
+
+const fn check_windows(machine: &Machine, d: &Descriptor, page: PageSize) -> Result<(), Rule> {
+    let Some(near) = d.windows[0] else { return Err(Rule::HasWindow) };
+    let mut index = 0;
+    while index < d.windows.len() {
+        if let Some(window) = d.windows[index] {
+            require!(index == 0 || d.windows[index - 1].is_some(), HasWindow);
+            require!(window.last() <= machine.last_address(), WindowInAddressSpace);
+        }
+        index += 1;
+    }
+    require!(holds(near, page.max(d.alignment)), WindowHoldsBlock);
+    if let (true, Some(anchor)) = (d.is_anchored, machine.anchor) {
+        require!(machine.reach.connects(anchor, near), WindowInReach);
+    }
+    Ok(())
+}
+
+/// Whether a window holds an aligned block of a size.
+const fn holds(window: Extent, size: PageSize) -> bool {
+    let Some(first) = size.round_up(window.start()) else { return false };
+    first <= window.last() && window.last() - first >= size.bytes() - 1
+}
+
+/// The rights fit the kind and the way content arrives. A row that is writable and executable keeps none of this.
+const fn check_rights(row: Kind, d: &Descriptor) -> Result<(), Rule> {
+    if d.is_writable_and_executable {
+        return Ok(());
+    }
+    require!(row.is_code() == d.protection.is_executable(), CodeIsExecutable);
+    require!(row.is_writable() == d.protection.is_writable(), WritableStaysWritable);
+    require!(!matches!(d.protection, Protection::NoAccess), CodeIsExecutable);
+    require!(row.is_sealable() != matches!(d.seal, Seal::Never), SealableIsSealed);
+    let stores = d.protection.is_writable() || row.is_sealable();
+    require!(stores == matches!(d.fill, Fill::Direct), DirectIsWritable);
+    require!(row.is_code() == matches!(d.unused, Unused::Trap), CodeTrapsWhenUnused);
+    Ok(())
+}

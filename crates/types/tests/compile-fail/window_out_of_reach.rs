@@ -1,0 +1,8 @@
+// A near window that branches from the anchor do not reach.
+include!("base.inc");
+
+const TABLE: Table = Table::new(MACHINE, rows(Descriptor { windows: [Extent::between(0x9_0000_0000, 0x9_1000_0000), None, None], ..CODE }));
+
+fn main() {
+    let _ = TABLE;
+}

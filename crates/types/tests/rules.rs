@@ -1,0 +1,149 @@
+//! Every rule of a table has a bad table that breaks it and only it.
+
+use execmem_types::{
+    Descriptor, Extent, Fill, Growth, Kind, Machine, PageSize, Placement, PowerOfTwo, Protection, Reach, Row, Rule,
+    Seal, Table, Trap, Unused,
+};
+
+const fn extent(start: u64, end: u128) -> Option<Extent> {
+    Extent::between(start, end)
+}
+
+const MACHINE: Machine = Machine {
+    name: "test",
+    address_bits: 64,
+    leaves: [Some(PageSize::kib(4)), Some(PageSize::mib(2)), None, None, None, None, None, None],
+    trap: Trap::byte(0xcc),
+    reach: Reach::Relative { base: 5, min: i32::MIN as i64, max: i32::MAX as i64 },
+    anchor: extent(0x1_0000_0000, 0x1_1000_0000),
+};
+
+const CODE: Descriptor = Descriptor {
+    windows: [extent(0x1_4000_0000, 0x1_5000_0000), extent(0x1000_0000_0000, 0x1001_0000_0000), None],
+    placement: Placement::BottomUp,
+    granularities: [Some(PageSize::mib(2)), Some(PageSize::kib(4)), None, None],
+    growth: Growth::Whole,
+    alignment: PowerOfTwo::from_log2(6),
+    quantum: PowerOfTwo::from_log2(4),
+    protection: Protection::ReadExecute,
+    fill: Fill::Poke,
+    unused: Unused::Trap,
+    seal: Seal::Never,
+    is_anchored: true,
+    is_shadowed: false,
+    is_exclusive: false,
+    is_writable_and_executable: false,
+};
+
+const DATA: Descriptor = Descriptor {
+    protection: Protection::ReadWrite,
+    fill: Fill::Direct,
+    unused: Unused::Zero,
+    is_anchored: false,
+    ..CODE
+};
+const CONSTANTS: Descriptor = Descriptor { protection: Protection::ReadOnly, fill: Fill::Poke, ..DATA };
+const SEALED: Descriptor = Descriptor { protection: Protection::ReadOnly, seal: Seal::Block, ..DATA };
+
+const fn shares(with: Kind) -> Row {
+    Row::Shares { with, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) }
+}
+
+const ROWS: [Row; Kind::COUNT] = [
+    Row::Own(CODE),
+    Row::Own(DATA),
+    Row::Own(CONSTANTS),
+    Row::Own(SEALED),
+    shares(Kind::Text),
+    shares(Kind::Data),
+    shares(Kind::RoData),
+    shares(Kind::Text),
+    shares(Kind::Text),
+    shares(Kind::Text),
+];
+
+const GOOD: Table = Table::new(MACHINE, ROWS);
+
+/// Breaks a rule: changes the machine, a descriptor in a row of its own, or a row.
+enum Break {
+    Machine(fn(&mut Machine)),
+    Descriptor(Kind, fn(&mut Descriptor)),
+    Row(Kind, Row),
+}
+
+fn broken(what: &Break) -> Option<Rule> {
+    let adjust = |machine: &mut Machine, rows: &mut [Row; Kind::COUNT]| match what {
+        Break::Machine(change) => change(machine),
+        Break::Descriptor(kind, change) => match &mut rows[kind.index()] {
+            Row::Own(descriptor) => change(descriptor),
+            Row::Shares { .. } => unreachable!("a row of its own"),
+        },
+        Break::Row(kind, row) => rows[kind.index()] = *row,
+    };
+    GOOD.adjusted(adjust).err().map(|error| error.rule)
+}
+
+/// A way to break each rule. The match has an arm for every rule, so a new one needs a test to compile.
+fn way_to_break(rule: Rule) -> Break {
+    use Break::{Descriptor, Machine, Row as BadRow};
+    use Kind::{Data, InitText, RoAfterInit, RoData, Text};
+    match rule {
+        Rule::MachineHasLeaves => Machine(|m| m.leaves.swap(0, 1)),
+        Rule::MachineAddressBits => Machine(|m| m.address_bits = 48),
+        Rule::SharesOnce => BadRow(InitText, shares(Kind::Bpf)),
+        Rule::SharesNotExclusive => Descriptor(Text, |d| d.is_exclusive = true),
+        Rule::SharesLikeWithLike => BadRow(RoData, shares(Text)),
+        Rule::SharedAlignment => BadRow(
+            InitText,
+            Row::Shares { with: Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(5) },
+        ),
+        Rule::HasWindow => Descriptor(Text, |d| d.windows.swap(1, 2)),
+        Rule::WindowInAddressSpace => Machine(|m| m.address_bits = 32),
+        Rule::WindowHoldsBlock => Descriptor(Data, |d| d.windows[0] = Extent::new(0x1_4000_0001, 0x1ffe)),
+        Rule::WindowInReach => Descriptor(Text, |d| d.windows.swap(0, 1)),
+        Rule::HasGranularity => Descriptor(Text, |d| d.granularities.swap(1, 2)),
+        Rule::GranularityIsLeaf => Descriptor(Text, |d| d.granularities[0] = Some(PageSize::kib(64))),
+        Rule::GranularityDescends => Descriptor(Text, |d| d.granularities.swap(0, 1)),
+        Rule::QuantumDividesAlignment => Descriptor(Text, |d| d.quantum = PowerOfTwo::from_log2(7)),
+        Rule::QuantumDividesPage => {
+            Descriptor(Text, |d| (d.alignment, d.quantum) = (PageSize::kib(8), PageSize::kib(8)))
+        }
+        Rule::AlignmentDividesBlock => Descriptor(Text, |d| d.alignment = PageSize::mib(4)),
+        Rule::FlipOwnsPages => Descriptor(Text, |d| d.fill = Fill::Flip),
+        Rule::CodeIsExecutable => Descriptor(Text, |d| d.protection = Protection::ReadOnly),
+        Rule::WritableStaysWritable => Descriptor(RoData, |d| d.protection = Protection::ReadWrite),
+        Rule::DirectIsWritable => Descriptor(Text, |d| d.fill = Fill::Direct),
+        Rule::SealableIsSealed => Descriptor(RoAfterInit, |d| d.seal = Seal::Never),
+        Rule::CodeTrapsWhenUnused => Descriptor(Text, |d| d.unused = Unused::Zero),
+        Rule::TailHasTwoSizes => Descriptor(Text, |d| (d.growth, d.granularities[1]) = (Growth::Tail, None)),
+        Rule::LegacyIsLegacy => Descriptor(Text, |d| d.is_writable_and_executable = true),
+        other => panic!("no way to break {other:?}"),
+    }
+}
+
+#[test]
+fn inv_08_every_rule_is_enforced_and_named() {
+    for &rule in Rule::ALL {
+        assert_eq!(broken(&way_to_break(rule)), Some(rule), "{}", rule.text());
+    }
+    assert!(!Rule::ALL.is_empty());
+}
+
+#[test]
+fn errors_name_the_row_and_the_rule() {
+    let error = GOOD.adjusted(|_, rows| rows[Kind::Bpf.index()] = shares(Kind::InitText)).expect_err("chained");
+    assert_eq!(error.to_string(), "row bpf: a row shares with a row of its own, not with one that shares");
+}
+
+#[test]
+fn shared_rows_use_the_blocks_of_another_and_their_own_sizes() {
+    assert_eq!(GOOD.home(Kind::Bpf), Kind::Text);
+    assert_eq!(GOOD.alignment(Kind::Bpf).bytes(), 16);
+    assert_eq!(GOOD.descriptor(Kind::Bpf), GOOD.descriptor(Kind::Text));
+    assert_eq!(GOOD.shared_quantum(Kind::Data).bytes(), 16);
+}
+
+#[test]
+fn bad_tables_do_not_compile() {
+    trybuild::TestCases::new().compile_fail("tests/compile-fail/*.rs");
+}

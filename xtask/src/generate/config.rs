@@ -1,0 +1,316 @@
+//! The facts as read, and as resolved.
+//!
+//! `Raw…` is what the file says and may make no sense; [`Config`] has every name resolved and every number parsed.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
+
+/// The kinds in table order, as they are written and as Rust names them.
+pub(super) const KINDS: [(&str, &str); 10] = [
+    ("text", "Text"),
+    ("data", "Data"),
+    ("rodata", "RoData"),
+    ("ro-after-init", "RoAfterInit"),
+    ("init-text", "InitText"),
+    ("init-data", "InitData"),
+    ("init-rodata", "InitRoData"),
+    ("kprobe", "Kprobe"),
+    ("ftrace", "Ftrace"),
+    ("bpf", "Bpf"),
+];
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    machine: BTreeMap<String, RawMachine>,
+    window: BTreeMap<String, RawWindow>,
+    table: BTreeMap<String, RawTable>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawMachine {
+    address_bits: u32,
+    leaves: Vec<String>,
+    leaves_source: String,
+    trap: Vec<String>,
+    trap_source: String,
+    reach: RawReach,
+    reach_source: String,
+    anchor: Option<[String; 2]>,
+    anchor_source: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawReach {
+    base: u32,
+    min: Option<String>,
+    max: Option<String>,
+    segment: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWindow {
+    range: [String; 2],
+    source: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTable {
+    like: Option<String>,
+    machine: Option<String>,
+    about: String,
+    #[serde(default)]
+    legacy: bool,
+    row: BTreeMap<String, toml::Table>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawRow {
+    shares: Option<String>,
+    windows: Option<Vec<String>>,
+    placement: Option<String>,
+    granularities: Option<Vec<String>>,
+    growth: Option<String>,
+    alignment: String,
+    quantum: String,
+    protection: Option<String>,
+    fill: Option<String>,
+    seal: Option<String>,
+    #[serde(default)]
+    anchored: bool,
+    #[serde(default)]
+    shadowed: bool,
+    #[serde(default)]
+    exclusive: bool,
+    #[serde(default)]
+    writable_and_executable: bool,
+}
+
+/// Everything one file says, resolved.
+#[derive(Debug)]
+pub(super) struct Config {
+    pub(super) machines: Vec<Machine>,
+    pub(super) windows: Vec<Window>,
+    pub(super) tables: Vec<Table>,
+}
+
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub(super) name: String,
+    pub(super) address_bits: u32,
+    pub(super) leaves_log2: Vec<u32>,
+    pub(super) trap: Vec<u8>,
+    pub(super) reach: Reach,
+    pub(super) anchor: Option<(u64, u128)>,
+    /// What is known from where.
+    pub(super) sources: Vec<(&'static str, String)>,
+}
+
+#[derive(Debug)]
+pub(super) enum Reach {
+    Relative { base: u32, min: i64, max: i64 },
+    Segment { base: u32, size_log2: u32 },
+}
+
+#[derive(Debug)]
+pub(super) struct Window {
+    pub(super) name: String,
+    pub(super) range: (u64, u128),
+    pub(super) source: String,
+}
+
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) name: String,
+    pub(super) machine: String,
+    pub(super) about: String,
+    pub(super) is_legacy: bool,
+    /// In the order of [`KINDS`].
+    pub(super) rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+pub(super) enum Row {
+    Shares { with: &'static str, alignment_log2: u32, quantum_log2: u32 },
+    Own(Box<Descriptor>),
+}
+
+#[derive(Debug)]
+pub(super) struct Descriptor {
+    pub(super) windows: Vec<String>,
+    pub(super) granularities_log2: Vec<u32>,
+    pub(super) alignment_log2: u32,
+    pub(super) quantum_log2: u32,
+    /// Rust paths of enum members: placement, growth, protection, fill, unused, seal.
+    pub(super) placement: &'static str,
+    pub(super) growth: &'static str,
+    pub(super) protection: &'static str,
+    pub(super) fill: &'static str,
+    pub(super) unused: &'static str,
+    pub(super) seal: &'static str,
+    /// Flags: anchored, shadowed, exclusive, writable and executable.
+    pub(super) flags: [bool; 4],
+}
+
+/// Reads and resolves a file.
+pub(super) fn parse(text: &str) -> Result<Config> {
+    let raw: RawConfig = toml::from_str(text)?;
+    let machines = raw.machine.iter().map(|(name, machine)| resolve_machine(name, machine));
+    let windows = raw.window.iter().map(|(name, window)| {
+        let range = range(&window.range).with_context(|| format!("window {name}"))?;
+        Ok(Window { name: name.clone(), range, source: window.source.clone() })
+    });
+    let tables = raw.table.keys().map(|name| resolve_table(&raw, name).with_context(|| format!("table {name}")));
+    Ok(Config {
+        machines: machines.collect::<Result<_>>()?,
+        windows: windows.collect::<Result<_>>()?,
+        tables: tables.collect::<Result<_>>()?,
+    })
+}
+
+fn resolve_machine(name: &str, raw: &RawMachine) -> Result<Machine> {
+    let reach = match (&raw.reach.min, &raw.reach.max, &raw.reach.segment) {
+        (Some(min), Some(max), None) => Reach::Relative { base: raw.reach.base, min: signed(min)?, max: signed(max)? },
+        (None, None, Some(size)) => Reach::Segment { base: raw.reach.base, size_log2: log2(size)? },
+        _ => bail!("machine {name}: a reach has min and max, or segment"),
+    };
+    let mut sources = vec![
+        ("leaves", raw.leaves_source.clone()),
+        ("trap", raw.trap_source.clone()),
+        ("reach", raw.reach_source.clone()),
+    ];
+    ensure!(raw.anchor.is_some() == raw.anchor_source.is_some(), "machine {name}: an anchor needs a source");
+    sources.extend(raw.anchor_source.clone().map(|source| ("anchor", source)));
+    let trap = raw.trap.iter().map(|byte| Ok(u8::try_from(number(byte)?)?)).collect::<Result<Vec<u8>>>()?;
+    ensure!([1, 2, 4].contains(&trap.len()), "machine {name}: a trap has 1, 2 or 4 bytes");
+    Ok(Machine {
+        name: name.to_owned(),
+        address_bits: raw.address_bits,
+        leaves_log2: raw.leaves.iter().map(|size| log2(size)).collect::<Result<_>>()?,
+        trap,
+        reach,
+        anchor: raw.anchor.as_ref().map(range).transpose()?,
+        sources,
+    })
+}
+
+fn resolve_table(raw: &RawConfig, name: &str) -> Result<Table> {
+    let table = &raw.table[name];
+    let (machine, rows) = merged(raw, name, 0)?;
+    ensure!(raw.machine.contains_key(&machine), "no machine {machine}");
+    let rows = KINDS.iter().map(|(kind, _)| {
+        let row = rows.get(*kind).with_context(|| format!("no row {kind}"))?;
+        resolve_row(raw, kind, row.clone()).with_context(|| format!("row {kind}"))
+    });
+    Ok(Table {
+        name: name.to_owned(),
+        machine,
+        about: table.about.clone(),
+        is_legacy: table.legacy,
+        rows: rows.collect::<Result<_>>()?,
+    })
+}
+
+/// The machine and rows of a table with those of the table it is like underneath.
+fn merged(raw: &RawConfig, name: &str, depth: usize) -> Result<(String, BTreeMap<String, toml::Table>)> {
+    ensure!(depth < 8, "tables are like each other in a circle");
+    let table = raw.table.get(name).with_context(|| format!("no table {name}"))?;
+    let (mut machine, mut rows) = match &table.like {
+        Some(like) => merged(raw, like, depth + 1)?,
+        None => (String::new(), BTreeMap::new()),
+    };
+    if let Some(own) = &table.machine {
+        machine.clone_from(own);
+    }
+    for (kind, changes) in &table.row {
+        ensure!(KINDS.iter().any(|(known, _)| known == kind), "no kind {kind}");
+        let row = rows.entry(kind.clone()).or_default();
+        if changes.contains_key("shares") || row.contains_key("shares") && changes.contains_key("windows") {
+            row.clear();
+        }
+        row.extend(changes.clone());
+    }
+    Ok((machine, rows))
+}
+
+fn resolve_row(raw: &RawConfig, kind: &str, row: toml::Table) -> Result<Row> {
+    let row: RawRow = row.try_into()?;
+    let (alignment_log2, quantum_log2) = (log2(&row.alignment)?, log2(&row.quantum)?);
+    if let Some(with) = &row.shares {
+        let with = KINDS.iter().find(|(known, _)| known == with).with_context(|| format!("no kind {with}"))?.1;
+        return Ok(Row::Shares { with, alignment_log2, quantum_log2 });
+    }
+    let windows = row.windows.context("no windows")?;
+    for window in &windows {
+        ensure!(raw.window.contains_key(window), "no window {window}");
+    }
+    let granularities = row.granularities.context("no granularities")?;
+    let is_code = ["text", "init-text", "kprobe", "ftrace", "bpf"].contains(&kind);
+    let choose = |value: Option<&String>, default, names: &[(&str, &'static str)]| choose(value, default, names);
+    Ok(Row::Own(Box::new(Descriptor {
+        windows,
+        granularities_log2: granularities.iter().map(|size| log2(size)).collect::<Result<_>>()?,
+        alignment_log2,
+        quantum_log2,
+        placement: choose(row.placement.as_ref(), "", &[("bottom-up", "BottomUp"), ("top-down", "TopDown")])?,
+        growth: choose(row.growth.as_ref(), "whole", &[("whole", "Whole"), ("tail", "Tail")])?,
+        protection: choose(
+            row.protection.as_ref(),
+            "",
+            &[("r--", "ReadOnly"), ("rw-", "ReadWrite"), ("r-x", "ReadExecute")],
+        )?,
+        fill: choose(row.fill.as_ref(), "", &[("direct", "Direct"), ("poke", "Poke"), ("flip", "Flip")])?,
+        unused: if is_code { "Trap" } else { "Zero" },
+        seal: choose(row.seal.as_ref(), "never", &[("never", "Never"), ("pages", "Pages"), ("block", "Block")])?,
+        flags: [row.anchored, row.shadowed, row.exclusive, row.writable_and_executable],
+    })))
+}
+
+/// The Rust name of a written choice.
+fn choose(value: Option<&String>, default: &str, names: &[(&str, &'static str)]) -> Result<&'static str> {
+    let written = value.map_or(default, String::as_str);
+    let found = names.iter().find(|(name, _)| *name == written).map(|(_, rust)| *rust);
+    let known: Vec<_> = names.iter().map(|(name, _)| *name).collect();
+    found.with_context(|| format!("`{written}` is none of {}", known.join(", ")))
+}
+
+/// A number, hexadecimal or decimal.
+fn number(text: &str) -> Result<u128> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u128::from_str_radix(&digits.replace('_', ""), 16),
+        None => text.replace('_', "").parse(),
+    };
+    parsed.with_context(|| format!("`{text}` is no number"))
+}
+
+fn signed(text: &str) -> Result<i64> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    Ok(i64::try_from(sign * i128::try_from(number(digits)?)?)?)
+}
+
+/// A half-open range. The end may be 2⁶⁴.
+fn range([start, end]: &[String; 2]) -> Result<(u64, u128)> {
+    let (start, end) = (u64::try_from(number(start)?)?, number(end)?);
+    ensure!(u128::from(start) < end && end <= 1 << 64, "{start:#x}..{end:#x} is empty or too long");
+    Ok((start, end))
+}
+
+/// The logarithm of a size such as `64`, `4K` or `2M`.
+fn log2(size: &str) -> Result<u32> {
+    let shift = match size.bytes().last() {
+        Some(b'K') => 10,
+        Some(b'M') => 20,
+        Some(b'G') => 30,
+        _ => 0,
+    };
+    let bytes = u64::try_from(number(size.trim_end_matches(['K', 'M', 'G']))?)? << shift;
+    ensure!(bytes.is_power_of_two(), "{size} is not a power of two");
+    Ok(bytes.trailing_zeros())
+}
