@@ -14,8 +14,10 @@
 //! change only here, by `patch`.
 
 use execmem_types::{
-    Access, Backend, BackendError, CodeTag, Extent, Fill, KindTag, Protection, SyncScope, Trap, Unused,
+    Access, Backend, BackendError, CodeTag, Extent, Fill, KindTag, Protection, Seal, SyncScope, Trap, Unused,
 };
+
+use smallvec::SmallVec;
 
 use crate::handle::{Grant, Stage, Staged as _};
 use crate::pool::Pool;
@@ -112,8 +114,8 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfBounds`], [`Error::ForeignHandle`], [`Error::WrongKind`] if it is no code. [`Error::Backend`]: if
-    /// memory flips and the last step of three is refused, the code stays read-write and not executable.
+    /// [`Error::OutOfBounds`], [`Error::ForeignHandle`], [`Error::OutOfMemory`], [`Error::WrongKind`] if it is no code.
+    /// [`Error::Backend`]; the old bytes are back unless the backend refuses that too.
     pub fn patch<K: CodeTag>(&self, live: &Live<K>, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         let grant = live.grant();
         if !grant.kind.is_code() {
@@ -121,11 +123,20 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
         }
         self.check_owner(grant)?;
         let Some(part) = checked_part(grant, offset, bytes.len() as u64)? else { return Ok(()) };
+        let refused = |source| Error::Backend { kind: grant.kind, source };
+        let mut old = SmallVec::<[u8; 64]>::new();
+        old.try_reserve_exact(bytes.len()).map_err(|_| Error::OutOfMemory)?;
+        old.resize(bytes.len(), 0);
+        self.backend.read(part.start(), &mut old).map_err(refused)?;
         let pool = self.pool(grant.kind);
-        self.patch_extent(pool, grant.extent, part, bytes).map_err(|source| Error::Backend { kind: grant.kind, source })
+        self.replace(pool, grant.extent, part, bytes).map_err(|refusal| {
+            let _ = self.replace(pool, grant.extent, part, &old);
+            refused(refusal)
+        })
     }
 
-    fn patch_extent(&self, pool: &Pool<R>, whole: Extent, part: Extent, bytes: &[u8]) -> Result<(), BackendError> {
+    /// Replaces published bytes.
+    fn replace(&self, pool: &Pool<R>, whole: Extent, part: Extent, bytes: &[u8]) -> Result<(), BackendError> {
         if pool.descriptor.fill == Fill::Flip {
             self.protect(pool, whole, Protection::ReadWrite)?;
             let written = self.backend.write(Access::Store, part.start(), bytes);
@@ -141,7 +152,7 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
     /// left in a processor.
     pub(crate) fn retire(&self, pool: &Pool<R>, stage: Stage, extent: Extent) -> Result<(), BackendError> {
         let is_flipped = pool.descriptor.fill == Fill::Flip && stage == Stage::Live;
-        let is_sealed = stage == Stage::Sealed;
+        let is_sealed = pool.descriptor.seal == Seal::Pages && stage == Stage::Sealed;
         if is_flipped || is_sealed {
             self.protect(pool, extent, Protection::ReadWrite)?;
         }

@@ -22,7 +22,6 @@ static NEXT_ENGINE: AtomicU32 = AtomicU32::new(1);
 ///
 /// A live range lies in a window of its kind, aligned as its row says, and in a far one only if no nearer one could
 /// serve it. An operation that fails leaves everything as it was.
-#[derive(Debug)]
 pub struct Engine<B, #[cfg(feature = "std")] R = crate::sync::StdMutex, #[cfg(not(feature = "std"))] R> {
     id: u32,
     table: Table,
@@ -172,4 +171,12 @@ fn exhausted<R: RawMutex>(pool: &Pool<R>, want: &Want) -> Error {
     let largest = pool.search.with(|search| search.regions().map(|region| region.arena().largest_hole()).max());
     let windows = pool.windows().count();
     Error::Exhausted { kind: want.kind, len: want.len, windows, largest: largest.unwrap_or(0) }
+}
+
+impl<B: core::fmt::Debug, R> core::fmt::Debug for Engine<B, R> {
+    /// Names the machine and the memory; takes no lock.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let machine = self.table.machine().name;
+        f.debug_struct("Engine").field("machine", &machine).field("backend", &self.backend).finish_non_exhaustive()
+    }
 }

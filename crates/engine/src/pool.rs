@@ -15,7 +15,6 @@ use crate::stats::{Counters, KindStats};
 use crate::sync::{Lock, RawMutex};
 
 /// The allocator of one kind, and of the kinds that share its blocks.
-#[derive(Debug)]
 pub(crate) struct Pool<R> {
     pub(crate) kind: Kind,
     pub(crate) descriptor: Descriptor,

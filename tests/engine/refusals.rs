@@ -1,0 +1,94 @@
+//! A backend that refuses, at every call it gets: nothing is lost, and an error means nothing happened.
+
+use execmem::{Error, Kind};
+use execmem_arch_x86::TABLES;
+use execmem_tests::ops::Op;
+use execmem_tests::world::World;
+
+/// A life of everything: each kind allocated, written, published, patched, sealed, cut and freed.
+fn script() -> Vec<Op> {
+    let mut ops = Vec::new();
+    for (pick, kind) in (0..).zip(0..u8::try_from(Kind::COUNT).expect("few")) {
+        ops.push(Op::Alloc { kind, len: 5000 });
+        ops.push(Op::Write { pick, offset: 3, byte: 9 });
+        ops.push(Op::Advance { pick });
+        ops.push(Op::Write { pick, offset: 4090, byte: 7 });
+        ops.push(Op::Advance { pick });
+    }
+    ops.push(Op::Group { lens: [3 << 20, 100, 9000, 64, 300, 0, 5] });
+    ops.push(Op::Split { pick: 0, len: 4096 });
+    ops.push(Op::Truncate { pick: 3, len: 4096 });
+    ops.extend((0..20).map(|pick| Op::Free { pick: pick * 7 }));
+    ops.push(Op::Shrink);
+    ops
+}
+
+/// What can be seen of a world but for what only grows.
+fn picture(world: &World) -> String {
+    let stats = world.engine.stats();
+    let kinds: Vec<_> = stats.kinds.iter().map(|kind| (kind.live, kind.bytes_requested, kind.bytes_granted)).collect();
+    let addresses: Vec<_> = world.held.iter().map(|held| (held.address(), held.bytes.len())).collect();
+    format!("{kinds:?} {addresses:x?}")
+}
+
+/// Runs the script with the backend call number `nth` refused.
+fn run_refusing(table: usize, nth: u64, is_lasting: bool) -> Result<bool, String> {
+    let mut world = World::new(TABLES[table].table);
+    let sim_calls = |world: &World| world.engine.backend().calls();
+    if is_lasting {
+        world.engine.backend().refuse_from(nth);
+    } else {
+        world.engine.backend().refuse_once(nth);
+    }
+    for op in script() {
+        let before = picture(&world);
+        let is_whole = !matches!(op, Op::Free { .. } | Op::Truncate { .. } | Op::Shrink);
+        match op.run(&mut world) {
+            Err(Error::Backend { .. }) if is_whole && picture(&world) != before => {
+                return Err(format!("{op:?} failed and left {} instead of {before}", picture(&world)));
+            }
+            Ok(()) | Err(Error::Backend { .. } | Error::BadCut { .. }) => {}
+            Err(error) => return Err(format!("{op:?}: {error}")),
+        }
+        if is_lasting {
+            // The checks below call the backend as well.
+            world.engine.audit().map_err(|broken| format!("{op:?}: {broken}"))?;
+        } else if sim_calls(&world) > nth {
+            world.engine.backend().refuse_nothing();
+            world.check().map_err(|why| format!("{op:?}: {why}"))?;
+        }
+    }
+    let all_run = sim_calls(&world) <= nth;
+    world.engine.backend().refuse_nothing();
+    while !world.held.is_empty() {
+        world.free(0).map_err(|error| error.to_string())?;
+    }
+    world.check()?;
+    world.check_unused()?;
+    Ok(all_run)
+}
+
+/// Refuses each call in turn until a run has fewer.
+fn refuse_each(is_lasting: bool) {
+    for (index, named) in TABLES.iter().enumerate() {
+        let mut nth = 0;
+        loop {
+            match run_refusing(index, nth, is_lasting) {
+                Ok(true) => break,
+                Ok(false) => nth += 1,
+                Err(why) => panic!("table {}, call {nth} refused: {why}", named.name),
+            }
+        }
+        assert!(nth > 20, "the script calls the backend more often than that");
+    }
+}
+
+#[test]
+fn inv_09_one_refused_call_loses_nothing() {
+    refuse_each(false);
+}
+
+#[test]
+fn inv_09_a_backend_that_refuses_for_good_loses_nothing() {
+    refuse_each(true);
+}
