@@ -1,5 +1,6 @@
 //! What the cross-crate tests share: an engine under test with a model of what it should hold.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "test support fails by panicking")]
 
+pub mod backend_suite;
 pub mod ops;
 pub mod world;

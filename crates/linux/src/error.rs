@@ -1,0 +1,52 @@
+//! Why executable memory could not be set up.
+
+use thiserror::Error;
+
+/// Why [`Linux::reserve`](crate::Linux::reserve) failed. Nothing is left mapped or open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The window is empty, not whole large pages, or larger than any table can use.
+    #[error("a window of {bytes:#x} bytes is not a multiple of {multiple:#x} up to {limit:#x}")]
+    BadWindow {
+        /// Bytes asked for.
+        bytes: u64,
+        /// What it must be a multiple of.
+        multiple: u64,
+        /// The most it may be.
+        limit: u64,
+    },
+    /// The process may not create files as large as the window; creating it anyway would kill the process.
+    #[error(
+        "RLIMIT_FSIZE of {limit:#x} bytes is less than a window of {bytes:#x}: raise it, or ask for a smaller window"
+    )]
+    FileSizeLimit {
+        /// The limit.
+        limit: u64,
+        /// Bytes asked for.
+        bytes: u64,
+    },
+    /// No memory file can be created (a seccomp filter, or a kernel without `memfd_create`).
+    #[error("no memory file can be created: error number {errno}")]
+    NoMemoryFile {
+        /// What the system said.
+        errno: i32,
+    },
+    /// The addresses cannot be reserved (`RLIMIT_AS`, or no hole that large).
+    #[error("{bytes:#x} bytes of addresses cannot be reserved: error number {errno}")]
+    NoAddresses {
+        /// Bytes asked for.
+        bytes: u64,
+        /// What the system said.
+        errno: i32,
+    },
+    /// The system does not allow memory of the file to be executable (SELinux, PaX, a noexec mount).
+    #[error("shared memory may not be executable here: error number {errno}")]
+    NotExecutable {
+        /// What the system said.
+        errno: i32,
+    },
+    /// The table for this machine breaks a rule: a defect of this crate, or a machine it does not know.
+    #[error("{0}")]
+    Table(#[from] execmem_types::TableError),
+}

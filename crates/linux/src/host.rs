@@ -1,0 +1,102 @@
+//! The machine this process runs on, and the table for it.
+
+use execmem_types::{
+    Descriptor, Extent, Fill, Growth, Kind, Machine, PageSize, Placement, PowerOfTwo, Protection, Reach, Row, Seal,
+    Table, TableError, Trap, Unused,
+};
+
+/// Size of the pages that text should be mapped with.
+pub(crate) const LARGE: PageSize = PageSize::mib(2);
+
+/// Trap instruction and reach of a direct call of the machine this is compiled for. The arch crates have the same
+/// numbers with their sources; this crate may not depend on them.
+const fn instructions() -> (Trap, Reach) {
+    if cfg!(target_arch = "x86_64") {
+        (Trap::byte(0xcc), Reach::Relative { base: 5, min: i32::MIN as i64, max: i32::MAX as i64 })
+    } else if cfg!(target_arch = "aarch64") {
+        (Trap::word([0x00, 0x20, 0x20, 0xd4]), Reach::Relative { base: 0, min: -(128 << 20), max: (128 << 20) - 4 })
+    } else if cfg!(target_arch = "riscv64") {
+        (
+            Trap::half([0x02, 0x90]),
+            Reach::Relative { base: 0, min: -(1 << 31) - (1 << 11), max: (1 << 31) - (1 << 11) - 1 },
+        )
+    } else if cfg!(target_arch = "powerpc") {
+        (Trap::word([0x7f, 0xe0, 0x00, 0x08]), Reach::Relative { base: 0, min: -(32 << 20), max: (32 << 20) - 4 })
+    } else {
+        (Trap::ZERO, Reach::Relative { base: 0, min: 0, max: 0 })
+    }
+}
+
+/// The machine this process runs on.
+pub(crate) fn machine() -> Machine {
+    let page = PageSize::from_bytes(rustix::param::page_size() as u64).unwrap_or(PageSize::kib(4));
+    let (trap, reach) = instructions();
+    Machine {
+        name: std::env::consts::ARCH,
+        address_bits: usize::BITS,
+        leaves: [Some(page), Some(LARGE).filter(|large| *large > page), None, None, None, None, None, None],
+        trap,
+        reach,
+        anchor: None,
+    }
+}
+
+/// The table for a window: every kind packed in large pages by rights, code from the bottom, data from the top.
+pub(crate) fn table(machine: Machine, window: Extent) -> Result<Table, TableError> {
+    let granularities = [machine.leaves[1].or(machine.leaves[0]), machine.leaves[1].and(machine.leaves[0]), None, None];
+    let text = Descriptor {
+        windows: [Some(window), None, None],
+        placement: Placement::BottomUp,
+        granularities,
+        growth: Growth::Whole,
+        alignment: PowerOfTwo::from_log2(4),
+        quantum: PowerOfTwo::from_log2(4),
+        protection: Protection::ReadExecute,
+        fill: Fill::Poke,
+        unused: Unused::Trap,
+        seal: Seal::Never,
+        is_anchored: false,
+        is_shadowed: false,
+        is_exclusive: false,
+        is_writable_and_executable: false,
+    };
+    let data = Descriptor {
+        placement: Placement::TopDown,
+        protection: Protection::ReadWrite,
+        fill: Fill::Direct,
+        unused: Unused::Zero,
+        ..text
+    };
+    let constants = Descriptor { protection: Protection::ReadOnly, fill: Fill::Poke, ..data };
+    let sealed = Descriptor { protection: Protection::ReadOnly, seal: Seal::Block, ..data };
+    let shares = |with| Row::Shares { with, alignment: text.alignment, quantum: text.quantum };
+    let line = PowerOfTwo::from_log2(6);
+    Table::checked(
+        machine,
+        [
+            Row::Own(text),
+            Row::Own(data),
+            Row::Own(constants),
+            Row::Own(sealed),
+            shares(Kind::Text),
+            shares(Kind::Data),
+            shares(Kind::RoData),
+            shares(Kind::Text),
+            shares(Kind::Text),
+            Row::Own(Descriptor { alignment: line, quantum: line, ..text }),
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_this_machine_keeps_every_rule() {
+        let window = Extent::new(0x7f00_0000_0000, 1 << 30).expect("window");
+        let table = table(machine(), window).expect("every rule");
+        assert_eq!(table.descriptor(Kind::Bpf).quantum.bytes(), 64);
+        assert_eq!(table.home(Kind::Ftrace), Kind::Text);
+    }
+}
