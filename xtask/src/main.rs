@@ -1,7 +1,13 @@
 //! Build tasks: `cargo xtask help` lists them.
+#![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a build tool talks to a terminal")]
 
+mod check;
+mod ci;
+mod fetch_modules;
 mod generate;
+mod steps;
+mod tidy;
 mod workspace;
 
 use anyhow::Result;
@@ -16,16 +22,28 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Everything a push needs: format, lints, generated files, tidy, tests, docs.
+    Check,
+    /// Exactly what CI runs: `check` and more.
+    Ci,
+    /// Download the kernel modules of a Debian package into `target/modules` and print their folder.
+    FetchModules(fetch_modules::Options),
     /// Turn `configs/arch/*.toml` into the generated tables of the arch crates.
     Gen {
         /// Fail if a committed file differs instead of writing it.
         #[arg(long)]
         check: bool,
     },
+    /// Compare the workspace with the rules of its design.
+    Tidy,
 }
 
 fn main() -> Result<()> {
     match Args::parse().task {
+        Task::Check => check::run(),
+        Task::Ci => ci::run(),
+        Task::FetchModules(options) => fetch_modules::run(&options),
         Task::Gen { check } => generate::run(check),
+        Task::Tidy => tidy::run(),
     }
 }

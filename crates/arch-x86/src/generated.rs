@@ -29,6 +29,18 @@ pub const MACHINE_X86: Machine = Machine {
 /// MODULES_VADDR with RANDOMIZE_BASE, and MODULES_END; arch/x86/include/asm/pgtable_64_types.h.
 pub(crate) const WINDOW_MODULES: Option<Extent> = Extent::between(0xffff_ffff_c000_0000, 0xffff_ffff_ff00_0000);
 
+/// next 192 MiB of the module window.
+pub(crate) const WINDOW_MODULES_DATA: Option<Extent> = Extent::between(0xffff_ffff_f000_0000, 0xffff_ffff_fc00_0000);
+
+/// third quarter of the module window.
+pub(crate) const WINDOW_MODULES_RODATA: Option<Extent> = Extent::between(0xffff_ffff_e000_0000, 0xffff_ffff_f000_0000);
+
+/// end of the module window.
+pub(crate) const WINDOW_MODULES_SEALED: Option<Extent> = Extent::between(0xffff_ffff_fc00_0000, 0xffff_ffff_ff00_0000);
+
+/// first half of the module window.
+pub(crate) const WINDOW_MODULES_TEXT: Option<Extent> = Extent::between(0xffff_ffff_c000_0000, 0xffff_ffff_e000_0000);
+
 /// VMALLOC_START and 32 TiB of it, 4-level paging; Documentation/arch/x86/x86_64/mm.rst.
 pub(crate) const WINDOW_VMALLOC: Option<Extent> = Extent::between(0xffff_c900_0000_0000, 0xffff_e900_0000_0000);
 
@@ -428,7 +440,7 @@ pub const X86_TAIL: Table = Table::new(
     [
         // text
         Row::Own(Descriptor {
-            windows: [WINDOW_MODULES, None, None],
+            windows: [WINDOW_MODULES_TEXT, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
             growth: Growth::Tail,
@@ -445,7 +457,7 @@ pub const X86_TAIL: Table = Table::new(
         }),
         // data
         Row::Own(Descriptor {
-            windows: [WINDOW_MODULES, None, None],
+            windows: [WINDOW_MODULES_DATA, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
             growth: Growth::Tail,
@@ -462,7 +474,7 @@ pub const X86_TAIL: Table = Table::new(
         }),
         // rodata
         Row::Own(Descriptor {
-            windows: [WINDOW_MODULES, None, None],
+            windows: [WINDOW_MODULES_RODATA, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
             growth: Growth::Tail,
@@ -479,7 +491,7 @@ pub const X86_TAIL: Table = Table::new(
         }),
         // ro-after-init
         Row::Own(Descriptor {
-            windows: [WINDOW_MODULES, None, None],
+            windows: [WINDOW_MODULES_SEALED, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
             growth: Growth::Tail,
@@ -553,6 +565,10 @@ pub const SOURCES: &[Source] = &[
         of: "window modules",
         source: "MODULES_VADDR with RANDOMIZE_BASE, and MODULES_END; arch/x86/include/asm/pgtable_64_types.h",
     },
+    Source { of: "window modules-data", source: "next 192 MiB of the module window" },
+    Source { of: "window modules-rodata", source: "third quarter of the module window" },
+    Source { of: "window modules-sealed", source: "end of the module window" },
+    Source { of: "window modules-text", source: "first half of the module window" },
     Source {
         of: "window vmalloc",
         source: "VMALLOC_START and 32 TiB of it, 4-level paging; Documentation/arch/x86/x86_64/mm.rst",

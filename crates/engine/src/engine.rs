@@ -30,13 +30,25 @@ pub struct Engine<B, #[cfg(feature = "std")] R = crate::sync::StdMutex, #[cfg(no
     pools: [Option<Pool<R>>; Kind::COUNT],
 }
 
-impl<B: Backend, R: RawMutex> Engine<B, R> {
+#[cfg(feature = "std")]
+impl<B: Backend> Engine<B> {
     /// An engine that serves the rows of `table` with the memory of `backend`. Maps nothing yet.
     ///
     /// # Errors
     ///
     /// [`Error::OutOfMemory`].
     pub fn new(table: Table, backend: B) -> Result<Self, Error> {
+        Engine::with_locks(table, backend)
+    }
+}
+
+impl<B: Backend, R: RawMutex> Engine<B, R> {
+    /// An engine whose locks are of kind `R`: for systems without a standard library, which have their own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfMemory`].
+    pub fn with_locks(table: Table, backend: B) -> Result<Self, Error> {
         let pools = Kind::ALL.map(|kind| matches!(table.row(kind), Row::Own(_)).then(|| Pool::new(&table, kind)));
         Ok(Engine {
             id: NEXT_ENGINE.fetch_add(1, Ordering::Relaxed),
@@ -78,7 +90,7 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
     /// # use execmem_arch_x86::TABLE; use execmem_sim::Sim;
     /// use execmem::{Engine, Handle as _, kinds::Text};
     ///
-    /// let engine: Engine<Sim> = Engine::new(TABLE, Sim::new(TABLE.machine()))?;
+    /// let engine = Engine::new(TABLE, Sim::new(TABLE.machine()))?;
     /// let mut code = engine.alloc::<Text>(3)?;
     /// engine.write(&mut code, 0, &[0x31, 0xc0, 0xc3])?;
     /// let code = engine.publish(code)?;

@@ -9,7 +9,7 @@
 //! use execmem_arch_x86::TABLE;
 //! use execmem_sim::Sim;
 //!
-//! let engine: Engine<Sim> = Engine::new(TABLE, Sim::new(TABLE.machine()))?;
+//! let engine = Engine::new(TABLE, Sim::new(TABLE.machine()))?;
 //!
 //! let mut code = engine.alloc::<Text>(6)?;
 //! engine.write(&mut code, 0, &[0xb8, 42, 0, 0, 0, 0xc3])?; // mov eax, 42; ret

@@ -1,0 +1,54 @@
+//! `execmem run`: a load through the engine, on real memory and at kernel addresses, and what came of it.
+//!
+//! Two engines run. *Process* memory is that of this process (or, with `--backend sim`, simulated): functions and
+//! modules of ours are installed, executed and freed there. *Kernel* memory is always simulated, because kernel modules
+//! are linked for kernel addresses: a module set is laid out there, or real modules are loaded with every relocation.
+
+mod baseline;
+mod kernel;
+mod modules;
+mod print;
+mod process;
+mod report;
+pub(crate) mod steady;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::arch;
+use crate::args::RunOptions;
+use crate::workload::Workload;
+use report::Report;
+
+/// Runs the load. The exit status is 1 if an audit or a result is wrong.
+pub(crate) fn run(options: &RunOptions) -> Result<ExitCode> {
+    let workload = Workload::read(options.workload.as_deref())?;
+    let named = arch::table(&options.arch)?;
+    let mut report = Report::new(options, &workload);
+    process::run(options.backend, &named.table, &workload, &mut report)?;
+    match &options.modules {
+        Some(folder) => modules::run(folder, &named.table, &mut report)?,
+        None => kernel::run(&named.table, &workload, &mut report)?,
+    }
+    match steady::count() {
+        Ok(calls) => report.system_calls_in_steady_state = Some(calls),
+        Err(error) => report.notes.push(format!("system calls were not counted: {error:#}")),
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print::print(&report);
+    }
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn progress(len: u64, what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(len);
+    if let Ok(style) = ProgressStyle::with_template("{msg:12} {bar:40} {pos}/{len}") {
+        bar.set_style(style);
+    }
+    bar.with_message(what)
+}

@@ -1,0 +1,162 @@
+//! `execmem tables`: a table as the engine sees it.
+
+use anyhow::Result;
+use comfy_table::{Table as TextTable, presets};
+use execmem::{Extent, Kind};
+use execmem_types::{Descriptor, Fill, Growth, NamedTable, Placement, Row, Seal};
+use serde_json::{Value, json};
+
+use crate::arch;
+use crate::args::TablesOptions;
+
+/// Prints one table, or the names of all.
+pub(crate) fn print(options: &TablesOptions) -> Result<()> {
+    let Some(name) = &options.arch else {
+        return print_names(options.json);
+    };
+    let named = arch::table(name)?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&as_json(named))?);
+    } else {
+        print_text(named);
+    }
+    Ok(())
+}
+
+fn print_names(as_json: bool) -> Result<()> {
+    if as_json {
+        let names: Vec<_> = arch::all().map(|named| json!({ "name": named.name, "about": named.about })).collect();
+        println!("{}", serde_json::to_string_pretty(&names)?);
+        return Ok(());
+    }
+    let width = arch::all().map(|named| named.name.len()).max().unwrap_or(0);
+    for named in arch::all() {
+        println!("{:width$}  {}", named.name, named.about);
+    }
+    Ok(())
+}
+
+fn print_text(named: &NamedTable) {
+    let machine = named.table.machine();
+    println!("{}: {}", named.name, named.about);
+    let leaves: Vec<_> = machine.leaves().map(|leaf| leaf.to_string()).collect();
+    let anchor = machine.anchor.map_or("none".to_owned(), |anchor| anchor.to_string());
+    println!(
+        "machine {}: {} bits, leaves {}, trap {:02x?}",
+        machine.name,
+        machine.address_bits,
+        leaves.join(" "),
+        machine.trap.bytes()
+    );
+    println!("anchor {anchor}, reach {:?}", machine.reach);
+    let mut text = TextTable::new();
+    text.load_preset(presets::UTF8_BORDERS_ONLY);
+    text.set_header(["kind", "windows", "from", "granularities", "align", "quantum", "rights", "fill", "flags"]);
+    for kind in Kind::ALL {
+        text.add_row(cells(named, kind));
+    }
+    println!("{text}");
+    println!("Sources:");
+    for source in arch::sources(named.name) {
+        println!("  {}: {}", source.of, source.source);
+    }
+}
+
+fn cells(named: &NamedTable, kind: Kind) -> Vec<String> {
+    let table = &named.table;
+    let (alignment, quantum) = (table.alignment(kind).to_string(), table.quantum(kind).to_string());
+    let descriptor = match table.row(kind) {
+        Row::Own(descriptor) => descriptor,
+        Row::Shares { with, .. } => {
+            let shares = format!("shares the blocks of {with}");
+            let empty = String::new;
+            return vec![kind.to_string(), shares, empty(), empty(), alignment, quantum, empty(), empty(), empty()];
+        }
+    };
+    let windows: Vec<_> = descriptor.windows().map(|window: Extent| window.to_string()).collect();
+    let granularities: Vec<_> = descriptor.granularities().map(|size| size.to_string()).collect();
+    vec![
+        kind.to_string(),
+        windows.join("\n"),
+        placement(descriptor).to_owned(),
+        granularities.join(" ") + if descriptor.growth == Growth::Tail { " (tail)" } else { "" },
+        alignment,
+        quantum,
+        descriptor.protection.to_string(),
+        fill(descriptor).to_owned(),
+        flags(descriptor).join(", "),
+    ]
+}
+
+const fn placement(descriptor: &Descriptor) -> &'static str {
+    match descriptor.placement {
+        Placement::BottomUp => "bottom up",
+        Placement::TopDown => "top down",
+    }
+}
+
+const fn fill(descriptor: &Descriptor) -> &'static str {
+    match descriptor.fill {
+        Fill::Direct => "direct",
+        Fill::Poke => "poke",
+        Fill::Flip => "flip",
+    }
+}
+
+fn flags(descriptor: &Descriptor) -> Vec<&'static str> {
+    let flags = [
+        (descriptor.is_anchored, "anchored"),
+        (descriptor.seal == Seal::Pages, "sealed by pages"),
+        (descriptor.seal == Seal::Block, "sealed by block"),
+        (descriptor.is_shadowed, "shadowed"),
+        (descriptor.is_exclusive, "exclusive"),
+        (descriptor.is_writable_and_executable, "WRITABLE AND EXECUTABLE"),
+    ];
+    flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, name)| name).collect()
+}
+
+fn as_json(named: &NamedTable) -> Value {
+    let machine = named.table.machine();
+    let rows: Vec<_> = Kind::ALL.into_iter().map(|kind| row_json(named, kind)).collect();
+    let sources = arch::sources(named.name).iter().map(|source| (source.of.to_owned(), json!(source.source)));
+    json!({
+        "name": named.name,
+        "about": named.about,
+        "machine": {
+            "name": machine.name,
+            "address_bits": machine.address_bits,
+            "leaves": machine.leaves().map(|leaf| leaf.bytes()).collect::<Vec<_>>(),
+            "trap": machine.trap.bytes(),
+            "anchor": machine.anchor.map(range_json),
+        },
+        "rows": rows,
+        "sources": sources.collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+/// Addresses as text: JSON numbers lose the low bits of 64-bit values.
+fn range_json(extent: Extent) -> Value {
+    json!({ "start": format!("{:#x}", extent.start()), "end": format!("{:#x}", extent.end()) })
+}
+
+fn row_json(named: &NamedTable, kind: Kind) -> Value {
+    let table = &named.table;
+    let mut row = json!({
+        "kind": kind.name(),
+        "alignment": table.alignment(kind).bytes(),
+        "quantum": table.quantum(kind).bytes(),
+    });
+    match table.row(kind) {
+        Row::Shares { with, .. } => row["shares"] = json!(with.name()),
+        Row::Own(descriptor) => {
+            row["windows"] = descriptor.windows().map(range_json).collect();
+            row["placement"] = json!(placement(descriptor));
+            row["granularities"] = descriptor.granularities().map(|size| size.bytes()).collect();
+            row["growth"] = json!(if descriptor.growth == Growth::Tail { "tail" } else { "whole" });
+            row["protection"] = json!(descriptor.protection.to_string());
+            row["fill"] = json!(fill(descriptor));
+            row["flags"] = json!(flags(descriptor));
+        }
+    }
+    row
+}

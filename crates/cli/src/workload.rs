@@ -1,0 +1,180 @@
+//! What to load: TOML files of `configs/workloads`, the default one embedded.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use execmem::Kind;
+use serde::Deserialize;
+
+const DEFAULT: &str = include_str!("../../../configs/workloads/default.toml");
+
+/// The module sets, by name: CSV files that say in their first lines where they are from.
+const MODULE_SETS: &[(&str, &str)] = &[
+    ("workstation-6.1", include_str!("../../../configs/workloads/modules/workstation-6.1.csv")),
+    ("server-6.1", include_str!("../../../configs/workloads/modules/server-6.1.csv")),
+];
+
+/// A load.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Workload {
+    pub(crate) about: String,
+    #[serde(default)]
+    pub(crate) functions: Functions,
+    #[serde(default)]
+    pub(crate) objects: Objects,
+    pub(crate) modules: Option<Modules>,
+}
+
+/// Generated functions.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Functions {
+    /// How many are live at once.
+    pub(crate) count: u32,
+    /// How many of them are freed and replaced after that.
+    #[serde(default)]
+    pub(crate) churn: u32,
+    /// Start of the random numbers; not zero.
+    pub(crate) seed: u64,
+    /// Size classes: share in percent, first size, first size beyond.
+    pub(crate) sizes: Vec<(u32, u32, u32)>,
+}
+
+/// Relocatable objects of ours.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Objects {
+    pub(crate) count: u32,
+}
+
+/// A set of modules known by their sizes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Modules {
+    pub(crate) set: String,
+}
+
+impl Workload {
+    /// The load of a file, or the default one.
+    pub(crate) fn read(file: Option<&Path>) -> Result<Self> {
+        let (text, name) = match file {
+            Some(path) => {
+                let name = path.display().to_string();
+                (std::fs::read_to_string(path).with_context(|| format!("reading {name}"))?, name)
+            }
+            None => (DEFAULT.to_owned(), "the default workload".to_owned()),
+        };
+        let workload: Workload = toml::from_str(&text).with_context(|| format!("in {name}"))?;
+        workload.check().with_context(|| format!("in {name}"))?;
+        Ok(workload)
+    }
+
+    fn check(&self) -> Result<()> {
+        let Functions { count, seed, sizes, .. } = &self.functions;
+        if *count == 0 {
+            return Ok(());
+        }
+        ensure!(*seed != 0, "functions.seed is 0, from which no random numbers follow");
+        let shares: u64 = sizes.iter().map(|&(share, ..)| u64::from(share)).sum();
+        ensure!(shares == 100, "the shares of functions.sizes add up to {shares} %");
+        for &(_, from, to) in sizes {
+            ensure!(from < to && to <= 1 << 24, "functions.sizes: {from}..{to} is empty or beyond 16 MiB");
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of a module by kind.
+#[derive(Debug, Clone)]
+pub(crate) struct ModuleSizes {
+    pub(crate) name: String,
+    /// In the order of [`Kind::MODULE`].
+    pub(crate) bytes: [u64; 7],
+    /// The symbol table that is kept with its data.
+    pub(crate) symbol_table_bytes: u64,
+}
+
+/// The modules of a set, in load order.
+pub(crate) fn module_set(name: &str) -> Result<Vec<ModuleSizes>> {
+    let Some((_, text)) = MODULE_SETS.iter().find(|(known, _)| *known == name) else {
+        let names: Vec<_> = MODULE_SETS.iter().map(|(name, _)| *name).collect();
+        bail!("no module set {name}; there are {}", names.join(", "));
+    };
+    let mut lines = text.lines().filter(|line| !line.starts_with('#'));
+    let header: Vec<_> = lines.next().context("a header")?.split(',').collect();
+    let column = |name: &str| header.iter().position(|found| *found == name).with_context(|| format!("column {name}"));
+    let kinds = Kind::MODULE.map(|kind| column(kind.name()));
+    let symbol_table = column("kallsyms")?;
+    let mut modules = Vec::new();
+    for line in lines {
+        let fields: Vec<_> = line.split(',').collect();
+        let number = |index: usize| -> Result<u64> { Ok(fields.get(index).context("a field")?.parse()?) };
+        let mut bytes = [0; 7];
+        for (bytes, column) in bytes.iter_mut().zip(&kinds) {
+            *bytes = number(*column.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?)?;
+        }
+        let name = fields.first().context("a name")?.to_string();
+        modules.push(ModuleSizes { name, bytes, symbol_table_bytes: number(symbol_table)? });
+    }
+    Ok(modules)
+}
+
+/// The random numbers of all loads: xorshift64*, integers only, the same everywhere.
+#[derive(Debug, Clone)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Random(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: u32) -> u32 {
+        let scaled = ((self.next() >> 32) * u64::from(bound)) >> 32;
+        u32::try_from(scaled).unwrap_or(0)
+    }
+
+    /// A size from the classes of a load.
+    pub(crate) fn size(&mut self, classes: &[(u32, u32, u32)]) -> u32 {
+        let mut percent = self.below(100);
+        for &(share, from, to) in classes {
+            if percent < share {
+                return from + self.below(to - from);
+            }
+            percent -= share;
+        }
+        classes.last().map_or(0, |&(_, from, _)| from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_workload_and_every_set_are_readable() {
+        let workload = Workload::read(None).expect("the default workload");
+        assert!(workload.functions.count > 0 && workload.objects.count > 0);
+        for (name, _) in MODULE_SETS {
+            let set = module_set(name).expect(name);
+            assert!(set.len() > 100 && set.iter().all(|module| module.bytes[0] > 0), "{name}");
+        }
+        assert!(module_set("no such set").is_err());
+    }
+
+    #[test]
+    fn the_workstation_set_is_the_one_that_was_measured() {
+        let set = module_set("workstation-6.1").expect("the set");
+        let core = |module: &ModuleSizes| module.bytes[..4].iter().sum::<u64>() + module.symbol_table_bytes;
+        assert_eq!(set.len(), 176);
+        assert_eq!(set.iter().map(core).sum::<u64>(), 19_563_762);
+    }
+}

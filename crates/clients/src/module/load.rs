@@ -1,0 +1,296 @@
+//! Loading, and the two stages of a module that loaded.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use execmem::kinds::Any;
+use execmem::sync::RawMutex;
+use execmem::{Backend, Draft, Engine, Extent, Handle, Kind, Live, Sealed};
+use execmem_types::Trap;
+
+use super::layout::{Layout, Need, Slot};
+use super::object_file::{self, ObjectFile};
+use super::relocate::{Patch, RelocationRule, rules_of};
+use super::symbols::{Symbols, resolve};
+use crate::Error;
+
+/// The symbol of the function that initialises a module.
+const INIT: &str = "init_module";
+/// The symbol of the function that ends it.
+const EXIT: &str = "cleanup_module";
+
+/// A module that is loaded and published, with its init kinds still there.
+#[derive(Debug)]
+#[must_use = "a module that is dropped is never unloaded"]
+pub struct Coming {
+    parts: Vec<Live<Any>>,
+    symbols: BTreeMap<Box<str>, u64>,
+}
+
+/// A module that is initialised.
+#[derive(Debug)]
+#[must_use = "a module that is dropped is never unloaded"]
+pub struct Module {
+    parts: Vec<Live<Any>>,
+    sealed: Vec<Sealed<Any>>,
+    symbols: BTreeMap<Box<str>, u64>,
+}
+
+/// Loads modules with one engine.
+#[derive(Debug)]
+pub struct Loader<'e, B, R> {
+    engine: &'e Engine<B, R>,
+    machine: u16,
+    rules: &'static [RelocationRule],
+}
+
+/// The content of each kind, ready to be written, and the addresses of global symbols.
+type Prepared = (Vec<(Kind, Vec<u8>)>, BTreeMap<Box<str>, u64>);
+
+impl<'e, B: Backend, R: RawMutex> Loader<'e, B, R> {
+    /// A loader for the machine of the engine's table.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownMachine`] if there are no rules for its relocations.
+    pub fn new(engine: &'e Engine<B, R>) -> Result<Self, Error> {
+        let (machine, rules) = rules_of(engine.table().machine().name).ok_or(Error::UnknownMachine)?;
+        Ok(Loader { engine, machine, rules })
+    }
+
+    /// Loads a relocatable object: all of it, or nothing. Symbols that it does not define come from `outside`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the object, which symbol or relocation cannot be resolved, or what the engine refused.
+    pub fn load(&self, data: &[u8], outside: &impl Symbols) -> Result<Coming, Error> {
+        let object = object_file::parse(data)?;
+        if object.machine != self.machine {
+            return Err(Error::WrongMachine { found: object.machine, wanted: self.machine });
+        }
+        let layout = Layout::new(&object)?;
+        let mut drafts = self.allocate(&layout)?;
+        let placed = Placed::new(&layout, &drafts);
+        let prepared = self.prepare(&object, &layout, &placed, outside);
+        let written = prepared.and_then(|(contents, symbols)| {
+            self.write(&mut drafts, &placed, &contents)?;
+            Ok(symbols)
+        });
+        match written {
+            Ok(symbols) => Ok(Coming { parts: self.publish(drafts)?, symbols }),
+            Err(error) => {
+                drafts.into_iter().for_each(|draft| free(self.engine, draft));
+                Err(error)
+            }
+        }
+    }
+
+    /// Memory for every kind of the module, or none. Where a section wants more than the alignment of its kind, there
+    /// is room to move it.
+    fn allocate(&self, layout: &Layout) -> Result<Vec<Draft<Any>>, Error> {
+        let wanted = layout.needs().map(|(kind, Need { len, align })| {
+            let slack = align.saturating_sub(self.engine.table().alignment(kind).bytes());
+            let len = len.checked_add(slack).ok_or(Error::TooLarge { kind, section: layout.slots.len() })?;
+            Ok((kind, len))
+        });
+        let wanted: Vec<_> = wanted.collect::<Result<_, Error>>()?;
+        Ok(self.engine.alloc_group(&wanted)?)
+    }
+
+    /// The sections of each kind, patched for where they will lie.
+    fn prepare(
+        &self,
+        object: &ObjectFile<'_>,
+        layout: &Layout,
+        placed: &Placed,
+        outside: &impl Symbols,
+    ) -> Result<Prepared, Error> {
+        let address_of = |section: usize| placed.address(layout.slots.get(section).copied().flatten()?);
+        let values = resolve(object, outside, address_of)?;
+        let trap = self.engine.table().machine().trap;
+        let mut contents = Vec::new();
+        for (kind, need) in layout.needs() {
+            contents.push((kind, blank(kind, need.len, placed, trap)?));
+        }
+        for (index, section) in object.sections.iter().enumerate() {
+            let Some(bytes) = bytes_of(&mut contents, layout, index, section.len) else { continue };
+            if section.data.is_empty() { bytes.fill(0) } else { bytes.copy_from_slice(section.data) }
+        }
+        for (section, relocations) in &object.relocations {
+            let Some(address) = address_of(*section) else { continue };
+            let len = object.sections[*section].len;
+            let Some(bytes) = bytes_of(&mut contents, layout, *section, len) else { continue };
+            let patch = Patch { section: *section, address, rules: self.rules, is_big_endian: object.is_big_endian };
+            patch.apply(relocations, &values, bytes)?;
+        }
+        let globals = object.symbols.iter().zip(&values).filter(|(symbol, _)| symbol.is_global);
+        let globals = globals.filter_map(|(symbol, value)| Some((symbol.name.into(), (*value)?)));
+        Ok((contents, globals.collect()))
+    }
+
+    fn write(&self, drafts: &mut [Draft<Any>], placed: &Placed, contents: &[(Kind, Vec<u8>)]) -> Result<(), Error> {
+        for (kind, bytes) in contents {
+            let draft = drafts.iter_mut().find(|draft| draft.kind() == *kind);
+            if let (Some(draft), Some((_, base))) = (draft, placed.kinds[kind.index()]) {
+                let offset = base - draft.address();
+                self.engine.write(draft, offset, bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes everything; if one fails, everything is freed.
+    fn publish(&self, drafts: Vec<Draft<Any>>) -> Result<Vec<Live<Any>>, Error> {
+        let mut published = Vec::new();
+        let mut waiting = drafts.into_iter();
+        while let Some(draft) = waiting.next() {
+            match self.engine.publish(draft) {
+                Ok(live) => published.push(live),
+                Err(failed) => {
+                    free(self.engine, failed.handle);
+                    waiting.for_each(|draft| free(self.engine, draft));
+                    published.into_iter().for_each(|live| free(self.engine, live));
+                    return Err(failed.error.into());
+                }
+            }
+        }
+        Ok(published)
+    }
+}
+
+/// Frees a handle of this very engine, which always accepts it.
+fn free<B: Backend, R: RawMutex>(engine: &Engine<B, R>, handle: impl Handle) {
+    let _ = engine.free(handle);
+}
+
+/// Where the sections of each kind begin.
+struct Placed {
+    /// By kind: the memory, and the first address that is aligned for every section.
+    kinds: [Option<(Extent, u64)>; Kind::COUNT],
+}
+
+impl Placed {
+    fn new(layout: &Layout, drafts: &[Draft<Any>]) -> Self {
+        let mut kinds = [None; Kind::COUNT];
+        for draft in drafts {
+            let index = draft.kind().index();
+            let base = draft.address().next_multiple_of(layout.needs[index].align);
+            kinds[index] = Some((draft.extent(), base));
+        }
+        Placed { kinds }
+    }
+
+    fn address(&self, slot: Slot) -> Option<u64> {
+        self.kinds[slot.kind.index()].map(|(_, base)| base.wrapping_add(slot.offset))
+    }
+}
+
+/// Bytes for the sections of one kind: what lies between sections of code traps.
+fn blank(kind: Kind, len: u64, placed: &Placed, trap: Trap) -> Result<Vec<u8>, Error> {
+    let out_of_memory = Error::OutOfMemory { kind, len };
+    let size = usize::try_from(len).map_err(|_| out_of_memory)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(size).map_err(|_| out_of_memory)?;
+    bytes.resize(size, 0);
+    if let (true, Some((_, base))) = (kind.is_code(), placed.kinds[kind.index()]) {
+        trap.fill(base, &mut bytes);
+    }
+    Ok(bytes)
+}
+
+/// The bytes of a section in the content of its kind.
+fn bytes_of<'a>(
+    contents: &'a mut [(Kind, Vec<u8>)],
+    layout: &Layout,
+    section: usize,
+    len: u64,
+) -> Option<&'a mut [u8]> {
+    let slot = layout.slots.get(section).copied().flatten()?;
+    let (_, bytes) = contents.iter_mut().find(|(kind, _)| *kind == slot.kind)?;
+    let start = usize::try_from(slot.offset).ok()?;
+    bytes.get_mut(start..start.checked_add(usize::try_from(len).ok()?)?)
+}
+
+impl Coming {
+    /// The address of the function that initialises the module.
+    #[must_use]
+    pub fn init(&self) -> Option<u64> {
+        self.symbol(INIT)
+    }
+
+    /// The address of a global symbol.
+    #[must_use]
+    pub fn symbol(&self, name: &str) -> Option<u64> {
+        self.symbols.get(name).copied()
+    }
+
+    /// The memory of each kind.
+    pub fn extents(&self) -> impl Iterator<Item = (Kind, Extent)> + '_ {
+        self.parts.iter().map(|part| (part.kind(), part.extent()))
+    }
+
+    /// Ends initialisation: frees the init kinds, and makes read-only what is to be so from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Engine`] if memory cannot be sealed; the module is unloaded then.
+    pub fn finish<B: Backend, R: RawMutex>(self, engine: &Engine<B, R>) -> Result<Module, Error> {
+        let mut module = Module { parts: Vec::new(), sealed: Vec::new(), symbols: self.symbols };
+        let mut refusal = None;
+        let mut gone: Vec<Extent> = Vec::new();
+        for part in self.parts {
+            match part.kind() {
+                Kind::InitText | Kind::InitData | Kind::InitRoData => {
+                    gone.push(part.extent());
+                    free(engine, part);
+                }
+                Kind::RoAfterInit => match engine.seal(part) {
+                    Ok(sealed) => module.sealed.push(sealed),
+                    Err(failed) => {
+                        refusal = Some(failed.error);
+                        module.parts.push(failed.handle);
+                    }
+                },
+                _ => module.parts.push(part),
+            }
+        }
+        module.symbols.retain(|_, address| !gone.iter().any(|extent| extent.contains(*address)));
+        if let Some(error) = refusal {
+            module.unload(engine);
+            return Err(error.into());
+        }
+        Ok(module)
+    }
+
+    /// Gives the module up before it is initialised.
+    pub fn unload<B: Backend, R: RawMutex>(self, engine: &Engine<B, R>) {
+        self.parts.into_iter().for_each(|part| free(engine, part));
+    }
+}
+
+impl Module {
+    /// The address of the function that ends the module.
+    #[must_use]
+    pub fn exit(&self) -> Option<u64> {
+        self.symbol(EXIT)
+    }
+
+    /// The address of a global symbol.
+    #[must_use]
+    pub fn symbol(&self, name: &str) -> Option<u64> {
+        self.symbols.get(name).copied()
+    }
+
+    /// The memory of each kind.
+    pub fn extents(&self) -> impl Iterator<Item = (Kind, Extent)> + '_ {
+        let sealed = self.sealed.iter().map(|part| (part.kind(), part.extent()));
+        self.parts.iter().map(|part| (part.kind(), part.extent())).chain(sealed)
+    }
+
+    /// Frees everything. Nobody may execute or refer to it any more.
+    pub fn unload<B: Backend, R: RawMutex>(self, engine: &Engine<B, R>) {
+        self.parts.into_iter().for_each(|part| free(engine, part));
+        self.sealed.into_iter().for_each(|part| free(engine, part));
+    }
+}
