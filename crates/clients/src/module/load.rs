@@ -25,7 +25,7 @@ const EXIT: &str = "cleanup_module";
 #[must_use = "a module that is dropped is never unloaded"]
 pub struct Coming {
     parts: Vec<Live<Any>>,
-    symbols: BTreeMap<Box<str>, u64>,
+    names: Names,
 }
 
 /// A module that is initialised.
@@ -34,7 +34,14 @@ pub struct Coming {
 pub struct Module {
     parts: Vec<Live<Any>>,
     sealed: Vec<Sealed<Any>>,
+    names: Names,
+}
+
+/// Where the named things of a module lie.
+#[derive(Debug)]
+struct Names {
     symbols: BTreeMap<Box<str>, u64>,
+    sections: Vec<(Box<str>, u64)>,
 }
 
 /// Loads modules with one engine.
@@ -45,8 +52,8 @@ pub struct Loader<'e, B, R> {
     rules: &'static [RelocationRule],
 }
 
-/// The content of each kind, ready to be written, and the addresses of global symbols.
-type Prepared = (Vec<(Kind, Vec<u8>)>, BTreeMap<Box<str>, u64>);
+/// The content of each kind, ready to be written, and where what has a name will lie.
+type Prepared = (Vec<(Kind, Vec<u8>)>, Names);
 
 impl<'e, B: Backend, R: RawMutex> Loader<'e, B, R> {
     /// A loader for the machine of the engine's table.
@@ -73,12 +80,12 @@ impl<'e, B: Backend, R: RawMutex> Loader<'e, B, R> {
         let mut drafts = self.allocate(&layout)?;
         let placed = Placed::new(&layout, &drafts);
         let prepared = self.prepare(&object, &layout, &placed, outside);
-        let written = prepared.and_then(|(contents, symbols)| {
+        let written = prepared.and_then(|(contents, names)| {
             self.write(&mut drafts, &placed, &contents)?;
-            Ok(symbols)
+            Ok(names)
         });
         match written {
-            Ok(symbols) => Ok(Coming { parts: self.publish(drafts)?, symbols }),
+            Ok(names) => Ok(Coming { parts: self.publish(drafts)?, names }),
             Err(error) => {
                 drafts.into_iter().for_each(|draft| free(self.engine, draft));
                 Err(error)
@@ -125,8 +132,11 @@ impl<'e, B: Backend, R: RawMutex> Loader<'e, B, R> {
             patch.apply(relocations, &values, bytes)?;
         }
         let globals = object.symbols.iter().zip(&values).filter(|(symbol, _)| symbol.is_global);
-        let globals = globals.filter_map(|(symbol, value)| Some((symbol.name.into(), (*value)?)));
-        Ok((contents, globals.collect()))
+        let symbols = globals.filter_map(|(symbol, value)| Some((symbol.name.into(), (*value)?))).collect();
+        let sections = object.sections.iter().enumerate();
+        let sections =
+            sections.filter_map(|(index, section)| Some((section.name.into(), address_of(index)?))).collect();
+        Ok((contents, Names { symbols, sections }))
     }
 
     fn write(&self, drafts: &mut [Draft<Any>], placed: &Placed, contents: &[(Kind, Vec<u8>)]) -> Result<(), Error> {
@@ -212,6 +222,15 @@ fn bytes_of<'a>(
     bytes.get_mut(start..start.checked_add(usize::try_from(len).ok()?)?)
 }
 
+impl Names {
+    /// Forgets what lies in memory that is gone.
+    fn forget(&mut self, gone: &[Extent]) {
+        let is_gone = |address: u64| gone.iter().any(|extent| extent.contains(address));
+        self.symbols.retain(|_, address| !is_gone(*address));
+        self.sections.retain(|(_, address)| !is_gone(*address));
+    }
+}
+
 impl Coming {
     /// The address of the function that initialises the module.
     #[must_use]
@@ -222,7 +241,12 @@ impl Coming {
     /// The address of a global symbol.
     #[must_use]
     pub fn symbol(&self, name: &str) -> Option<u64> {
-        self.symbols.get(name).copied()
+        self.names.symbols.get(name).copied()
+    }
+
+    /// The name and address of each section, in the order of the file: what a debugger wants.
+    pub fn sections(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.names.sections.iter().map(|(name, address)| (&**name, *address))
     }
 
     /// The memory of each kind.
@@ -236,7 +260,7 @@ impl Coming {
     ///
     /// [`Error::Engine`] if memory cannot be sealed; the module is unloaded then.
     pub fn finish<B: Backend, R: RawMutex>(self, engine: &Engine<B, R>) -> Result<Module, Error> {
-        let mut module = Module { parts: Vec::new(), sealed: Vec::new(), symbols: self.symbols };
+        let mut module = Module { parts: Vec::new(), sealed: Vec::new(), names: self.names };
         let mut refusal = None;
         let mut gone: Vec<Extent> = Vec::new();
         for part in self.parts {
@@ -255,7 +279,7 @@ impl Coming {
                 _ => module.parts.push(part),
             }
         }
-        module.symbols.retain(|_, address| !gone.iter().any(|extent| extent.contains(*address)));
+        module.names.forget(&gone);
         if let Some(error) = refusal {
             module.unload(engine);
             return Err(error.into());
@@ -279,7 +303,12 @@ impl Module {
     /// The address of a global symbol.
     #[must_use]
     pub fn symbol(&self, name: &str) -> Option<u64> {
-        self.symbols.get(name).copied()
+        self.names.symbols.get(name).copied()
+    }
+
+    /// The name and address of each section, in the order of the file: what a debugger wants.
+    pub fn sections(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.names.sections.iter().map(|(name, address)| (&**name, *address))
     }
 
     /// The memory of each kind.

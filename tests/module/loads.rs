@@ -1,0 +1,166 @@
+//! What loads, where it lands, and what happens when the memory refuses.
+
+use execmem::{Engine, Kind};
+use execmem_arch_x86::{TABLE, TABLES};
+use execmem_clients::Error;
+use execmem_clients::module::Loader;
+use execmem_sim::Sim;
+use object::SectionKind;
+use object::elf::{R_X86_64_32, R_X86_64_PC32, R_X86_64_PC64};
+
+use crate::objects::{Builder, IMPORTS_AT, complete, engine, granted, kinds, load};
+
+#[test]
+fn every_section_lands_in_memory_of_its_kind() {
+    let engine = engine();
+    let coming = load(&engine, &complete()).expect("a module");
+    assert_eq!(kinds(&coming), Kind::MODULE);
+    for (kind, extent) in coming.extents() {
+        let found = engine.find(extent.start()).expect("live");
+        assert_eq!(found.kind, TABLE.home(kind));
+    }
+    assert_eq!(coming.init(), coming.symbol("init_module"));
+    coming.unload(&engine);
+    assert_eq!(granted(&engine), 0);
+}
+
+#[test]
+fn the_init_kinds_go_when_initialisation_ends_and_sealed_data_stays() {
+    let engine = engine();
+    let coming = load(&engine, &complete()).expect("a module");
+    let kept = coming.symbol("kept").expect("a symbol");
+    assert!(engine.backend().store(kept, &[1]).is_ok(), "writable during initialisation");
+    let module = coming.finish(&engine).expect("memory");
+    assert!(engine.backend().store(kept, &[2]).is_err(), "read-only after it");
+    assert_eq!(module.symbol("init_module"), None);
+    assert!(module.symbol("main").is_some());
+    assert_eq!(module.extents().count(), 4);
+    module.unload(&engine);
+    engine.shrink();
+    assert_eq!((granted(&engine), engine.stats().bytes_mapped()), (0, 0));
+    engine.audit().expect("audit");
+}
+
+#[test]
+fn relocations_of_every_type_give_what_the_abi_says() {
+    let engine = engine();
+    let coming = load(&engine, &complete()).expect("a module");
+    let symbol = |name| coming.symbol(name).expect(name);
+    let (pair, value) = (symbol("pair"), symbol("value"));
+    let mut code = [0; 24];
+    engine.backend().fetch(pair, &mut code).expect("published code");
+    let word = |at: usize| i64::from(i32::from_le_bytes(code[at..at + 4].try_into().expect("4 bytes")));
+    let absolute = |value: i64| u64::from_ne_bytes(value.to_ne_bytes());
+    assert_eq!(pair.wrapping_add_signed(4 + word(0)), IMPORTS_AT, "R_X86_64_PLT32");
+    assert_eq!((pair + 4).wrapping_add_signed(word(4)), value + 12, "R_X86_64_PC32");
+    assert_eq!(absolute(word(8)), symbol("zeroed") + 4, "R_X86_64_32S");
+    assert_eq!(code[16..], symbol("main").to_le_bytes(), "R_X86_64_64");
+    coming.unload(&engine);
+}
+
+#[test]
+fn what_lies_between_functions_traps() {
+    let engine = engine();
+    let coming = load(&engine, &complete()).expect("a module");
+    let (main, pair) = (coming.symbol("main").expect("main"), coming.symbol("pair").expect("pair"));
+    let mut gap = vec![0; usize::try_from(pair - main - 5).expect("small")];
+    engine.backend().fetch(main + 5, &mut gap).expect("published code");
+    assert!(!gap.is_empty(), "the functions are aligned to 16");
+    coming.unload(&engine);
+}
+
+#[test]
+fn sections_aligned_beyond_their_kind_are_moved_inside_their_memory() {
+    for align in [128, 1024, 4096] {
+        let engine = engine();
+        let mut module = Builder::new();
+        let section = module.section(".rodata.wide", SectionKind::ReadOnlyData);
+        module.define("wide", section, &[1; 10], align);
+        let coming = load(&engine, &module.write()).expect("a module");
+        let wide = coming.symbol("wide").expect("a symbol");
+        assert_eq!(wide % align, 0);
+        coming.unload(&engine);
+    }
+}
+
+#[test]
+fn symbols_nobody_defines_are_named() {
+    let engine = engine();
+    let loader = Loader::new(&engine).expect("a machine");
+    let error = loader.load(&complete(), &|_: &str| None).expect_err("imported is undefined");
+    assert_eq!(error.to_string(), "symbol imported is defined nowhere");
+    assert_eq!(granted(&engine), 0);
+}
+
+#[test]
+fn targets_out_of_reach_are_named_by_section_and_relocation() {
+    let engine = engine();
+    let mut module = Builder::new();
+    let far = module.symbol("far");
+    let text = module.text;
+    module.define("code", text, &[0; 8], 16);
+    module.relocate(text, 0, far, 0, R_X86_64_PC32);
+    let loader = Loader::new(&engine).expect("a machine");
+    let error = loader.load(&module.write(), &|_: &str| Some(0x7fff_0000_0000)).expect_err("two gigabytes away");
+    assert!(matches!(error, Error::OutOfReach { relocation: 0, name: "R_X86_64_PC32", .. }), "{error}");
+    assert_eq!(granted(&engine), 0);
+}
+
+#[test]
+fn unsigned_words_refuse_kernel_addresses_and_wide_words_take_them() {
+    for (r_type, fits) in [(R_X86_64_32, false), (R_X86_64_PC64, true)] {
+        let engine = engine();
+        let mut module = Builder::new();
+        let text = module.text;
+        let code = module.define("code", text, &[0; 8], 16);
+        module.relocate(text, 0, code, 0, r_type);
+        let outcome = load(&engine, &module.write());
+        assert_eq!(outcome.is_ok(), fits);
+        outcome.into_iter().for_each(|coming| coming.unload(&engine));
+    }
+}
+
+/// Loads, finishes and unloads with the backend call number `nth` refused. Whether all calls were made.
+fn life_refusing(table: usize, data: &[u8], nth: u64) -> bool {
+    let table = TABLES[table].table;
+    let engine = Engine::new(table, Sim::new(table.machine())).expect("memory");
+    engine.backend().refuse_once(nth);
+    let outcome = load(&engine, data).and_then(|coming| coming.finish(&engine));
+    let all_made = engine.backend().calls() <= nth;
+    engine.backend().refuse_nothing();
+    match outcome {
+        Ok(module) => module.unload(&engine),
+        Err(error) => assert!(matches!(error, Error::Engine(_)), "{error}"),
+    }
+    assert_eq!(granted(&engine), 0, "call {nth} refused");
+    engine.audit().expect("audit");
+    engine.audit_unused().expect("freed memory");
+    all_made
+}
+
+#[test]
+fn inv_09_a_refusal_at_any_step_leaves_nothing_of_the_module() {
+    let data = complete();
+    for table in 0..TABLES.len() {
+        let calls = (0..).find(|&nth| life_refusing(table, &data, nth)).expect("an end");
+        assert!(calls > 15, "each of seven kinds takes more than one call");
+    }
+}
+
+#[test]
+fn modules_load_and_unload_from_several_threads_at_once() {
+    let engine = engine();
+    let data = complete();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let module = load(&engine, &data).and_then(|coming| coming.finish(&engine)).expect("a module");
+                    module.unload(&engine);
+                }
+            });
+        }
+    });
+    assert_eq!(granted(&engine), 0);
+    engine.audit().expect("audit");
+}
