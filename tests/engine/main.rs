@@ -1,4 +1,10 @@
 //! The engine on the simulated machine: every table, every operation, every refusal.
 
+mod contents;
+mod donations;
+mod growth;
+mod locking;
 mod refusals;
+mod sealing;
 mod sequences;
+mod windows;

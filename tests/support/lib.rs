@@ -3,4 +3,11 @@
 
 pub mod backend_suite;
 pub mod ops;
+pub mod recorder;
+pub mod tables;
 pub mod world;
+
+/// The examples of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -2,11 +2,21 @@
 
 use anyhow::Result;
 
-use crate::check;
 use crate::steps::{self, Step};
+use crate::{check, fetch_modules};
 
 /// What CI runs after [`check::STEPS`], in order: one line a step. The tests have run by then.
-const MORE: &[Step] = &[];
+const MORE: &[Step] = &[
+    Step::cargo("run", &["run", "--release", "--", "run"]),
+    Step::cargo("run --backend sim", &["run", "--release", "--", "run", "--backend", "sim", "--json"]),
+    Step::task("fetch-modules", fetch_modules::run_default),
+    Step::cargo("run --modules", &["run", "--release", "--", "run", "--modules", "target/modules/amd64"]),
+    Step::cargo_with(
+        "real modules against ld",
+        &["test", "-p", "execmem-tests", "--test", "module", "real_modules"],
+        &[("EXECMEM_NEEDS_MODULES", "1")],
+    ),
+];
 
 /// Runs the steps of `check` and [`MORE`].
 pub(crate) fn run() -> Result<()> {

@@ -27,6 +27,11 @@ pub(crate) struct Options {
     package: Option<String>,
 }
 
+/// Fetches the modules that CI loads.
+pub(crate) fn run_default() -> Result<()> {
+    run(&Options { arch: "amd64".into(), package: None })
+}
+
 /// Fetches the modules unless they are there, and prints their folder as the last line.
 pub(crate) fn run(options: &Options) -> Result<()> {
     for name in options.package.iter().chain([&options.arch]) {

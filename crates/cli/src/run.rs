@@ -27,6 +27,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<ExitCode> {
     let workload = Workload::read(options.workload.as_deref())?;
     let named = arch::table(&options.arch)?;
     let mut report = Report::new(options, &workload);
+    report.is_legacy = named.table.is_legacy();
     process::run(options.backend, &named.table, &workload, &mut report)?;
     match &options.modules {
         Some(folder) => modules::run(folder, &named.table, &mut report)?,

@@ -1,5 +1,7 @@
 //! The allocator of one row of the table: its regions, its counters and its locks.
 //!
+//! # Invariants (I10)
+//!
 //! Two locks. *Search* is held for the time of a search or a few words of bookkeeping, never across a backend call (I10).
 //! *Change* is held while blocks are mapped or their rights changed; whoever finds room in an existing block never
 //! takes it. Order: change, then search, then the lock of the [space](crate::space).

@@ -1,4 +1,9 @@
 //! Page tables: leaves of every size of the machine, split where rights differ within one.
+//!
+//! # Invariants (I11)
+//!
+//! Every split is counted where it happens, so a load that gives everything back and was never split leaves the tables as
+//! they were, and can be seen to.
 
 use std::collections::BTreeMap;
 

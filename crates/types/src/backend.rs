@@ -113,6 +113,11 @@ pub enum BackendError {
 /// | absent | [`unmap`](Self::unmap) | [`map`](Self::map), [`adopt`](Self::adopt) |
 /// | mapped with a [`Protection`] | `map`, `adopt`, [`protect`](Self::protect) | `protect`, `unmap` |
 ///
+/// # Invariants (I4, I6)
+///
+/// No address is ever writable and executable (law 2), and none is handed out again before the backend has confirmed
+/// that no stale translation or instruction for it is left (law 4, and [`SyncScope::Retired`]).
+///
 /// # Laws
 ///
 /// The trait is safe to implement and to call: the engine is policy, and a backend stays sound for *any* sequence of

@@ -23,7 +23,7 @@ pub(crate) fn run(choice: BackendChoice, table: &Table, workload: &Workload, rep
         BackendChoice::Linux => {
             let linux = Linux::reserve(&Options::default())?;
             let engine = Engine::new(linux.table()?, linux)?;
-            let runner = Runner { engine: &engine, executes: generate::RUNS_HERE };
+            let runner = Runner { engine: &engine, executes: generate::runs_here() };
             runner.run(workload, report, measure_process)
         }
         BackendChoice::Sim => {

@@ -21,6 +21,8 @@ pub(crate) struct Report {
     /// 4K entries that the old practice needs for the same load: one page a function, a lump of pages a module.
     pub(crate) baseline_mappings: u64,
     pub(crate) wx_bytes: u64,
+    /// The table says that memory is writable and executable.
+    pub(crate) is_legacy: bool,
     pub(crate) system_calls_in_steady_state: Option<u64>,
     /// "ok", or the invariant that failed.
     pub(crate) audit: String,
@@ -112,6 +114,7 @@ impl Report {
             mappings: BTreeMap::new(),
             baseline_mappings: 0,
             wx_bytes: 0,
+            is_legacy: false,
             system_calls_in_steady_state: None,
             audit: "ok".into(),
             functions: Checked::default(),
@@ -124,9 +127,10 @@ impl Report {
         }
     }
 
-    /// Whether every audit and every result is right.
+    /// Whether every audit and every result is right, and no more than one module in a hundred failed.
     pub(crate) fn is_good(&self) -> bool {
-        self.audit == "ok" && self.functions.wrong == 0 && self.objects.wrong == 0 && self.wx_bytes == 0
+        let wrong = self.functions.wrong + self.objects.wrong + if self.is_legacy { 0 } else { self.wx_bytes };
+        self.audit == "ok" && wrong == 0 && self.modules_failed.len() as u64 * 100 <= self.modules_loaded
     }
 
     /// Adds what an engine holds at this moment.

@@ -95,36 +95,8 @@ impl Op {
                 }
                 Ok(())
             }
-            Op::Free { pick } if !held.is_empty() => {
-                let range = held.swap_remove(usize::from(pick) % held.len());
-                let freed = arena.free(range.start).map_err(|error| alloc::format!("{error}"))?;
-                naive.free(&range);
-                expect(freed.range == range && naive.is_free(&freed.hole), "freed something else")?;
-                expect(arena.free(range.start) == Err(Error::NotLive { at: range.start }), "freed twice")
-            }
-            Op::Truncate { pick, quanta } if !held.is_empty() => {
-                let index = usize::from(pick) % held.len();
-                let range = &mut held[index];
-                let keep = u64::from(quanta) * unit;
-                let shorter = keep < range.end - range.start;
-                expect(arena.truncate(range.start, keep).is_ok() == shorter, "truncate differs")?;
-                if shorter {
-                    naive.free(&(range.start + keep..range.end));
-                    range.end = range.start + keep;
-                }
-                Ok(())
-            }
-            Op::Split { pick, quanta } if !held.is_empty() => {
-                let index = usize::from(pick) % held.len();
-                let (range, keep) = (held[index].clone(), u64::from(quanta) * unit);
-                let inside = keep < range.end - range.start;
-                expect(arena.split(range.start, keep).is_ok() == inside, "split differs")?;
-                if inside {
-                    naive.cut(range.start + keep);
-                    held[index].end = range.start + keep;
-                    held.push(range.start + keep..range.end);
-                }
-                Ok(())
+            Op::Free { pick } | Op::Truncate { pick, .. } | Op::Split { pick, .. } if !held.is_empty() => {
+                self.run_on_held(arena, naive, held, usize::from(pick) % held.len())
             }
             Op::FreeWrong { at } => {
                 let at = u64::from(at) * unit;
@@ -148,6 +120,41 @@ impl Op {
                 expect(arena.audit().is_ok_and(|totals| totals.ready_ranges == 0), "something stayed ready")
             }
             Op::Free { .. } | Op::Truncate { .. } | Op::Split { .. } => Ok(()),
+        }
+    }
+
+    /// The operations on one of the live ranges.
+    fn run_on_held(&self, arena: &mut Arena, naive: &mut Naive, held: &mut Vec<Range<u64>>, index: usize) -> Outcome {
+        let (unit, range) = (arena.quantum(), held[index].clone());
+        match *self {
+            Op::Truncate { quanta, .. } => {
+                let keep = u64::from(quanta) * unit;
+                let shorter = keep < range.end - range.start;
+                expect(arena.truncate(range.start, keep).is_ok() == shorter, "truncate differs")?;
+                if shorter {
+                    naive.free(&(range.start + keep..range.end));
+                    held[index].end = range.start + keep;
+                }
+                Ok(())
+            }
+            Op::Split { quanta, .. } => {
+                let keep = u64::from(quanta) * unit;
+                let inside = keep < range.end - range.start;
+                expect(arena.split(range.start, keep).is_ok() == inside, "split differs")?;
+                if inside {
+                    naive.cut(range.start + keep);
+                    held[index].end = range.start + keep;
+                    held.push(range.start + keep..range.end);
+                }
+                Ok(())
+            }
+            _ => {
+                held.swap_remove(index);
+                let freed = arena.free(range.start).map_err(|error| alloc::format!("{error}"))?;
+                naive.free(&range);
+                expect(freed.range == range && naive.is_free(&freed.hole), "freed something else")?;
+                expect(arena.free(range.start) == Err(Error::NotLive { at: range.start }), "freed twice")
+            }
         }
     }
 }

@@ -1,0 +1,116 @@
+//! Content: who may write when, and what is left afterwards.
+
+use execmem::kinds::{Data, Text};
+use execmem::{Engine, Error, Handle as _, Kind, Operation, Table};
+use execmem_arch_x86::{TABLE, X86_FLIP};
+use execmem_sim::Sim;
+use execmem_tests::recorder::{Call, Recorder};
+use execmem_types::{Access, SyncScope};
+
+fn engine(table: Table) -> Engine<Recorder<Sim>> {
+    Engine::new(table, Recorder::new(Sim::new(table.machine()))).expect("memory")
+}
+
+#[test]
+fn inv_07_published_bytes_change_by_patch_only() {
+    for table in [TABLE, X86_FLIP] {
+        let engine = engine(table);
+        let mut draft = engine.alloc_kind(Kind::Text, 64).expect("room");
+        engine.write(&mut draft, 0, &[0x90; 64]).expect("a draft");
+        let mut live = engine.publish(draft).expect("memory");
+        let refused = Error::WrongKind { kind: Kind::Text, operation: Operation::Write };
+        assert_eq!(engine.write(&mut live, 0, &[1]), Err(refused));
+        assert!(engine.backend().inner().store(live.address(), &[1]).is_err());
+        let mut byte = [0];
+        engine.backend().inner().fetch(live.address(), &mut byte).expect("published");
+        assert_eq!(byte, [0x90]);
+        engine.patch(&live, 0, &[0xcc]).expect("code");
+        engine.backend().inner().fetch(live.address(), &mut byte).expect("still executable");
+        assert_eq!(byte, [0xcc]);
+        engine.free(live).expect("ours");
+    }
+}
+
+#[test]
+fn inv_06_text_is_trapped_and_retired_before_its_address_is_used_again() {
+    let engine = engine(TABLE);
+    let keep = engine.alloc::<Text>(64).expect("room");
+    let draft = engine.alloc::<Text>(64).expect("room");
+    let extent = draft.extent();
+    let live = engine.publish(draft).expect("memory");
+    let _ = engine.backend().take();
+    engine.free(live).expect("ours");
+    let calls = engine.backend().take();
+    assert_eq!(calls, [Call::Fill(Access::Poke, extent), Call::Sync(extent, SyncScope::Retired)]);
+    assert_eq!(engine.alloc::<Text>(64).expect("room").extent(), extent);
+    drop(keep);
+}
+
+#[test]
+fn inv_06_addresses_of_a_block_are_reused_only_after_it_was_unmapped() {
+    let engine = engine(TABLE);
+    let block = engine.alloc::<Text>(2 << 20).expect("room").extent();
+    let draft = engine.alloc::<Text>(2 << 20).expect("room");
+    engine.free(draft).expect("ours");
+    engine.shrink();
+    let _again = engine.alloc::<Text>(2 << 20).expect("room");
+    let calls = engine.backend().take();
+    let maps = calls.iter().enumerate().filter_map(|(at, call)| match call {
+        Call::Map(extent, _) => Some((at, *extent)),
+        _ => None,
+    });
+    for (at, extent) in maps {
+        let earlier = calls[..at].iter().rev().find(|call| match call {
+            Call::Map(other, _) | Call::Unmap(other) => other.overlaps(extent),
+            _ => false,
+        });
+        assert!(!matches!(earlier, Some(Call::Map(..))), "{extent} was mapped twice");
+    }
+    assert!(block.len() > 0);
+}
+
+#[test]
+fn accesses_outside_an_allocation_are_errors() {
+    let engine = engine(TABLE);
+    let mut draft = engine.alloc::<Data>(100).expect("room");
+    let granted = draft.extent().len();
+    for (offset, len) in [(granted, 1), (granted - 1, 2), (u64::MAX, 1), (0, 1000)] {
+        let refused = Error::OutOfBounds { offset, len: len as u64, granted };
+        assert_eq!(engine.write(&mut draft, offset, &vec![1; len]), Err(refused));
+        assert_eq!(engine.read(&draft, offset, &mut vec![1; len]), Err(refused));
+    }
+    assert_eq!(engine.write(&mut draft, granted, &[]), Ok(()));
+    engine.free(draft).expect("ours");
+    engine.audit_unused().expect("nothing was written");
+}
+
+#[test]
+fn data_cannot_be_patched_and_kinds_cannot_be_mistaken() {
+    let engine = engine(TABLE);
+    let draft = engine.alloc_kind(Kind::Data, 100).expect("room");
+    let live = engine.publish(draft).expect("memory");
+    let refused = Error::WrongKind { kind: Kind::Data, operation: Operation::Patch };
+    assert_eq!(engine.patch(&live, 0, &[1]), Err(refused));
+    let live = live.retype::<Text>().expect_err("it is data");
+    let mut live = live.retype::<Data>().expect("it is data");
+    engine.write(&mut live, 0, &[1]).expect("data stays writable");
+    engine.free(live).expect("ours");
+}
+
+#[test]
+fn parts_of_a_cut_allocation_are_freed_in_any_order() {
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 2, 0]] {
+        let engine = engine(TABLE);
+        let mut first = engine.alloc::<Text>(1000).expect("room");
+        let mut second = engine.split(&mut first, 300).expect("inside");
+        let third = engine.split(&mut second, 200).expect("inside");
+        assert_eq!((first.extent().len(), second.extent().len(), third.extent().len()), (320, 256, 448));
+        let mut parts = [Some(first), Some(second), Some(third)];
+        for part in order {
+            engine.free(parts[part].take().expect("once")).expect("ours");
+            engine.audit().expect("audit");
+        }
+        engine.shrink();
+        assert_eq!(engine.stats().bytes_mapped(), 0);
+    }
+}

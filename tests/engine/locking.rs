@@ -1,0 +1,52 @@
+//! Slow calls of the backend hold nobody up who does not need them.
+
+use execmem::Engine;
+use execmem::kinds::{Data, Text};
+use execmem_arch_x86::TABLE;
+use execmem_sim::Sim;
+use execmem_tests::recorder::Recorder;
+
+const BLOCK: u64 = 2 << 20;
+
+#[test]
+fn inv_10_allocations_in_existing_blocks_pass_one_that_waits_for_memory() {
+    let engine = Engine::new(TABLE, Recorder::new(Sim::new(TABLE.machine()))).expect("memory");
+    let keep = engine.alloc::<Text>(64).expect("room");
+    let data = engine.alloc::<Data>(64).expect("room");
+    engine.backend().close();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| engine.alloc::<Text>(BLOCK));
+        engine.backend().wait_for_visitor();
+        // The block is being mapped. Nothing below needs it.
+        for _ in 0..10 {
+            let code = engine.alloc::<Text>(1000).expect("room in the first block");
+            engine.free(code).expect("ours");
+            let more = engine.alloc::<Data>(1000).expect("room");
+            engine.free(more).expect("ours");
+        }
+        assert!(engine.find(0).is_none() && !engine.stats().pools.is_empty());
+        engine.backend().open();
+        let large = waiting.join().expect("no panic").expect("its own block");
+        engine.free(large).expect("ours");
+    });
+    engine.free(keep).expect("ours");
+    engine.free(data).expect("ours");
+    engine.audit().expect("audit");
+}
+
+#[test]
+fn inv_10_whoever_waits_for_a_block_gets_a_range_from_it() {
+    let engine = Engine::new(TABLE, Recorder::new(Sim::new(TABLE.machine()))).expect("memory");
+    engine.backend().close();
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..3).map(|_| scope.spawn(|| engine.alloc::<Text>(BLOCK / 2))).collect();
+        engine.backend().wait_for_visitor();
+        engine.backend().open();
+        let drafts: Vec<_> =
+            waiting.into_iter().map(|thread| thread.join().expect("no panic").expect("room")).collect();
+        assert_eq!(engine.stats().pools[0].counters.maps, 2, "three halves need two blocks");
+        for draft in drafts {
+            engine.free(draft).expect("ours");
+        }
+    });
+}
