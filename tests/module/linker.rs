@@ -84,7 +84,7 @@ fn compare(object_path: &Path) -> usize {
     let object = ElfFile64::<Endianness>::parse(data.as_slice()).expect("an object");
     let mut script = String::from("SECTIONS {\n");
     let mut sections = BTreeMap::new();
-    for (name, address) in coming.sections() {
+    for (name, address) in coming.names().sections() {
         writeln!(script, "  {name} {address:#x} : {{ KEEP(*({name})) }}").expect("a string");
         assert!(sections.insert(name.to_owned(), address).is_none(), "{name} stands twice");
     }

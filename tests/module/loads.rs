@@ -19,7 +19,7 @@ fn every_section_lands_in_memory_of_its_kind() {
         let found = engine.find(extent.start()).expect("live");
         assert_eq!(found.kind, TABLE.home(kind));
     }
-    assert_eq!(coming.init(), coming.symbol("init_module"));
+    assert_eq!(coming.init(), coming.names().symbol("init_module"));
     coming.unload(&engine);
     assert_eq!(granted(&engine), 0);
 }
@@ -28,12 +28,12 @@ fn every_section_lands_in_memory_of_its_kind() {
 fn the_init_kinds_go_when_initialisation_ends_and_sealed_data_stays() {
     let engine = engine();
     let coming = load(&engine, &complete()).expect("a module");
-    let kept = coming.symbol("kept").expect("a symbol");
+    let kept = coming.names().symbol("kept").expect("a symbol");
     assert!(engine.backend().store(kept, &[1]).is_ok(), "writable during initialisation");
     let module = coming.finish(&engine).expect("memory");
     assert!(engine.backend().store(kept, &[2]).is_err(), "read-only after it");
-    assert_eq!(module.symbol("init_module"), None);
-    assert!(module.symbol("main").is_some());
+    assert_eq!(module.names().symbol("init_module"), None);
+    assert!(module.names().symbol("main").is_some());
     assert_eq!(module.extents().count(), 4);
     module.unload(&engine);
     engine.shrink();
@@ -45,7 +45,7 @@ fn the_init_kinds_go_when_initialisation_ends_and_sealed_data_stays() {
 fn relocations_of_every_type_give_what_the_abi_says() {
     let engine = engine();
     let coming = load(&engine, &complete()).expect("a module");
-    let symbol = |name| coming.symbol(name).expect(name);
+    let symbol = |name| coming.names().symbol(name).expect(name);
     let (pair, value) = (symbol("pair"), symbol("value"));
     let mut code = [0; 24];
     engine.backend().fetch(pair, &mut code).expect("published code");
@@ -62,7 +62,7 @@ fn relocations_of_every_type_give_what_the_abi_says() {
 fn what_lies_between_functions_traps() {
     let engine = engine();
     let coming = load(&engine, &complete()).expect("a module");
-    let (main, pair) = (coming.symbol("main").expect("main"), coming.symbol("pair").expect("pair"));
+    let (main, pair) = (coming.names().symbol("main").expect("main"), coming.names().symbol("pair").expect("pair"));
     let mut gap = vec![0; usize::try_from(pair - main - 5).expect("small")];
     engine.backend().fetch(main + 5, &mut gap).expect("published code");
     assert!(!gap.is_empty(), "the functions are aligned to 16");
@@ -77,7 +77,7 @@ fn sections_aligned_beyond_their_kind_are_moved_inside_their_memory() {
         let section = module.section(".rodata.wide", SectionKind::ReadOnlyData);
         module.define("wide", section, &[1; 10], align);
         let coming = load(&engine, &module.write()).expect("a module");
-        let wide = coming.symbol("wide").expect("a symbol");
+        let wide = coming.names().symbol("wide").expect("a symbol");
         assert_eq!(wide % align, 0);
         coming.unload(&engine);
     }

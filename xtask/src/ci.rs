@@ -13,7 +13,7 @@ const MORE: &[Step] = &[
     Step::cargo("run --modules", &["run", "--release", "--", "run", "--modules", "target/modules/amd64"]),
     Step::cargo_with(
         "real modules against ld",
-        &["test", "-p", "execmem-tests", "--test", "module", "real_modules"],
+        &["test", "--workspace", "--test", "module", "real_modules"],
         &[("EXECMEM_NEEDS_MODULES", "1")],
     ),
 ];

@@ -7,7 +7,7 @@
 //! | a place for each section in the memory of its kind | `layout` | too large |
 //! | memory of up to seven kinds, all or none | `load` | no room |
 //! | an address for each symbol | `symbols` | unresolved |
-//! | patch a copy of each section | `relocate`, rules in `x86` | out of reach |
+//! | patch a copy of each section | `relocate`, by the `rules` in `x86` | out of reach |
 //! | write, publish | `load` | the backend refuses |
 //!
 //! Whatever goes wrong, everything before it is undone. A module that loaded is [`Coming`]: its init function can be run
@@ -19,9 +19,10 @@ mod layout;
 mod load;
 mod object_file;
 mod relocate;
+mod rules;
 mod symbols;
 mod x86;
 
-pub use load::{Coming, Loader, Module};
-pub use relocate::{RelocationRule, Target, Value};
+pub use load::{Coming, Loader, Module, Names};
+pub use rules::{RelocationRule, Target, Value};
 pub use symbols::Symbols;

@@ -5,7 +5,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use execmem_types::{Backend, Extent, Kind, KnownKind, Row, Seal, Table, kinds::Any};
 
 use crate::handle::{Grant, Staged as _};
-use crate::pool::{Pool, Want};
+use crate::pool::Pool;
+use crate::region::Want;
 use crate::space::Space;
 use crate::sync::{Lock, RawMutex};
 use crate::{Draft, Error};

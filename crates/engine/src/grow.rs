@@ -7,8 +7,8 @@
 use execmem_types::{Backend, Extent, Growth, Mapping, PageSize};
 use smallvec::SmallVec;
 
-use crate::pool::{Pool, Want};
-use crate::region::Block;
+use crate::pool::Pool;
+use crate::region::{Block, Want};
 use crate::sync::RawMutex;
 use crate::{Engine, Error};
 

@@ -33,6 +33,7 @@ extern crate alloc;
 
 mod audit;
 mod content;
+mod counters;
 mod engine;
 mod error;
 mod group;
@@ -51,6 +52,7 @@ pub mod sync;
 mod tail;
 
 pub use audit::Violation;
+pub use counters::{Counters, KindStats};
 pub use engine::Engine;
 pub use error::{Error, Failed, Operation};
 pub use execmem_types::{
@@ -59,4 +61,4 @@ pub use execmem_types::{
 };
 pub use handle::{Draft, Handle, Live, Sealed, Writable};
 pub use lookup::Found;
-pub use stats::{Counters, KindStats, PoolStats, Stats};
+pub use stats::{PoolStats, Stats};

@@ -11,9 +11,9 @@ use alloc::vec::Vec;
 use execmem_types::{Descriptor, Extent, Kind, MAX_WINDOWS, PowerOfTwo, Table};
 
 use crate::Error;
-use crate::region::{Block, Emptied, Region};
+use crate::counters::{Counters, KindStats};
+use crate::region::{Block, Emptied, Region, Want};
 use crate::space::{base_alignment, usable};
-use crate::stats::{Counters, KindStats};
 use crate::sync::{Lock, RawMutex};
 
 /// The allocator of one kind, and of the kinds that share its blocks.
@@ -39,16 +39,6 @@ pub(crate) struct Search {
     pub(crate) quarantined_live_bytes: u64,
     /// Reservations whose memory the backend did not unmap.
     pub(crate) lost: Vec<Extent>,
-}
-
-/// What is looked for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Want {
-    pub(crate) kind: Kind,
-    /// Bytes, a multiple of the quantum of the kind.
-    pub(crate) len: u64,
-    pub(crate) align: PowerOfTwo,
-    pub(crate) requested: u64,
 }
 
 impl<R: RawMutex> Pool<R> {

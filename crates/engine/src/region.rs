@@ -4,12 +4,10 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use execmem_range::{Arena, Freed, Request};
-use execmem_types::{Extent, PageSize, PowerOfTwo};
+use execmem_types::{Extent, Kind, PageSize, PowerOfTwo};
 use smallvec::SmallVec;
 
 use crate::Error;
-use crate::pool::Want;
-use crate::tail::Tail;
 
 /// Empty blocks that are kept for the next allocation, so that a load at the edge of a block maps nothing.
 const SPARE_BLOCKS: usize = 1;
@@ -20,6 +18,24 @@ const READY_SHARE_LOG2: u32 = 5;
 /// Ready ranges that a free merges with their neighbours while they are more than their share, so that memory whose
 /// users go away becomes empty blocks again.
 const SETTLED_PER_FREE: usize = 2;
+
+/// What is looked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Want {
+    pub(crate) kind: Kind,
+    /// Bytes, a multiple of the quantum of the kind.
+    pub(crate) len: u64,
+    pub(crate) align: PowerOfTwo,
+    pub(crate) requested: u64,
+}
+
+/// A block that is not complete, and where a request would end if it began in its free tail.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tail {
+    pub(crate) block: Block,
+    /// First address after the request.
+    pub(crate) end: u128,
+}
 
 /// One mapping obtained from the backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,8 +7,8 @@
 use execmem_types::{Access, Backend, BackendError, Extent, Growth, Protection, Seal, SealableTag};
 
 use crate::handle::{Grant, Stage, Staged as _};
-use crate::pool::{Pool, Want};
-use crate::region::Block;
+use crate::pool::Pool;
+use crate::region::{Block, Want};
 use crate::sync::RawMutex;
 use crate::{Engine, Error, Failed, Live, Operation, Sealed};
 

@@ -7,18 +7,10 @@
 use execmem_types::{Backend, Extent, PageSize};
 
 use crate::grow::Blocks;
-use crate::pool::{Pool, Want};
-use crate::region::Block;
+use crate::pool::Pool;
+use crate::region::{Block, Tail, Want};
 use crate::sync::RawMutex;
 use crate::{Engine, Error};
-
-/// A block that is not complete, and where a request would end if it began in its free tail.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Tail {
-    pub(crate) block: Block,
-    /// First address after the request.
-    pub(crate) end: u128,
-}
 
 impl<B: Backend, R: RawMutex> Engine<B, R> {
     /// Maps room for `want` by growing the last block, by continuing after it, or by a new one.

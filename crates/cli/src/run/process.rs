@@ -167,7 +167,7 @@ impl<B: Backend> Runner<'_, B> {
             }
             let module = coming.finish(self.engine)?;
             for name in ["answer", "through_pointer"] {
-                let entry = module.symbol(name).context(name)?;
+                let entry = module.names().symbol(name).context(name)?;
                 let is_right =
                     !self.executes || execute::call(entry, number) == generate::module_result(number, number, ADDEND);
                 report.objects.checked += 1;

@@ -11,7 +11,8 @@ use execmem_types::Trap;
 
 use super::layout::{Layout, Need, Slot};
 use super::object_file::{self, ObjectFile};
-use super::relocate::{Patch, RelocationRule, rules_of};
+use super::relocate::{Patch, rules_of};
+use super::rules::RelocationRule;
 use super::symbols::{Symbols, resolve};
 use crate::Error;
 
@@ -39,7 +40,7 @@ pub struct Module {
 
 /// Where the named things of a module lie.
 #[derive(Debug)]
-struct Names {
+pub struct Names {
     symbols: BTreeMap<Box<str>, u64>,
     sections: Vec<(Box<str>, u64)>,
 }
@@ -223,6 +224,17 @@ fn bytes_of<'a>(
 }
 
 impl Names {
+    /// The address of a global symbol.
+    #[must_use]
+    pub fn symbol(&self, name: &str) -> Option<u64> {
+        self.symbols.get(name).copied()
+    }
+
+    /// The name and address of each section, in the order of the file: what a debugger wants.
+    pub fn sections(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.sections.iter().map(|(name, address)| (&**name, *address))
+    }
+
     /// Forgets what lies in memory that is gone.
     fn forget(&mut self, gone: &[Extent]) {
         let is_gone = |address: u64| gone.iter().any(|extent| extent.contains(address));
@@ -235,18 +247,13 @@ impl Coming {
     /// The address of the function that initialises the module.
     #[must_use]
     pub fn init(&self) -> Option<u64> {
-        self.symbol(INIT)
+        self.names.symbol(INIT)
     }
 
-    /// The address of a global symbol.
+    /// Where its symbols and sections lie.
     #[must_use]
-    pub fn symbol(&self, name: &str) -> Option<u64> {
-        self.names.symbols.get(name).copied()
-    }
-
-    /// The name and address of each section, in the order of the file: what a debugger wants.
-    pub fn sections(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.names.sections.iter().map(|(name, address)| (&**name, *address))
+    pub const fn names(&self) -> &Names {
+        &self.names
     }
 
     /// The memory of each kind.
@@ -297,18 +304,13 @@ impl Module {
     /// The address of the function that ends the module.
     #[must_use]
     pub fn exit(&self) -> Option<u64> {
-        self.symbol(EXIT)
+        self.names.symbol(EXIT)
     }
 
-    /// The address of a global symbol.
+    /// Where its symbols and sections lie.
     #[must_use]
-    pub fn symbol(&self, name: &str) -> Option<u64> {
-        self.names.symbols.get(name).copied()
-    }
-
-    /// The name and address of each section, in the order of the file: what a debugger wants.
-    pub fn sections(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.names.sections.iter().map(|(name, address)| (&**name, *address))
+    pub const fn names(&self) -> &Names {
+        &self.names
     }
 
     /// The memory of each kind.

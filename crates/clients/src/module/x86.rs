@@ -4,7 +4,7 @@ use object::elf::{
     R_X86_64_32, R_X86_64_32S, R_X86_64_64, R_X86_64_NONE, R_X86_64_PC32, R_X86_64_PC64, R_X86_64_PLT32,
 };
 
-use super::relocate::{RelocationRule, Target, Value};
+use super::rules::{RelocationRule, Target, Value};
 
 const fn rule(number: u32, name: &'static str, value: Value, target: Target) -> RelocationRule {
     RelocationRule { number, name, value, target }
