@@ -100,7 +100,8 @@ impl Region {
         alignment: PowerOfTwo,
         is_donated: bool,
     ) -> Result<Self, Error> {
-        let arena = Arena::new(quantum.log2()).map_err(|_| Error::OutOfMemory)?.keeping_ready(READY_SHARE_LOG2);
+        let arena = Arena::new(quantum.log2()).and_then(|arena| arena.keeping_ready(READY_SHARE_LOG2));
+        let arena = arena.map_err(|_| Error::OutOfMemory)?;
         let base = alignment.round_down(window.start());
         Ok(Region { window, base, arena, blocks: Vec::new(), spares: 0, is_donated })
     }

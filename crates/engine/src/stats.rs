@@ -128,5 +128,5 @@ fn add_region(stats: &mut PoolStats, region: &Region) {
     stats.bytes_free += arena.free_len();
     stats.largest_free = stats.largest_free.max(arena.largest_hole());
     stats.holes += arena.free_ranges().count() as u64;
-    stats.bookkeeping_bytes += arena.bookkeeping_bytes().0 as u64;
+    stats.bookkeeping_bytes += (arena.bookkeeping_bytes().0 + arena.ledger().bookkeeping_bytes()) as u64;
 }

@@ -1,15 +1,16 @@
-//! The arena: the only place where spans, live starts and holes change, and always together.
+//! The arena: the only place where spans, the ledger and holes change, and always together.
 
 mod query;
 
+pub(crate) use query::State;
+
+use alloc::sync::Arc;
 use core::ops::Range;
 
 use crate::holes::{Holes, Place};
+use crate::ledger::MAX_QUANTA;
 use crate::spans::Spans;
-use crate::{Error, Fit, Request};
-
-/// Quanta an arena can address: positions are 31-bit quantum numbers.
-const LIMIT: u32 = 1 << 31;
+use crate::{Error, Fit, Ledger, Request};
 
 /// What [`Arena::free`] and [`Arena::truncate`] gave back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +28,6 @@ pub struct Freed {
 /// Live ranges, ready ranges and holes tile every span exactly; no two holes touch. [`audit`](Self::audit) checks both.
 #[derive(Debug)]
 pub struct Arena {
-    quantum_log2: u32,
     /// Ready ranges may take one part in `1 << ready_log2` of the live length; `None` keeps none.
     ready_log2: Option<u32>,
     spans: Spans,
@@ -37,44 +37,52 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// An arena with quanta of `1 << quantum_log2` and no space.
+    /// An arena with quanta of `1 << quantum_log2`, no space, and a ledger of its own.
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] if positions of such an arena would not fit 64 bits (`quantum_log2` above 32).
+    /// [`Error::TooLarge`] if positions of such an arena would not fit 64 bits (`quantum_log2` above 32);
+    /// [`Error::OutOfMemory`].
     pub fn new(quantum_log2: u32) -> Result<Self, Error> {
-        if quantum_log2 > 32 {
-            return Err(Error::TooLarge { value: u64::from(quantum_log2), limit: 33 });
-        }
-        Ok(Arena {
-            quantum_log2,
-            ready_log2: None,
-            spans: Spans::default(),
-            live_count: 0,
-            live_quanta: 0,
-            holes: Holes::default(),
-        })
+        Ledger::largest(quantum_log2).map(|ledger| Arena::over(Arc::new(ledger)))
+    }
+
+    /// An arena without space that writes into a ledger. Others may write into the same one, as long as no two manage
+    /// parts of one [page](crate::PAGE_QUANTA).
+    #[must_use]
+    pub fn over(ledger: Arc<Ledger>) -> Self {
+        Arena { ready_log2: None, spans: Spans::default(), live_count: 0, live_quanta: 0, holes: Holes::new(ledger) }
     }
 
     /// The same arena that keeps small freed ranges ready for the next request of their size, as long as they take at
     /// most one part in `1 << share_log2` of the live length. They count as free, but do not merge before they are
     /// [settled](Self::settle) or something else cannot be served.
-    #[must_use]
-    pub const fn keeping_ready(mut self, share_log2: u32) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfMemory`].
+    pub fn keeping_ready(mut self, share_log2: u32) -> Result<Self, Error> {
+        self.holes.keep_ready()?;
         self.ready_log2 = Some(share_log2);
-        self
+        Ok(self)
+    }
+
+    /// The ledger.
+    #[must_use]
+    pub const fn ledger(&self) -> &Arc<Ledger> {
+        &self.holes.ledger
     }
 
     /// The smallest length, and what every position is a multiple of.
     #[must_use]
-    pub const fn quantum(&self) -> u64 {
-        1 << self.quantum_log2
+    pub fn quantum(&self) -> u64 {
+        1 << self.quantum_log2()
     }
 
     /// First position that cannot be addressed.
     #[must_use]
-    pub const fn limit(&self) -> u64 {
-        (LIMIT as u64) << self.quantum_log2
+    pub fn limit(&self) -> u64 {
+        self.position(self.holes.ledger.limit())
     }
 
     /// Puts a span under management; it is free. Touching spans act as one.
@@ -89,17 +97,12 @@ impl Arena {
             return Err(Error::Overlap { start: span.start, end: span.end });
         }
         self.reserve(quanta.start)?;
-        self.reserve(quanta.end)?;
+        if Ledger::needs_mark(quanta.end) {
+            self.reserve(quanta.end)?;
+        }
         self.spans.reserve()?;
-        if !self.holes.remove_wall(quanta.start) {
-            self.holes.cut(quanta.start);
-        }
-        if self.spans.containing(quanta.end).is_none() {
-            self.holes.cut(quanta.end);
-            self.holes.add_wall(quanta.end);
-        }
         self.spans.insert(&quanta);
-        self.holes.release(quanta.start, quanta.end);
+        self.holes.open(&quanta);
         Ok(())
     }
 
@@ -112,20 +115,13 @@ impl Arena {
     pub fn remove(&mut self, span: Range<u64>) -> Result<(), Error> {
         let quanta = self.quanta(&span)?;
         let place = self.place_at(&quanta)?;
-        self.reserve(quanta.start)?;
-        self.reserve(quanta.end)?;
+        self.reserve_parts(place, quanta.end - quanta.start)?;
         self.spans.reserve()?;
         self.holes.carve(place, quanta.end - quanta.start);
         self.spans.remove(&quanta);
-        let before = quanta.start.checked_sub(1).and_then(|last| self.spans.containing(last));
-        if before.is_some() {
-            self.holes.add_wall(quanta.start);
-        } else {
-            self.holes.uncut(quanta.start);
-        }
-        if self.holes.remove_wall(quanta.end) {
-            self.holes.uncut(quanta.end);
-        }
+        let is_managed = |position| self.spans.containing(position).is_some();
+        let before = quanta.start.checked_sub(1).is_some_and(is_managed);
+        self.holes.close(&quanta, before, is_managed(quanta.end));
         Ok(())
     }
 
@@ -139,25 +135,30 @@ impl Arena {
         let n = self.quanta_for(request.len)?;
         let mask = self.alignment_mask(request.align)?;
         let within = request.within.as_ref().map(|within| self.quanta(within)).transpose()?;
-        let anywhere = request.fit == Fit::Tightest && within.is_none();
-        if anywhere
-            && mask == 0
-            && let Some(start) = self.holes.take_ready(n)
+        if mask == 0
+            && within.is_none()
+            && request.fit == Fit::Tightest
+            && let Some(start) = self.take_ready(n, request.tag)?
         {
-            return Ok(self.now_live(start, n));
+            return Ok(self.now_live(start, n, request.tag));
         }
-        let within = within.unwrap_or(0..LIMIT);
-        let find = |holes: &mut Holes| match request.fit {
-            Fit::Tightest if anywhere => holes.tightest(n, mask),
-            Fit::Tightest | Fit::Lowest => holes.lowest(n, mask, &within),
-            Fit::Highest => holes.highest(n, mask, &within),
+        let place = match within {
+            None if request.fit == Fit::Tightest => self.find_settling(|holes| holes.tightest(n, mask)),
+            within => {
+                self.holes.prepare_search()?;
+                let within = within.unwrap_or(0..MAX_QUANTA);
+                self.find_settling(|holes| match request.fit {
+                    Fit::Tightest | Fit::Lowest => holes.lowest(n, mask, &within),
+                    Fit::Highest => holes.highest(n, mask, &within),
+                })
+            }
         };
-        let place = self.find_settling(find).ok_or_else(|| Error::Exhausted {
+        let place = place.ok_or_else(|| Error::Exhausted {
             len: self.position(n),
             align: request.align,
             largest: self.largest_hole(),
         })?;
-        self.take(place, n)
+        self.take(place, n, request.tag)
     }
 
     /// Allocates exactly `range`.
@@ -168,7 +169,7 @@ impl Arena {
     pub fn alloc_at(&mut self, range: Range<u64>) -> Result<(), Error> {
         let quanta = self.quanta(&range)?;
         let place = self.place_at(&quanta)?;
-        self.take(place, quanta.end - quanta.start)?;
+        self.take(place, quanta.end - quanta.start, 0)?;
         Ok(())
     }
 
@@ -178,18 +179,17 @@ impl Arena {
     ///
     /// [`Error::NotLive`] if no live range starts there: a double free, an interior or a foreign position.
     pub fn free(&mut self, start: u64) -> Result<Freed, Error> {
-        let first = self.live_at(start)?;
-        let end = self.holes.end_of(first);
-        let n = end - first;
+        let first = self.managed(start).ok_or(Error::NotLive { at: start })?;
+        let end = self.holes.ledger.leave(first).ok_or(Error::NotLive { at: start })?;
         self.live_count -= 1;
-        self.live_quanta -= u64::from(n);
-        let hole = if self.holes.may_keep(n, self.ready_limit(), self.records_needed() + 1) {
-            self.holes.keep(first, end);
-            first..end
+        self.live_quanta -= u64::from(end - first);
+        let start = first;
+        let hole = if self.holes.keep(start, end, self.ready_limit(), self.holes_needed()) {
+            start..end
         } else {
-            self.holes.release(first, end)
+            self.holes.release(start, end)
         };
-        Ok(Freed { range: self.positions(first..end), hole: self.positions(hole) })
+        Ok(Freed { range: self.positions(start..end), hole: self.positions(hole) })
     }
 
     /// Merges one ready range with the holes around it; `None` if there is none left.
@@ -220,25 +220,37 @@ impl Arena {
     /// [`Error::NotLive`]; [`Error::BadCut`] unless something remains and something is given back;
     /// [`Error::OutOfMemory`].
     pub fn truncate(&mut self, start: u64, len: u64) -> Result<Freed, Error> {
-        let n = self.quanta_for(len)?;
-        let range = self.cut(start, n)?;
-        let cut = range.start + n;
+        let (range, cut, tag) = self.cut(start, len)?;
+        self.holes.ledger.reserve_live(range.start, cut - range.start, tag)?;
+        self.holes.ledger.shorten(range.start, cut, tag);
         self.live_quanta -= u64::from(range.end - cut);
         let hole = self.holes.release(cut, range.end);
         Ok(Freed { range: self.positions(cut..range.end), hole: self.positions(hole) })
     }
 
-    /// Cuts the live range that starts at `start` in two live ranges, the first `len` long, rounded up to the quantum.
+    /// Cuts the live range that starts at `start` in two live ranges with its tag, the first `len` long, rounded up to
+    /// the quantum.
     ///
     /// # Errors
     ///
     /// As [`truncate`](Self::truncate).
     pub fn split(&mut self, start: u64, len: u64) -> Result<[Range<u64>; 2], Error> {
-        let n = self.quanta_for(len)?;
-        let range = self.cut(start, n)?;
-        let cut = range.start + n;
+        let (range, cut, tag) = self.cut(start, len)?;
+        self.holes.ledger.reserve_split(range.start, cut)?;
+        self.holes.ledger.split(range.clone(), cut, tag);
         self.live_count += 1;
         Ok([self.positions(range.start..cut), self.positions(cut..range.end)])
+    }
+
+    /// Space used only for requests that cannot be served elsewhere, or none. What is live there stays, and what is
+    /// freed there is free; so it empties over time. Holes that begin outside are outside.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ZeroLength`], [`Error::NotQuantized`], [`Error::TooLarge`] for a bad range; [`Error::OutOfMemory`].
+    pub fn avoid(&mut self, space: Option<Range<u64>>) -> Result<(), Error> {
+        let quanta = space.map(|space| self.quanta(&space)).transpose()?;
+        self.holes.avoid(quanta.unwrap_or(0..0))
     }
 
     /// Looks for a place; if there is none, settles the ready ranges and looks again.
@@ -257,59 +269,87 @@ impl Arena {
         self.find_settling(|holes| holes.place_at(quanta)).ok_or(refused)
     }
 
-    fn take(&mut self, place: Place, n: u32) -> Result<Range<u64>, Error> {
-        self.reserve(place.start)?;
-        if let Some(remainder) = self.holes.remainder(place, n) {
-            self.reserve(remainder)?;
-        }
+    fn take(&mut self, place: Place, n: u32, tag: u32) -> Result<Range<u64>, Error> {
+        self.reserve_parts(place, n)?;
+        self.holes.ledger.reserve_live(place.start, n, tag)?;
         self.holes.carve(place, n);
-        Ok(self.now_live(place.start, n))
+        Ok(self.now_live(place.start, n, tag))
     }
 
-    fn now_live(&mut self, start: u32, n: u32) -> Range<u64> {
+    /// Takes a ready range for a request.
+    fn take_ready(&mut self, n: u32, tag: u32) -> Result<Option<u32>, Error> {
+        let Some(start) = self.holes.peek_ready(n) else { return Ok(None) };
+        self.holes.ledger.reserve_live(start, n, tag)?;
+        Ok(self.holes.take_ready(n))
+    }
+
+    #[inline]
+    fn now_live(&mut self, start: u32, n: u32, tag: u32) -> Range<u64> {
         self.live_count += 1;
         self.live_quanta += u64::from(n);
+        self.holes.ledger.enter(start..start + n, tag);
         self.positions(start..start + n)
     }
 
-    fn live_at(&self, start: u64) -> Result<u32, Error> {
-        let first = self.quantum_number(start).filter(|&first| self.position(first) == start);
-        first.filter(|&first| self.holes.state_at(first) == Some(None)).ok_or(Error::NotLive { at: start })
+    /// The live range of this arena that starts at a position, and its tag.
+    #[inline]
+    fn live_at(&self, start: u64) -> Result<(Range<u32>, u32), Error> {
+        let first = self.managed(start).ok_or(Error::NotLive { at: start })?;
+        let (end, tag) = self.holes.ledger.live_at(first).ok_or(Error::NotLive { at: start })?;
+        Ok((first..end, tag))
     }
 
-    /// Cuts the live range at `start` after `n` quanta and returns it.
-    fn cut(&mut self, start: u64, n: u32) -> Result<Range<u32>, Error> {
-        let first = self.live_at(start)?;
-        let end = self.holes.end_of(first);
-        if n >= end - first {
-            let Range { start, end } = self.positions(first..end);
+    /// The quantum that begins at a position, if this arena manages it.
+    #[inline]
+    fn managed(&self, start: u64) -> Option<u32> {
+        let first = self.quantum_number(start).filter(|&first| self.position(first) == start)?;
+        self.spans.containing(first).map(|_| first)
+    }
+
+    /// The live range at `start`, where to cut it after `len`, and its tag. There is room for a start at the cut.
+    fn cut(&mut self, start: u64, len: u64) -> Result<(Range<u32>, u32, u32), Error> {
+        let n = self.quanta_for(len)?;
+        let (range, tag) = self.live_at(start)?;
+        if n >= range.end - range.start {
+            let Range { start, end } = self.positions(range);
             return Err(Error::BadCut { at: start + self.position(n), start, end });
         }
-        self.reserve(first + n)?;
-        self.holes.cut(first + n);
-        Ok(first..end)
+        let cut = range.start + n;
+        self.reserve(cut)?;
+        Ok((range, cut, tag))
     }
 
-    /// How many records there can come to be without an allocation. `n` live and `r` ready ranges in `s` runs leave
-    /// room for `n + r + s` holes, and each free adds at most one hole while it removes a live range: from `h` holes,
-    /// never more than `(n + r + s + h) / 2`. Ready ranges and walls have records too.
-    fn records_needed(&self) -> usize {
-        let (ready, walls) = (self.holes.ready_count(), self.spans.count());
-        (self.live_count + ready + walls + self.holes.count()) / 2 + ready + walls
+    /// How many holes there can come to be without an allocation. `n` live and `r` ready ranges in `s` runs leave room
+    /// for `n + r + s` holes, and each free adds at most one hole while it removes a live range: from `h` holes, never
+    /// more than `(n + r + s + h) / 2`.
+    fn holes_needed(&self) -> usize {
+        (self.live_count + self.holes.ready_count() + self.spans.count() + self.holes.count()) / 2
     }
 
-    /// Secures what this operation and all later frees may need: room for a range at `position`, and the
-    /// [records](Self::records_needed).
+    /// Secures what this operation and all later frees may need: room for a start at `position`, for the
+    /// [holes](Self::holes_needed), and for some more ready ranges.
     fn reserve(&mut self, position: u32) -> Result<(), Error> {
-        self.holes.reserve(position, self.records_needed() + 4)
+        self.holes.reserve(self.holes_needed() + self.holes.ready_count() + 4)?;
+        self.holes.reserve_start(position)
+    }
+
+    /// The same for the parts of a hole from which `n` quanta are taken.
+    #[inline]
+    fn reserve_parts(&mut self, place: Place, n: u32) -> Result<(), Error> {
+        self.holes.reserve(self.holes_needed() + self.holes.ready_count() + 4)?;
+        self.holes.reserve_parts(place, n)
+    }
+
+    fn quantum_log2(&self) -> u32 {
+        self.holes.ledger.quantum_log2()
     }
 
     fn alignment_mask(&self, align: u64) -> Result<u32, Error> {
         if !align.is_power_of_two() {
             return Err(Error::BadAlignment { align });
         }
-        let quanta = (align >> self.quantum_log2).max(1);
-        let mask = u32::try_from(quanta - 1).ok().filter(|&mask| mask < LIMIT);
+        let quanta = (align >> self.quantum_log2()).max(1);
+        let mask = u32::try_from(quanta - 1).ok().filter(|&mask| mask < MAX_QUANTA);
         mask.ok_or(Error::TooLarge { value: align, limit: self.limit() })
     }
 
@@ -317,14 +357,14 @@ impl Arena {
         if len == 0 {
             return Err(Error::ZeroLength);
         }
-        let rounded = ((len - 1) >> self.quantum_log2) + 1;
-        let quanta = u32::try_from(rounded).ok().filter(|&quanta| quanta <= LIMIT);
+        let rounded = ((len - 1) >> self.quantum_log2()) + 1;
+        let quanta = u32::try_from(rounded).ok().filter(|&quanta| quanta <= MAX_QUANTA);
         quanta.ok_or(Error::TooLarge { value: len, limit: self.limit() })
     }
 
     /// The number of the quantum that contains a position.
     fn quantum_number(&self, position: u64) -> Option<u32> {
-        u32::try_from(position >> self.quantum_log2).ok().filter(|&number| number < LIMIT)
+        u32::try_from(position >> self.quantum_log2()).ok().filter(|&number| number < MAX_QUANTA)
     }
 
     fn quanta(&self, range: &Range<u64>) -> Result<Range<u32>, Error> {
@@ -335,14 +375,14 @@ impl Arena {
             return Err(Error::TooLarge { value: range.end, limit: self.limit() });
         }
         let number = |value: u64| match value % self.quantum() {
-            0 => Ok(u32::try_from(value >> self.quantum_log2).unwrap_or(LIMIT)),
+            0 => Ok(u32::try_from(value >> self.quantum_log2()).unwrap_or(MAX_QUANTA)),
             _ => Err(Error::NotQuantized { value, quantum: self.quantum() }),
         };
         Ok(number(range.start)?..number(range.end)?)
     }
 
-    const fn position(&self, quanta: u32) -> u64 {
-        (quanta as u64) << self.quantum_log2
+    fn position(&self, quanta: u32) -> u64 {
+        u64::from(quanta) << self.quantum_log2()
     }
 
     fn positions(&self, quanta: Range<u32>) -> Range<u64> {

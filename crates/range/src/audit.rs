@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::Arena;
-use crate::holes::State;
+use crate::arena::State;
 
 /// What an [audit](Arena::audit) counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,7 +18,7 @@ pub struct Totals {
     pub holes: usize,
     /// Length of all holes and ready ranges.
     pub free_len: u64,
-    /// Bytes of bookkeeping that have been written to.
+    /// Bytes of bookkeeping that have been written to, the ledger not counted.
     pub bookkeeping_used_bytes: usize,
     /// Bytes of bookkeeping secured, those for later frees included.
     pub bookkeeping_reserved_bytes: usize,
@@ -63,26 +63,26 @@ impl Arena {
         for (range, state) in self.ranges() {
             let (at, len) = (position(range.start), position(range.end - range.start));
             match state {
-                None => {
+                State::Live => {
                     totals.live_ranges += 1;
                     totals.live_len += len;
                 }
-                Some(State::Wall) => return Err(Violation::NotTiled { at }),
-                Some(State::Ready) => {
+                State::Ready => {
                     totals.ready_ranges += 1;
                     totals.free_len += len;
                 }
-                Some(State::Hole) if hole_end == Some(range.start) => return Err(Violation::HolesTouch { at }),
-                Some(State::Hole) if !self.holes.is_listed(range.start) => return Err(Violation::BadIndex { at }),
-                Some(State::Hole) => {
+                State::Hole if hole_end == Some(range.start) => return Err(Violation::HolesTouch { at }),
+                State::Hole if !self.holes.is_listed(range.start) => return Err(Violation::BadIndex { at }),
+                State::Hole => {
                     totals.holes += 1;
                     totals.free_len += len;
                     hole_end = Some(range.end);
                 }
             }
-            if state.is_some() && !self.holes.is_recorded(&range) {
-                return Err(Violation::NotTiled { at });
-            }
+        }
+        if let Some(lost) = self.holes.ready().find(|ready| self.range_at(ready.start) != (ready.clone(), State::Ready))
+        {
+            return Err(Violation::NotTiled { at: position(lost.start) });
         }
         self.audit_counts(&totals)?;
         (totals.bookkeeping_used_bytes, totals.bookkeeping_reserved_bytes) = self.bookkeeping_bytes();

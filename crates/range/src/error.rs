@@ -23,6 +23,14 @@ pub enum Error {
         /// The alignment asked for.
         align: u64,
     },
+    /// The tag has more bits than there is room for.
+    #[error("tag {tag:#x} has more than {bits} bits")]
+    BadTag {
+        /// The tag asked for.
+        tag: u32,
+        /// Bits a tag can have.
+        bits: u32,
+    },
     /// A position or length that must be a multiple of the quantum was not.
     #[error("{value:#x} is not a multiple of the quantum {quantum:#x}")]
     NotQuantized {

@@ -1,8 +1,7 @@
 //! What is free in an arena, found by size, by position, and around a position.
 //!
-//! *Boundaries* are one bit per quantum, set where a range of any state starts and where a run of managed space ends.
-//! The bits next to a position are the ends of the range it lies in. A range that is not live has a *record*, found
-//! by its start; a live range has none, so the boundaries are all that is stored for it. Holes are also listed by size.
+//! Every hole has a *record*, found by its start and listed by its size; every ready range one that is listed by its
+//! size. Live ranges have none: all that is stored about them is in the [`Ledger`].
 //!
 //! # Invariants (I2)
 //!
@@ -15,251 +14,334 @@ mod ready;
 mod search;
 mod starts;
 
+use alloc::sync::Arc;
 use core::ops::Range;
 
 use bins::Bins;
-use nodes::{Id, NONE, Nodes};
+use nodes::{Id, NONE, Nodes, Record};
 use peaks::Peaks;
 use ready::Ready;
 use starts::Starts;
 
 pub(crate) use bins::Place;
-pub(crate) use nodes::State;
 
-use crate::Error;
-use crate::bitset::BitSet;
+use crate::{Error, Ledger};
 
-/// The boundaries and the records.
-#[derive(Debug, Default)]
+/// The holes, the ready ranges, and the ledger they are free in.
+#[derive(Debug)]
 pub(crate) struct Holes {
-    boundaries: BitSet,
+    pub(crate) ledger: Arc<Ledger>,
     nodes: Nodes,
     starts: Starts,
-    bins: Bins,
-    /// Upper bounds of the longest hole in each stretch; see [`search`].
-    longest: Peaks,
-    ready: Ready,
-    walls: usize,
+    /// Holes that start in [`avoided`](Self::avoided) are in the second.
+    bins: [Bins; 2],
+    /// Where requests are served only if they cannot be elsewhere.
+    avoided: Range<u32>,
+    /// Upper bounds of the longest hole in each bucket, once somebody searched by address; see [`search`].
+    longest: Option<Peaks>,
+    ready: Option<Ready>,
+    /// Quanta in holes.
     free: u64,
 }
 
 impl Holes {
-    /// Makes sure that a range or a wall can start at `position`, and that there can be `records` at once, without
-    /// allocating.
-    pub(crate) fn reserve(&mut self, position: u32, records: usize) -> Result<(), Error> {
-        self.nodes.reserve(records)?;
-        self.boundaries.reserve(position)?;
+    pub(crate) fn new(ledger: Arc<Ledger>) -> Self {
+        Holes {
+            ledger,
+            nodes: Nodes::default(),
+            starts: Starts::default(),
+            bins: [Bins::default(), Bins::default()],
+            avoided: 0..0,
+            longest: None,
+            ready: None,
+            free: 0,
+        }
+    }
+
+    /// Makes sure that there can be `records` holes and ready ranges at once without allocating.
+    #[inline]
+    pub(crate) fn reserve(&mut self, records: usize) -> Result<(), Error> {
+        self.bins[0].reserve()?;
+        self.nodes.reserve(records)
+    }
+
+    /// Makes sure that a range can start at a position without allocating.
+    #[inline]
+    pub(crate) fn reserve_start(&mut self, position: u32) -> Result<(), Error> {
+        self.ledger.reserve(position)?;
         self.starts.reserve(position)?;
-        self.bins.reserve()?;
-        self.longest.reserve(search::stretch_of(position))
+        self.longest.as_mut().map_or(Ok(()), |longest| longest.reserve(starts::bucket_of(position)))
+    }
+
+    /// Makes sure that `n` quanta at `place` can be [carved](Self::carve) without allocating.
+    #[inline]
+    pub(crate) fn reserve_parts(&mut self, place: Place, n: u32) -> Result<(), Error> {
+        let Record { start, .. } = self.nodes[place.hole];
+        let (end, hole_end) = (place.start + n, self.nodes[place.hole].end());
+        if place.start > start {
+            self.reserve_start(place.start)?;
+        }
+        if end < hole_end { self.reserve_start(end) } else { Ok(()) }
     }
 
     /// Number of holes.
-    pub(crate) const fn count(&self) -> usize {
-        self.nodes.in_use() - self.ready.count() - self.walls
+    pub(crate) fn count(&self) -> usize {
+        self.nodes.in_use() - self.ready_count()
     }
 
-    /// Number of ready ranges.
-    pub(crate) const fn ready_count(&self) -> usize {
-        self.ready.count()
-    }
-
-    /// Quanta in ready ranges.
-    pub(crate) const fn ready_len(&self) -> u64 {
-        self.ready.quanta()
-    }
-
-    /// Quanta in all holes and ready ranges.
+    /// Quanta in holes.
     pub(crate) const fn free(&self) -> u64 {
         self.free
     }
 
     /// Length of the longest hole.
     pub(crate) fn longest(&self) -> u32 {
-        self.bins.longest(&self.nodes)
+        self.bins.iter().map(|bins| bins.longest(&self.nodes)).max().unwrap_or(0)
     }
 
-    /// Whether a range starts at `position`, and of what state: `Some(None)` is a live range.
-    pub(crate) fn state_at(&self, position: u32) -> Option<Option<State>> {
-        let state = self.starts.find(&self.nodes, position).map(|id| self.nodes[id].state());
-        (state.is_some() || self.boundaries.contains(position)).then_some(state)
+    /// The hole that starts at a position.
+    pub(crate) fn at(&self, position: u32) -> Option<Range<u32>> {
+        self.id_at(position).map(|id| self.nodes[id].start..self.nodes[id].end())
     }
 
-    /// Start of the range that contains `position`, if anything is managed at or before it.
-    pub(crate) fn start_of(&self, position: u32) -> Option<u32> {
-        self.boundaries.at_or_before(position)
+    /// The hole that ends at a position.
+    pub(crate) fn before(&self, position: u32) -> Option<Range<u32>> {
+        self.id_before(position).map(|id| self.nodes[id].start..position)
     }
 
-    /// End of the range that contains `position`, which lies in managed space.
-    pub(crate) fn end_of(&self, position: u32) -> u32 {
-        let Some(end) = self.boundaries.at_or_after(position + 1) else {
-            panic!("I1: no boundary after quantum {position}");
-        };
-        end
+    #[inline]
+    fn id_at(&self, position: u32) -> Option<Id> {
+        if self.ledger.has_other_start(position) { self.starts.find(&self.nodes, position) } else { None }
     }
 
-    /// The first boundary at or after `position`.
-    pub(crate) fn next_boundary(&self, position: u32) -> Option<u32> {
-        self.boundaries.at_or_after(position)
+    #[inline]
+    fn id_before(&self, position: u32) -> Option<Id> {
+        let start = self.ledger.last_other_start(position.checked_sub(1)?)?;
+        self.starts.find(&self.nodes, start).filter(|&id| self.nodes[id].end() == position)
     }
 
-    /// What would be left free behind `n` quanta at `place` if they were carved.
-    pub(crate) fn remainder(&self, place: Place, n: u32) -> Option<u32> {
-        let end = place.start + n;
-        (end < self.nodes[place.hole].end()).then_some(end)
-    }
-
-    /// Takes `n` quanta at `place` out of their hole. The parts around them need room [reserved](Self::reserve).
+    /// Takes `n` quanta at `place` out of their hole. Starts of ranges are there afterwards for what is left of the
+    /// hole, but not for what is carved. The parts need room [reserved](Self::reserve).
+    #[inline]
     pub(crate) fn carve(&mut self, place: Place, n: u32) {
         let Place { hole: id, start } = place;
-        let hole = self.nodes[id];
+        let hole = self.nodes[id].start..self.nodes[id].end();
         let end = start + n;
         self.free -= u64::from(n);
-        if start == hole.start {
-            self.drop_hole(id);
-        } else {
-            self.boundaries.insert(start);
-            self.resize(id, start - hole.start);
-        }
-        if end < hole.end() {
-            self.boundaries.insert(end);
-            self.add_hole(end, hole.end() - end);
+        match (start == hole.start, end == hole.end) {
+            (true, true) => self.drop_hole(id),
+            (true, false) => {
+                self.ledger.add_start(end);
+                self.relocate(id, end, hole.end);
+            }
+            (false, true) => self.resize(id, start - hole.start),
+            (false, false) => {
+                self.ledger.add_start(end);
+                self.resize(id, start - hole.start);
+                self.add_hole(end, hole.end - end);
+            }
         }
     }
 
-    /// Makes `start..end`, a range with boundaries at both ends, free, and merges it with the holes it touches.
-    /// Returns the hole it ended up in. Room at `start` must have been [reserved](Self::reserve).
+    /// Makes `start..end` free, which has its start in the ledger, and merges it with the holes it touches. Returns the
+    /// hole it ended up in. Room at `start` must have been [reserved](Self::reserve).
     pub(crate) fn release(&mut self, start: u32, end: u32) -> Range<u32> {
         self.free += u64::from(end - start);
-        self.merge(start, end)
-    }
-
-    fn merge(&mut self, start: u32, end: u32) -> Range<u32> {
-        let mut hole = start..end;
-        if let Some(id) = self.hole_at(end) {
-            hole.end = self.nodes[id].end();
-            self.boundaries.remove(end);
+        let after = self.id_at(end);
+        let before = self.id_before(start);
+        let end = after.map_or(end, |id| self.nodes[id].end());
+        if let Some(id) = after {
+            self.ledger.remove_start(self.nodes[id].start);
+        }
+        let Some(before) = before else {
+            match after {
+                Some(id) => self.relocate(id, start, end),
+                None => self.add_hole(start, end - start),
+            }
+            return start..end;
+        };
+        if let Some(id) = after {
             self.drop_hole(id);
         }
-        let before = start.checked_sub(1).and_then(|last| self.boundaries.at_or_before(last));
-        if let Some(id) = before.and_then(|before| self.hole_at(before)) {
-            hole.start = self.nodes[id].start;
-            self.boundaries.remove(start);
-            self.resize(id, hole.end - hole.start);
+        self.ledger.remove_start(start);
+        let first = self.nodes[before].start;
+        self.resize(before, end - first);
+        first..end
+    }
+
+    /// Space comes under management and is free. Room at its start must have been [reserved](Self::reserve), and at its
+    /// end if a [mark](Ledger::needs_mark) is needed there.
+    pub(crate) fn open(&mut self, span: &Range<u32>) {
+        self.ledger.add_start(span.start);
+        if Ledger::needs_mark(span.end) {
+            self.ledger.add_start(span.end);
+        }
+        self.release(span.start, span.end);
+    }
+
+    /// Carved space goes out of management. Room at its start must have been reserved.
+    pub(crate) fn close(&mut self, span: &Range<u32>, is_managed_before: bool, is_managed_after: bool) {
+        if is_managed_before && Ledger::needs_mark(span.start) {
+            self.ledger.add_start(span.start);
         } else {
-            self.add_hole(start, hole.end - start);
+            self.ledger.remove_start(span.start);
         }
-        hole
-    }
-
-    /// Keeps the range `start..end` ready for the next request of its size instead of [releasing](Self::release) it.
-    pub(crate) fn keep(&mut self, start: u32, end: u32) {
-        let id = self.nodes.insert(start, end - start);
-        self.starts.add(&mut self.nodes, id);
-        self.ready.push(&mut self.nodes, id);
-        self.free += u64::from(end - start);
-    }
-
-    /// Whether a range of `n` quanta may be kept ready, given how many ready quanta are wanted at most and how many
-    /// records must stay available.
-    pub(crate) fn may_keep(&self, n: u32, limit: u64, records: usize) -> bool {
-        Ready::keeps(n) && self.ready.quanta() + u64::from(n) <= limit && records <= self.nodes.capacity()
-    }
-
-    /// Takes a ready range of exactly `n` quanta.
-    pub(crate) fn take_ready(&mut self, n: u32) -> Option<u32> {
-        let id = if Ready::keeps(n) { self.ready.pop(&self.nodes, n)? } else { return None };
-        let start = self.nodes[id].start;
-        self.drop_record(id);
-        self.free -= u64::from(n);
-        Some(start)
-    }
-
-    /// Merges one ready range with the holes it touches. Returns it and the hole it ended up in.
-    pub(crate) fn settle_one(&mut self) -> Option<(Range<u32>, Range<u32>)> {
-        let id = self.ready.pop_any(&self.nodes)?;
-        let Range { start, end } = self.nodes[id].start..self.nodes[id].end();
-        self.drop_record(id);
-        Some((start..end, self.merge(start, end)))
-    }
-
-    /// Sets a boundary at `position`.
-    pub(crate) fn cut(&mut self, position: u32) {
-        self.boundaries.insert(position);
-    }
-
-    /// Removes the boundary at `position`.
-    pub(crate) fn uncut(&mut self, position: u32) {
-        self.boundaries.remove(position);
-    }
-
-    /// Marks the end of a run of managed space, at a boundary.
-    pub(crate) fn add_wall(&mut self, position: u32) {
-        let id = self.nodes.insert(position, 0);
-        self.starts.add(&mut self.nodes, id);
-        self.walls += 1;
-    }
-
-    /// Removes the wall at `position`, if there is one; its boundary stays.
-    pub(crate) fn remove_wall(&mut self, position: u32) -> bool {
-        let found = self.starts.find(&self.nodes, position).filter(|&id| self.nodes[id].state() == State::Wall);
-        if let Some(id) = found {
-            self.drop_record(id);
-            self.walls -= 1;
+        if !is_managed_after && Ledger::needs_mark(span.end) {
+            self.ledger.remove_start(span.end);
         }
-        found.is_some()
     }
 
-    fn hole_at(&self, position: u32) -> Option<Id> {
-        self.starts.find(&self.nodes, position).filter(|&id| self.nodes[id].state() == State::Hole)
+    /// A hole begins elsewhere: its record moves.
+    #[inline]
+    fn relocate(&mut self, id: Id, start: u32, end: u32) {
+        self.starts.remove(&mut self.nodes, id);
+        let side = self.side(self.nodes[id].start);
+        self.bins[side].remove(&mut self.nodes, id);
+        self.nodes[id].start = start;
+        self.nodes[id].len = end - start;
+        self.list(id);
+    }
+
+    /// Which of the bins a hole is in.
+    #[inline]
+    fn side(&self, start: u32) -> usize {
+        usize::from(self.avoided.contains(&start))
     }
 
     fn add_hole(&mut self, start: u32, len: u32) {
         let id = self.nodes.insert(start, len);
+        self.list(id);
+    }
+
+    /// Lists a record by start and by size.
+    #[inline]
+    fn list(&mut self, id: Id) {
+        let (start, len) = (self.nodes[id].start, self.nodes[id].len);
+        let side = self.side(start);
         self.starts.add(&mut self.nodes, id);
-        self.bins.add(&mut self.nodes, id);
-        self.longest.raise(search::stretch_of(start), len);
+        self.bins[side].add(&mut self.nodes, id);
+        self.raise(start, len);
     }
 
     fn drop_hole(&mut self, id: Id) {
-        self.bins.remove(&mut self.nodes, id);
-        self.drop_record(id);
-    }
-
-    fn drop_record(&mut self, id: Id) {
+        let side = self.side(self.nodes[id].start);
+        self.bins[side].remove(&mut self.nodes, id);
         self.starts.remove(&mut self.nodes, id);
         self.nodes.remove(id);
     }
 
     fn resize(&mut self, id: Id, len: u32) {
-        self.bins.resize(&mut self.nodes, id, len);
-        self.longest.raise(search::stretch_of(self.nodes[id].start), len);
+        let start = self.nodes[id].start;
+        let side = self.side(start);
+        self.bins[side].resize(&mut self.nodes, id, len);
+        self.raise(start, len);
     }
 
-    /// Whether the record of a range that is not live says where it ends.
-    pub(crate) fn is_recorded(&self, range: &Range<u32>) -> bool {
-        self.starts.find(&self.nodes, range.start).is_some_and(|id| self.nodes[id].end() == range.end)
+    #[inline]
+    fn raise(&mut self, start: u32, len: u32) {
+        if let Some(longest) = &mut self.longest {
+            longest.raise(starts::bucket_of(start), len);
+        }
     }
 
-    /// Checks that the hole at `start` is listed by size.
+    /// Sets what part of the space is used only for requests that cannot be served elsewhere.
+    pub(crate) fn avoid(&mut self, avoided: Range<u32>) -> Result<(), Error> {
+        self.bins[1].reserve()?;
+        let old = core::mem::replace(&mut self.avoided, avoided.clone());
+        self.move_holes(old.clone(), &avoided, 1);
+        self.move_holes(avoided, &old, 0);
+        Ok(())
+    }
+
+    /// Moves the holes that start in `within` and not in `except` from one of the bins to the other.
+    fn move_holes(&mut self, within: Range<u32>, except: &Range<u32>, from: usize) {
+        let mut at = within.start;
+        while let Some(start) = self.ledger.next_start(at).filter(|start| within.contains(start)) {
+            at = start + 1;
+            if let Some(id) = self.id_at(start).filter(|_| !except.contains(&start)) {
+                self.bins[from].remove(&mut self.nodes, id);
+                self.bins[1 - from].add(&mut self.nodes, id);
+            }
+        }
+    }
+
+    /// Whether the hole at `start` is listed by size.
     pub(crate) fn is_listed(&self, start: u32) -> bool {
-        self.hole_at(start).is_some_and(|id| {
-            let bounded = self.longest.get(search::stretch_of(start)) >= self.nodes[id].len;
-            bounded && self.bins.lists(&self.nodes, id)
+        self.id_at(start).is_some_and(|id| {
+            let len = self.nodes[id].len;
+            let bounded = self.longest.as_ref().is_none_or(|peaks| peaks.get(starts::bucket_of(start)) >= len);
+            bounded && self.bins[self.side(start)].lists(&self.nodes, id)
         })
     }
 
     /// Number of holes on all lists by size.
     pub(crate) fn listed(&self) -> usize {
-        self.bins.count(&self.nodes)
+        self.bins.iter().map(|bins| bins.count(&self.nodes)).sum()
     }
 
-    /// Bytes of heap in use, and bytes reserved for what later calls need.
+    /// Bytes of heap in use, and bytes reserved for what later calls need. The ledger is not counted.
     pub(crate) fn heap_bytes(&self) -> (usize, usize) {
         let (used, reserved) = self.nodes.heap_bytes();
-        let bits = self.boundaries.heap_bytes();
-        let indexes = bits + self.starts.heap_bytes() + self.bins.heap_bytes() + self.longest.heap_bytes();
+        let bins: usize = self.bins.iter().map(Bins::heap_bytes).sum();
+        let longest = self.longest.as_ref().map_or(0, Peaks::heap_bytes);
+        let indexes = self.starts.heap_bytes() + bins + longest + self.ready.as_ref().map_or(0, Ready::heap_bytes);
         (used + indexes, reserved + indexes)
+    }
+}
+
+/// Ready ranges.
+impl Holes {
+    /// Keeps small freed ranges ready from now on.
+    pub(crate) fn keep_ready(&mut self) -> Result<(), Error> {
+        self.ready = Some(Ready::new()?);
+        Ok(())
+    }
+
+    /// Number of ready ranges.
+    pub(crate) fn ready_count(&self) -> usize {
+        self.ready.as_ref().map_or(0, Ready::count)
+    }
+
+    /// Quanta in ready ranges.
+    pub(crate) fn ready_len(&self) -> u64 {
+        self.ready.as_ref().map_or(0, Ready::quanta)
+    }
+
+    /// The ready ranges, in no order.
+    pub(crate) fn ready(&self) -> impl Iterator<Item = Range<u32>> + '_ {
+        let ids = self.ready.iter().flat_map(|ready| ready.iter(&self.nodes));
+        ids.map(|id| self.nodes[id].start..self.nodes[id].end())
+    }
+
+    /// Keeps the range `start..end` ready for the next request of its size instead of [releasing](Self::release) it, if
+    /// there are then no more than `limit` ready quanta, and room for `holes` holes is left.
+    #[inline]
+    pub(crate) fn keep(&mut self, start: u32, end: u32, limit: u64, holes: usize) -> bool {
+        let Some(ready) = &mut self.ready else { return false };
+        let is_kept = ready.takes(end - start, limit) && ready.count() + holes < self.nodes.capacity();
+        if is_kept {
+            ready.push(&mut self.nodes, start, end - start);
+        }
+        is_kept
+    }
+
+    /// The ready range of exactly `n` quanta that [`take_ready`](Self::take_ready) would take.
+    #[inline]
+    pub(crate) fn peek_ready(&self, n: u32) -> Option<u32> {
+        self.ready.as_ref()?.peek(&self.nodes, n)
+    }
+
+    /// Takes a ready range of exactly `n` quanta.
+    #[inline]
+    pub(crate) fn take_ready(&mut self, n: u32) -> Option<u32> {
+        self.ready.as_mut()?.pop(&mut self.nodes, n)
+    }
+
+    /// Merges one of the longest ready ranges with the holes it touches. Returns it and the hole it ended up in.
+    pub(crate) fn settle_one(&mut self) -> Option<(Range<u32>, Range<u32>)> {
+        let n = self.ready.as_ref()?.longest()?;
+        let start = self.take_ready(n)?;
+        Some((start..start + n, self.release(start, start + n)))
     }
 }
 

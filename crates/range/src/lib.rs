@@ -7,11 +7,12 @@
 //! # How it works
 //!
 //! Best fit is both the densest policy and the fastest at scale: it leaves one hole for ten to fifty live ranges, so
-//! what is stored about holes stays in cache, and about live ranges nothing is stored but one bit.
+//! what is stored about holes stays in cache, and about live ranges hardly anything is stored.
 //!
-//! - *Live starts*: one bit per quantum. The bit next to a position tells where a range begins or ends.
+//! - The [`Ledger`]: a word for 36 quanta says which ranges start there, which of them are live, and how long the last
+//!   one is. Whoever has an `Arc` of it can look up any position without a lock, beside the arena that writes it.
 //! - *Holes by size*: a list per length (exact up to 1,023 quanta), a bitmap over the lists.
-//! - *Holes by address*: a list per 256 quanta, a bitmap over the lists, and a tree of maxima for windowed searches.
+//! - *Holes by position*: a list per 1,024 quanta; once somebody searches by position, a tree of maxima over the lists.
 //!
 //! | operation | cost |
 //! |---|---|
@@ -42,16 +43,18 @@ extern crate alloc;
 
 mod arena;
 mod audit;
-mod bitset;
 mod error;
 mod holes;
+mod ledger;
 mod memory;
 mod request;
 mod spans;
+mod sync;
 #[cfg(test)]
 mod tests;
 
 pub use arena::{Arena, Freed};
 pub use audit::{Totals, Violation};
 pub use error::Error;
+pub use ledger::{Found, Ledger, PAGE_QUANTA};
 pub use request::{Fit, Request};

@@ -26,13 +26,16 @@ pub struct Request {
     pub within: Option<Range<u64>>,
     /// Where to put it.
     pub fit: Fit,
+    /// What [`Ledger::find`](crate::Ledger::find) tells about it beside its place; 20 bits, 0 for nothing. A tag costs
+    /// 8 bytes and a little time.
+    pub tag: u32,
 }
 
 impl Request {
     /// `len` anywhere, as tight as possible.
     #[must_use]
     pub const fn new(len: u64) -> Self {
-        Request { len, align: 1, within: None, fit: Fit::Tightest }
+        Request { len, align: 1, within: None, fit: Fit::Tightest, tag: 0 }
     }
 
     /// The same with a start that is a multiple of `align`.
@@ -53,6 +56,13 @@ impl Request {
     #[must_use]
     pub const fn placed(mut self, fit: Fit) -> Self {
         self.fit = fit;
+        self
+    }
+
+    /// The same with a tag.
+    #[must_use]
+    pub const fn tagged(mut self, tag: u32) -> Self {
+        self.tag = tag;
         self
     }
 }

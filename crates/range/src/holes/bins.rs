@@ -137,18 +137,17 @@ impl Bins {
     }
 
     fn list<'a>(&'a self, nodes: &'a Nodes, class: usize) -> impl Iterator<Item = Id> + 'a {
-        let head = self.heads[class];
-        core::iter::successors((head != NONE).then_some(head), |&id| {
-            let next = nodes[id].size_next;
-            (next != NONE).then_some(next)
-        })
+        let head = self.heads.get(class).copied();
+        let listed = |id: Id| (id != NONE).then_some(id);
+        core::iter::successors(head.and_then(listed), move |&id| listed(nodes[id].size_next))
     }
 
     /// Of the first few holes in a class, the smallest that holds `n`; of equals, the lowest.
     fn tightest_in(&self, nodes: &Nodes, class: usize, n: u32) -> Option<Place> {
-        let holes = self.list(nodes, class).take(COMPARED).map(|id| (nodes[id].len, nodes[id].start, id));
-        let (_, start, hole) = holes.filter(|&(len, ..)| len >= n).min()?;
-        Some(Place { hole, start })
+        let key = |id: Id| u64::from(nodes[id].len) << 32 | u64::from(nodes[id].start);
+        let holes = self.list(nodes, class).take(COMPARED).filter(|&id| nodes[id].len >= n);
+        let hole = holes.min_by_key(|&id| key(id))?;
+        Some(Place { hole, start: nodes[hole].start })
     }
 
     /// The tightest place for `n` quanta. Fails only if no hole is long enough.

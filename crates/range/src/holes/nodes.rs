@@ -1,4 +1,4 @@
-//! Where the records live: numbered slots in pages that never move.
+//! Where the records of holes live: numbered slots in pages that never move.
 //!
 //! A record is 20 bytes. Slots are handed out lowest first and reused last freed first, so the records in use stay
 //! dense. A page that was reserved but not reached is not written to, and so costs address space and no memory on a
@@ -16,48 +16,21 @@ pub(super) type Id = u32;
 /// The end of a list.
 pub(super) const NONE: Id = u32::MAX;
 
-/// What stands where a record starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    /// A maximal free run.
-    Hole,
-    /// A freed range kept as it was for the next request of its size.
-    Ready,
-    /// The end of a run of managed space. Its length is zero.
-    Wall,
-}
-
-/// What is known about a range that is not live.
+/// What is known about a hole.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record {
     pub(super) start: u32,
     pub(super) len: u32,
-    /// Neighbours in the list of records of about this size. A ready range uses only the second.
+    /// Neighbours in the list of holes of about this size.
     pub(super) size_prev: Id,
     pub(super) size_next: Id,
-    /// Next record that starts nearby; in an unused slot, the next unused one.
+    /// Next hole that starts nearby; in an unused slot, the next unused one.
     pub(super) start_next: Id,
 }
-
-/// In place of a neighbour, marks a ready range.
-const READY: Id = NONE - 1;
 
 impl Record {
     pub(super) const fn end(&self) -> u32 {
         self.start + self.len
-    }
-
-    pub(super) const fn state(&self) -> State {
-        match (self.len, self.size_prev) {
-            (0, _) => State::Wall,
-            (_, READY) => State::Ready,
-            _ => State::Hole,
-        }
-    }
-
-    pub(super) const fn make_ready(&mut self, next: Id) {
-        self.size_prev = READY;
-        self.size_next = next;
     }
 }
 

@@ -1,15 +1,16 @@
-//! Records by where they start: is there one at exactly this position?
+//! Holes by where they start: is there one at exactly this position?
 //!
-//! The coordinates are cut into buckets of 64 quanta, each the head of a list of the records that start in it. Most
-//! lists are empty and few have more than one record, so asking takes a load or two. The order in a list is that of
-//! arrival; order by address is the business of the boundary bits.
+//! The coordinates are cut into buckets of 1,024 quanta, each the head of a list of the holes that start in it. Most
+//! lists have a hole or two, and nobody asks before the ledger says that something starts there. The order in a list is
+//! that of arrival; order by address is the business of the ledger.
 
 use alloc::{boxed::Box, vec::Vec};
 
 use super::nodes::{Id, NONE, Nodes};
 use crate::{Error, memory};
 
-const BUCKET_LOG2: u32 = 6;
+/// Quanta of a bucket, as a power of two.
+pub(super) const BUCKET_LOG2: u32 = 10;
 const PAGE: usize = 256;
 
 type Heads = [Id; PAGE];
@@ -20,13 +21,18 @@ pub(super) struct Starts {
     pages: Vec<Option<Box<[Heads; 1]>>>,
 }
 
+/// The bucket of a position.
+pub(super) const fn bucket_of(position: u32) -> usize {
+    (position >> BUCKET_LOG2) as usize
+}
+
 const fn place(position: u32) -> (usize, usize) {
-    let bucket = (position >> BUCKET_LOG2) as usize;
+    let bucket = bucket_of(position);
     (bucket / PAGE, bucket % PAGE)
 }
 
 impl Starts {
-    /// Makes sure that a record can start at `position` without allocating.
+    /// Makes sure that a hole can start at `position` without allocating.
     pub(super) fn reserve(&mut self, position: u32) -> Result<(), Error> {
         let (page, _) = place(position);
         if let Some(Some(_)) = self.pages.get(page) {
@@ -40,12 +46,12 @@ impl Starts {
     fn head_mut(&mut self, position: u32) -> &mut Id {
         let (page, at) = place(position);
         let Some(Some(heads)) = self.pages.get_mut(page) else {
-            panic!("I9: no room was reserved for a record at quantum {position}");
+            panic!("I9: no room was reserved for a hole at quantum {position}");
         };
         &mut heads[0][at]
     }
 
-    /// The record that starts at `position`.
+    /// The hole that starts at `position`.
     pub(super) fn find(&self, nodes: &Nodes, position: u32) -> Option<Id> {
         let (page, at) = place(position);
         let mut id = self.pages.get(page)?.as_ref()?[0][at];
@@ -58,14 +64,14 @@ impl Starts {
         None
     }
 
-    /// Lists a record. Room must have been [reserved](Self::reserve).
+    /// Lists a hole. Room must have been [reserved](Self::reserve).
     pub(super) fn add(&mut self, nodes: &mut Nodes, id: Id) {
         let head = self.head_mut(nodes[id].start);
         nodes[id].start_next = *head;
         *head = id;
     }
 
-    /// Takes a record off its list.
+    /// Takes a hole off its list.
     pub(super) fn remove(&mut self, nodes: &mut Nodes, id: Id) {
         let next = nodes[id].start_next;
         let head = self.head_mut(nodes[id].start);
@@ -78,6 +84,13 @@ impl Starts {
             before = nodes[before].start_next;
         }
         nodes[before].start_next = next;
+    }
+
+    /// All holes, in no order.
+    pub(super) fn iter<'a>(&'a self, nodes: &'a Nodes) -> impl Iterator<Item = Id> + 'a {
+        let listed = |id: Id| (id != NONE).then_some(id);
+        let heads = self.pages.iter().flatten().flat_map(|heads| &heads[0]);
+        heads.flat_map(move |&head| core::iter::successors(listed(head), move |&id| listed(nodes[id].start_next)))
     }
 
     /// Bytes of heap in use.

@@ -4,6 +4,7 @@ mod faults;
 mod naive;
 mod named;
 mod ops;
+mod readers;
 
 use alloc::vec::Vec;
 
@@ -26,7 +27,7 @@ impl Setup {
     fn arena(&self) -> Arena {
         let arena = Arena::new(self.quantum_log2).expect("quantum");
         let mut arena = match self.ready_log2 {
-            Some(share) => arena.keeping_ready(share),
+            Some(share) => arena.keeping_ready(share).expect("memory"),
             None => arena,
         };
         for &(start, end) in self.spans {

@@ -1,8 +1,9 @@
 //! Single behaviours, each named after what would go wrong.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::{Arena, Error, Fit, Request};
+use crate::{Arena, Error, Fit, Ledger, Request};
 
 fn arena(len: u64) -> Arena {
     let mut arena = Arena::new(6).expect("quantum");
@@ -132,7 +133,7 @@ fn requests_that_make_no_sense_are_named() {
 
 #[test]
 fn ready_ranges_when_the_rest_is_exhausted_then_are_merged_and_used() {
-    let mut arena = arena(0x1000).keeping_ready(0);
+    let mut arena = arena(0x1000).keeping_ready(0).expect("memory");
     let ranges: Vec<_> = (0..64).map(|_| arena.alloc(&Request::new(64)).expect("room").start).collect();
     ranges[..32].iter().for_each(|&start| drop(arena.free(start)));
     assert!(arena.audit().expect("audit").ready_ranges > 1);
@@ -141,7 +142,7 @@ fn ready_ranges_when_the_rest_is_exhausted_then_are_merged_and_used() {
 
 #[test]
 fn ready_ranges_when_the_rest_is_freed_then_are_more_than_their_share() {
-    let mut arena = arena(0x10_0000).keeping_ready(2);
+    let mut arena = arena(0x10_0000).keeping_ready(2).expect("memory");
     let starts: Vec<_> = (0..1000).map(|_| arena.alloc(&Request::new(64)).expect("room").start).collect();
     for &start in &starts {
         arena.free(start).expect("live");
@@ -153,4 +154,81 @@ fn ready_ranges_when_the_rest_is_freed_then_are_more_than_their_share() {
     }
     assert_eq!(arena.audit().expect("audit").ready_ranges, 0);
     assert!(arena.holes().eq(core::iter::once(0..0x10_0000)));
+}
+
+#[test]
+fn find_when_a_range_is_long_then_its_end_is_known() {
+    let mut arena = arena(0x100_0000);
+    for len in [0x40, 0x7c0, 0x800, 0x840, 0x2_0000, 0x40_0000, 0x10_0000] {
+        let range = arena.alloc(&Request::new(len)).expect("room");
+        for at in [range.start, range.start + len / 2, range.end - 1] {
+            assert_eq!(arena.find(at), Some(range.clone()), "{at:#x}");
+        }
+    }
+    assert_eq!(arena.find(0xff_ffff), None);
+}
+
+#[test]
+fn find_when_a_range_is_tagged_then_tells_the_tag_until_it_is_freed() {
+    let mut arena = arena(0x10_0000);
+    let tagged = |tag| Request::new(0x300).tagged(tag);
+    let ranges = [0, 1, 0xf_ffff].map(|tag| (arena.alloc(&tagged(tag)).expect("room"), tag));
+    for (range, tag) in &ranges {
+        let found = arena.ledger().find(range.end - 1).expect("live");
+        assert_eq!((&found.range, found.tag), (range, *tag));
+        arena.free(range.start).expect("live");
+        assert_eq!(arena.ledger().find(range.start), None);
+    }
+    assert_eq!(arena.alloc(&tagged(0x10_0000)), Err(Error::BadTag { tag: 0x10_0000, bits: 20 }));
+    assert_eq!(arena.audit().expect("audit").free_len, 0x10_0000);
+}
+
+#[test]
+fn split_when_a_range_is_tagged_then_both_parts_are() {
+    let mut arena = arena(0x10_0000);
+    let range = arena.alloc(&Request::new(0x2000).tagged(7)).expect("room");
+    let parts = arena.split(range.start, 0x1800).expect("inside");
+    arena.truncate(parts[0].start, 0x100).expect("shorter");
+    for (at, end) in [(parts[0].start, parts[0].start + 0x100), (parts[1].start, range.end)] {
+        let found = arena.ledger().find(at).expect("live");
+        assert_eq!((found.range, found.tag), (at..end, 7));
+    }
+}
+
+#[test]
+fn avoid_when_there_is_room_elsewhere_then_nothing_goes_there() {
+    let mut arena = arena(0x4000);
+    let low = arena.alloc(&Request::new(0x800)).expect("room");
+    arena.alloc(&Request::new(0x800)).expect("room");
+    arena.free(low.start).expect("live");
+    arena.avoid(Some(0..0x1000)).expect("range");
+    arena.audit().expect("audit");
+    assert_eq!(arena.alloc(&Request::new(0x800)), Ok(0x1000..0x1800));
+    arena.avoid(Some(0x1000..0x4000)).expect("range");
+    arena.audit().expect("audit");
+    assert_eq!(arena.alloc(&Request::new(0x800)), Ok(0..0x800));
+    assert_eq!(arena.alloc(&Request::new(0x800)), Ok(0x1800..0x2000), "avoided is not forbidden");
+    arena.avoid(None).expect("range");
+    assert_eq!(arena.audit().expect("audit").holes, 1);
+}
+
+#[test]
+fn free_when_the_range_is_of_another_arena_of_the_ledger_then_it_is_foreign() {
+    let page = crate::PAGE_QUANTA;
+    let ledger = Arc::new(Ledger::new(0, 4 * page).expect("memory"));
+    let [mut one, mut two] = [0, 1].map(|number| {
+        let mut arena = Arena::over(Arc::clone(&ledger));
+        arena.add(number * page..(number + 1) * page).expect("span");
+        arena
+    });
+    let last = one.alloc(&Request::new(page)).expect("room");
+    let first = two.alloc(&Request::new(10)).expect("room");
+    assert_eq!(one.free(first.start), Err(Error::NotLive { at: first.start }));
+    assert_eq!(one.find(first.start), None);
+    for range in [last, first] {
+        assert_eq!(ledger.find(range.end - 1).map(|found| found.range), Some(range));
+    }
+    one.free(0).expect("live");
+    two.free(page).expect("live");
+    assert_eq!(one.audit().expect("audit").free_len + two.audit().expect("audit").free_len, 2 * page);
 }

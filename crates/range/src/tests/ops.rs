@@ -16,7 +16,7 @@ pub(super) const SPACE: u64 = 1024;
 /// One operation. Numbers are in quanta; those of frees and cuts pick among what is held.
 #[derive(Debug, Clone)]
 pub(super) enum Op {
-    Alloc { quanta: u16, align_log2: u8, fit: u8, window: Option<(u16, u16)> },
+    Alloc { quanta: u16, align_log2: u8, fit: u8, window: Option<(u16, u16)>, tag: u32 },
     AllocAt { start: u16, quanta: u16 },
     Free { pick: u16 },
     FreeWrong { at: u16 },
@@ -26,6 +26,7 @@ pub(super) enum Op {
     Add { start: u16, quanta: u16 },
     Remove { start: u16, quanta: u16 },
     Settle,
+    Avoid { start: u16, quanta: u16 },
 }
 
 fn size(g: &mut Gen) -> u16 {
@@ -43,10 +44,14 @@ impl Arbitrary for Op {
                 align_log2: u8::arbitrary(g) % 8,
                 fit: u8::arbitrary(g) % 5,
                 window: bool::arbitrary(g).then_some((pick, at)).filter(|_| u8::arbitrary(g) % 2 == 0),
+                tag: u32::from(u8::arbitrary(g) % 4 == 0) * u32::from(pick),
             },
             6 => Op::AllocAt { start: at, quanta: size(g) },
             7..=10 => Op::Free { pick },
-            11 => [Op::FreeWrong { at }, Op::Find { at }, Op::Settle][usize::from(pick) % 3].clone(),
+            11 => {
+                let avoid = Op::Avoid { start: at, quanta: pick % 256 };
+                [Op::FreeWrong { at }, Op::Find { at }, Op::Settle, avoid][usize::from(pick) % 4].clone()
+            }
             12 => Op::Truncate { pick, quanta: size(g) },
             13 => Op::Split { pick, quanta: size(g) },
             14 => Op::Add { start: at, quanta: size(g) },
@@ -56,10 +61,11 @@ impl Arbitrary for Op {
 
     fn shrink(&self) -> Box<dyn Iterator<Item = Self>> {
         match self.clone() {
-            Op::Alloc { quanta, align_log2, fit, window } => {
+            Op::Alloc { quanta, align_log2, fit, window, tag } => {
                 let smaller = (quanta, align_log2).shrink().filter(|(quanta, _)| *quanta > 0);
-                let smaller = smaller.map(move |(quanta, align_log2)| Op::Alloc { quanta, align_log2, fit, window });
-                let open = window.map(|_| Op::Alloc { quanta, align_log2, fit, window: None });
+                let smaller =
+                    smaller.map(move |(quanta, align_log2)| Op::Alloc { quanta, align_log2, fit, window, tag });
+                let open = window.map(|_| Op::Alloc { quanta, align_log2, fit, window: None, tag });
                 Box::new(open.into_iter().chain(smaller))
             }
             _ => quickcheck::empty_shrinker(),
@@ -79,9 +85,10 @@ impl Op {
         let unit = arena.quantum();
         let scaled = |start: u16, quanta: u16| u64::from(start) * unit..(u64::from(start) + u64::from(quanta)) * unit;
         match *self {
-            Op::Alloc { quanta, align_log2, fit, window } => {
+            Op::Alloc { quanta, align_log2, fit, window, tag } => {
                 let fit = [Fit::Tightest, Fit::Tightest, Fit::Tightest, Fit::Lowest, Fit::Highest][usize::from(fit)];
-                let mut request = Request::new(u64::from(quanta) * unit).aligned(unit << align_log2).placed(fit);
+                let mut request =
+                    Request::new(u64::from(quanta) * unit).aligned(unit << align_log2).placed(fit).tagged(tag);
                 request.within = window.map(|(a, b)| scaled(a.min(b), a.abs_diff(b) + 1));
                 alloc(arena, naive, held, &request)
             }
@@ -118,6 +125,10 @@ impl Op {
             Op::Settle => {
                 arena.settle();
                 expect(arena.audit().is_ok_and(|totals| totals.ready_ranges == 0), "something stayed ready")
+            }
+            Op::Avoid { start, quanta } => {
+                let space = (quanta > 0).then(|| scaled(start, quanta));
+                expect(arena.avoid(space).is_ok(), "avoid was refused")
             }
             Op::Free { .. } | Op::Truncate { .. } | Op::Split { .. } => Ok(()),
         }
@@ -173,6 +184,8 @@ fn alloc(arena: &mut Arena, naive: &mut Naive, held: &mut Vec<Range<u64>>, reque
         let audit = arena.audit().map_err(|broken| alloc::format!("{broken}"))?;
         expect(wanted.as_ref() == Some(&got) || audit.ready_ranges > 0, "not the lowest or highest place")?;
     }
+    let found = arena.ledger().find(got.end - 1).filter(|found| found.range == got && found.tag == request.tag);
+    expect(found.is_some(), "the ledger tells something else")?;
     naive.take(&got);
     held.push(got);
     Ok(())

@@ -1,0 +1,111 @@
+//! A page of the ledger: its words, and which of them have anything to say.
+//!
+//! One thread at a time writes a page, whoever holds the arena that manages it; any number read it. Positions are
+//! relative to the page.
+
+use super::word::{WORD, Word};
+use crate::sync::{AtomicU64, Ordering};
+
+/// Quanta of a page, as a power of two. Fewer where tests and models want to see many pages.
+pub(super) const PAGE_LOG2: u32 = if cfg!(any(test, loom)) { 7 } else { 15 };
+
+pub(super) const WORDS: usize = (1_usize << PAGE_LOG2).div_ceil(WORD as usize);
+
+/// What the ledger says about a page of quanta.
+#[derive(Debug)]
+pub(super) struct Page {
+    words: [AtomicU64; WORDS],
+    /// Bit `w` is set if something starts in word `w`. May be set when nothing does any more.
+    used: [AtomicU64; WORDS.div_ceil(64)],
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Page { words: core::array::from_fn(|_| AtomicU64::new(0)), used: core::array::from_fn(|_| AtomicU64::new(0)) }
+    }
+}
+
+/// The number of the word of a position, and the position in it.
+#[inline]
+pub(super) const fn split(at: u32) -> (usize, u32) {
+    ((at / WORD) as usize, at % WORD)
+}
+
+/// The first position of a word.
+const fn first(word: usize) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "there are fewer words than quanta in a page")]
+    let word = word as u32;
+    word * WORD
+}
+
+impl Page {
+    /// A word.
+    #[inline]
+    pub(super) fn word(&self, index: usize) -> Word {
+        Word(self.words[index].load(Ordering::Acquire))
+    }
+
+    /// Replaces a word by one in which the same ranges start.
+    #[inline]
+    pub(super) fn store(&self, index: usize, word: Word) {
+        self.words[index].store(word.0, Ordering::Release);
+    }
+
+    /// Changes a word by one store.
+    #[inline]
+    pub(super) fn update(&self, index: usize, change: impl FnOnce(Word) -> Word) {
+        let old = self.word(index);
+        let new = change(old);
+        if old.is_empty() {
+            self.set_used(index, true);
+        }
+        self.store(index, new);
+        if new.is_empty() {
+            self.set_used(index, false);
+        }
+    }
+
+    fn set_used(&self, index: usize, is_used: bool) {
+        let bit = 1 << (index % 64);
+        let used = &self.used[index / 64];
+        let bits = used.load(Ordering::Relaxed);
+        used.store(if is_used { bits | bit } else { bits & !bit }, Ordering::Release);
+    }
+
+    /// The last start before the word with number `end`, and the word that has it.
+    pub(super) fn last_start_before(&self, end: usize) -> Option<(u32, Word)> {
+        let mut end = end;
+        while let Some(last) = end.checked_sub(1) {
+            let bits = self.used[last / 64].load(Ordering::Acquire) & (u64::MAX >> (63 - last % 64));
+            if bits == 0 {
+                end = last / 64 * 64;
+                continue;
+            }
+            let index = last / 64 * 64 + bits.ilog2() as usize;
+            let word = self.word(index);
+            if let Some(start) = word.last_start(WORD - 1) {
+                return Some((first(index) + start, word));
+            }
+            end = index;
+        }
+        None
+    }
+
+    /// The first start in the words from number `from` on.
+    pub(super) fn next_start_from(&self, from: usize) -> Option<u32> {
+        let mut from = from;
+        while from < WORDS {
+            let bits = self.used[from / 64].load(Ordering::Acquire) & (u64::MAX << (from % 64));
+            if bits == 0 {
+                from = (from / 64 + 1) * 64;
+                continue;
+            }
+            let index = from / 64 * 64 + bits.trailing_zeros() as usize;
+            if let Some(start) = self.word(index).next_start(0) {
+                return Some(first(index) + start);
+            }
+            from = index + 1;
+        }
+        None
+    }
+}

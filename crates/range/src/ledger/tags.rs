@@ -1,0 +1,152 @@
+//! Tags: live ranges about which there is more to say than where they are.
+//!
+//! A tagged range is told by one entry, not by its word: start, length and tag change together. Entries are found by
+//! hashing the start, in a few places of each of a chain of tables. A table never moves and never goes, so whoever
+//! looks needs no lock; an entry stays where it is as long as its range is live.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use once_cell::race::OnceBox;
+
+use crate::sync::{AtomicU64, Ordering};
+use crate::{Error, memory};
+
+/// Bits of a start, relative to its page.
+const START_BITS: u32 = 15;
+/// Bits of a length.
+pub(super) const LEN_BITS: u32 = 29;
+/// Bits of a tag.
+pub(crate) const TAG_BITS: u32 = 64 - START_BITS - LEN_BITS;
+
+/// Places of a table where an entry may be.
+const PLACES: usize = 8;
+/// Entries of the first table; each further one has four times as many.
+const FIRST: usize = 8;
+
+/// What is known of a tagged range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Relative to the page.
+    pub(super) start: u32,
+    pub(super) len: u32,
+    pub(super) tag: u32,
+}
+
+impl Entry {
+    fn packed(self) -> u64 {
+        u64::from(self.tag) << (START_BITS + LEN_BITS) | u64::from(self.len) << START_BITS | u64::from(self.start)
+    }
+
+    /// `None` for an empty place.
+    #[expect(clippy::cast_possible_truncation, reason = "the fields are less than 32 bits each")]
+    fn unpacked(packed: u64) -> Option<Self> {
+        let start = packed as u32 & ((1 << START_BITS) - 1);
+        let len = (packed >> START_BITS) as u32 & ((1 << LEN_BITS) - 1);
+        (packed != 0).then_some(Entry { start, len, tag: (packed >> (START_BITS + LEN_BITS)) as u32 })
+    }
+}
+
+/// The entries of one page.
+#[derive(Debug)]
+pub(super) struct Tags {
+    entries: Box<[AtomicU64]>,
+    next: OnceBox<[Tags; 1]>,
+}
+
+impl Tags {
+    /// A first table.
+    pub(super) fn new() -> Result<Self, Error> {
+        Tags::with_entries(FIRST)
+    }
+
+    fn with_entries(count: usize) -> Result<Self, Error> {
+        let mut entries = Vec::new();
+        memory::try_reserve(&mut entries, count)?;
+        entries.resize_with(count, || AtomicU64::new(0));
+        Ok(Tags { entries: entries.into_boxed_slice(), next: OnceBox::new() })
+    }
+
+    fn chain(&self) -> impl Iterator<Item = &Tags> {
+        core::iter::successors(Some(self), |table| table.next.get().map(|[next]| next))
+    }
+
+    /// Where an entry for a start may be.
+    fn places(&self, start: u32) -> impl Iterator<Item = &AtomicU64> {
+        let hash = start.wrapping_mul(0x9e37_79b1) >> 16;
+        (0..PLACES).map(move |step| &self.entries[(hash as usize + step) % self.entries.len()])
+    }
+
+    fn place_of(&self, start: u32) -> Option<(&AtomicU64, Entry)> {
+        self.chain().flat_map(|table| table.places(start)).find_map(|place| {
+            let entry = Entry::unpacked(place.load(Ordering::Acquire))?;
+            (entry.start == start).then_some((place, entry))
+        })
+    }
+
+    fn free_place(&self, start: u32) -> Option<&AtomicU64> {
+        self.chain().flat_map(|table| table.places(start)).find(|place| place.load(Ordering::Relaxed) == 0)
+    }
+
+    /// Makes sure that an entry for a start can be added without allocating.
+    pub(super) fn reserve(&self, start: u32) -> Result<(), Error> {
+        while self.free_place(start).is_none() {
+            let last = self.chain().last().unwrap_or(self);
+            let more = memory::try_box(Tags::with_entries(last.entries.len() * 4)?)?;
+            // Only one thread at a time writes a page, so nobody else has set it.
+            let _ = last.next.set(more);
+        }
+        Ok(())
+    }
+
+    /// The entry for a start.
+    pub(super) fn get(&self, start: u32) -> Option<Entry> {
+        self.place_of(start).map(|(_, entry)| entry)
+    }
+
+    /// Adds an entry, for which room must have been [reserved](Self::reserve), or replaces the one of its start.
+    pub(super) fn put(&self, entry: Entry) {
+        let place = self.place_of(entry.start).map(|(place, _)| place).or_else(|| self.free_place(entry.start));
+        let Some(place) = place else { panic!("I9: no room was reserved for the tag at {}", entry.start) };
+        place.store(entry.packed(), Ordering::Release);
+    }
+
+    /// Removes the entry for a start, if there is one, and returns it.
+    pub(super) fn remove(&self, start: u32) -> Option<Entry> {
+        let (place, entry) = self.place_of(start)?;
+        place.store(0, Ordering::Release);
+        Some(entry)
+    }
+
+    /// Bytes of heap in use.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.chain().map(|table| size_of::<Tags>() + size_of_val(&*table.entries)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_found_until_removed_however_many_there_are() {
+        let tags = Tags::new().expect("memory");
+        let entry = |start: u32| Entry { start, len: start + 1, tag: start % 7 };
+        for start in 0..2_000 {
+            tags.reserve(start).expect("memory");
+            tags.put(entry(start));
+        }
+        for start in (0..2_000).step_by(3) {
+            tags.remove(start);
+        }
+        for start in 0..2_000 {
+            assert_eq!(tags.get(start), (start % 3 != 0).then_some(entry(start)), "{start}");
+        }
+    }
+
+    #[test]
+    fn largest_fields_keep_apart() {
+        let entry = Entry { start: (1 << START_BITS) - 1, len: (1 << LEN_BITS) - 1, tag: (1 << TAG_BITS) - 1 };
+        assert_eq!(Entry::unpacked(entry.packed()), Some(entry));
+        assert_eq!(Entry::unpacked(0), None);
+    }
+}
