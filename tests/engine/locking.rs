@@ -1,7 +1,7 @@
 //! Slow calls of the backend hold nobody up who does not need them.
 
-use execmem::Engine;
 use execmem::kinds::{Data, Text};
+use execmem::{Engine, Handle as _};
 use execmem_arch_x86::TABLE;
 use execmem_sim::Sim;
 use execmem_tests::recorder::Recorder;
@@ -49,4 +49,23 @@ fn inv_10_whoever_waits_for_a_block_gets_a_range_from_it() {
             engine.free(draft).expect("ours");
         }
     });
+}
+
+#[test]
+fn threads_that_meet_get_blocks_of_their_own_and_no_more_than_that() {
+    let engine = Engine::new(TABLE, Sim::new(TABLE.machine())).expect("memory");
+    let held: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| (0..2_000).map(|_| engine.alloc::<Text>(1000).expect("room")).collect::<Vec<_>>()))
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+    });
+    let live: u64 = held.iter().map(|draft| draft.extent().len()).sum();
+    let blocks = engine.stats().bytes_mapped() / BLOCK;
+    assert!(blocks <= live.div_ceil(BLOCK) + 4, "{blocks} blocks for {live} live bytes");
+    engine.audit().expect("audit");
+    // Freed by a thread that allocated none of it.
+    held.into_iter().for_each(|draft| engine.free(draft).expect("ours"));
+    engine.shrink();
+    assert_eq!(engine.stats().bytes_mapped(), 0);
 }

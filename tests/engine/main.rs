@@ -4,6 +4,7 @@ mod contents;
 mod donations;
 mod growth;
 mod locking;
+mod lookup;
 mod refusals;
 mod sealing;
 mod sequences;

@@ -17,7 +17,7 @@ fn every_section_lands_in_memory_of_its_kind() {
     assert_eq!(kinds(&coming), Kind::MODULE);
     for (kind, extent) in coming.extents() {
         let found = engine.find(extent.start()).expect("live");
-        assert_eq!(found.kind, TABLE.home(kind));
+        assert_eq!((found.kind, found.extent), (kind, extent));
     }
     assert_eq!(coming.init(), coming.names().symbol("init_module"));
     coming.unload(&engine);

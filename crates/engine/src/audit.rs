@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 use execmem_types::{Backend, BackendError, Extent, Kind};
 use thiserror::Error;
 
-use crate::pool::{Pool, Search};
+use crate::pool::Pool;
 use crate::region::Region;
-use crate::sync::RawMutex;
+use crate::shard::Shard;
+use crate::sync::Locking;
 use crate::{Engine, KindStats};
 
 /// Bytes read at a time when memory is audited.
@@ -25,8 +26,8 @@ pub enum Violation {
         /// What is wrong.
         source: execmem_range::Violation,
     },
-    /// The spans of ranges and the blocks differ.
-    #[error("I1: {kind}: ranges are managed where no block is, or a block lies where none are")]
+    /// The spans of ranges and the blocks differ, or what blocks count.
+    #[error("I1: {kind}: ranges are managed where no block is, or the reverse, or live bytes are counted wrong")]
     BlocksAndSpans {
         /// The pool.
         kind: Kind,
@@ -83,7 +84,7 @@ pub enum Violation {
     },
 }
 
-impl<B: Backend, R: RawMutex> Engine<B, R> {
+impl<B: Backend, L: Locking> Engine<B, L> {
     /// Checks the bookkeeping. Nobody else may use the engine meanwhile.
     ///
     /// # Errors
@@ -92,7 +93,7 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
     pub fn audit(&self) -> Result<(), Violation> {
         let mut blocks = Vec::new();
         for pool in self.pools() {
-            pool.search.with(|search| audit_pool(pool, search, &mut blocks))?;
+            audit_pool(pool, &mut blocks)?;
         }
         self.audit_space(blocks)
     }
@@ -105,13 +106,14 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
     /// [`Violation::NotUnused`], [`Violation::Unreadable`].
     pub fn audit_unused(&self) -> Result<(), Violation> {
         for pool in self.pools() {
-            let unused: Vec<Extent> = pool.search.with(|search| search.regions().flat_map(Region::unused).collect());
-            unused.into_iter().try_for_each(|extent| self.audit_unused_extent(pool, extent))?;
+            let mut unused = Vec::new();
+            pool.visit(|region| unused.extend(region.unused()));
+            unused.into_iter().try_for_each(|extent: Extent| self.audit_unused_extent(pool, extent))?;
         }
         Ok(())
     }
 
-    fn audit_unused_extent(&self, pool: &Pool<R>, extent: Extent) -> Result<(), Violation> {
+    fn audit_unused_extent(&self, pool: &Pool<L>, extent: Extent) -> Result<(), Violation> {
         let pattern = self.unused_pattern(pool);
         let mut bytes = [0; CHUNK_BYTES];
         let mut rest = Some(extent);
@@ -145,26 +147,38 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
 }
 
 /// Checks one pool and collects the addresses that its blocks have reserved.
-fn audit_pool<R: RawMutex>(pool: &Pool<R>, search: &Search, reserved: &mut Vec<Extent>) -> Result<(), Violation> {
+fn audit_pool<L: Locking>(pool: &Pool<L>, reserved: &mut Vec<Extent>) -> Result<(), Violation> {
     let kind = pool.kind;
-    let mut live = 0;
-    for region in search.regions() {
-        let totals = region.arena().audit().map_err(|source| Violation::Ranges { kind, source })?;
-        live += totals.live_len;
-        if !region.spans_are_blocks() {
-            return Err(Violation::BlocksAndSpans { kind });
+    let (mut live, mut outcome) = (0, Ok(()));
+    pool.visit(|region| {
+        if outcome.is_ok() {
+            outcome = audit_region(kind, region, reserved).map(|live_here| live += live_here);
         }
-        for block in region.blocks() {
-            if !region.window.covers(block.reserved) || !block.reserved.covers(block.extent) {
-                return Err(Violation::OutsideWindow { kind, block: block.extent, window: region.window });
-            }
-        }
-        if !region.is_donated {
-            reserved.extend(region.blocks().iter().map(|block| block.reserved));
+    });
+    outcome?;
+    let granted_in = |shard: &mut Shard| shard.kinds.iter().map(|kind: &KindStats| kind.bytes_granted).sum::<u64>();
+    let granted = pool.shards().iter().map(|shard| shard.with(granted_in)).sum();
+    let quarantined = pool.events.with(|events| {
+        reserved.extend(&events.lost);
+        events.quarantined_live_bytes
+    });
+    if live == granted + quarantined { Ok(()) } else { Err(Violation::Bytes { kind, live, granted, quarantined }) }
+}
+
+/// Checks one region. Returns its live bytes.
+fn audit_region(kind: Kind, region: &Region, reserved: &mut Vec<Extent>) -> Result<u64, Violation> {
+    let totals = region.arena().audit().map_err(|source| Violation::Ranges { kind, source })?;
+    if !region.spans_are_blocks() {
+        return Err(Violation::BlocksAndSpans { kind });
+    }
+    let window = region.window.extent;
+    for block in region.blocks() {
+        if !window.covers(block.reserved) || !block.reserved.covers(block.extent) {
+            return Err(Violation::OutsideWindow { kind, block: block.extent, window });
         }
     }
-    reserved.extend(&search.lost);
-    let granted = search.kinds.iter().map(|kind: &KindStats| kind.bytes_granted).sum();
-    let quarantined = search.quarantined_live_bytes;
-    if live == granted + quarantined { Ok(()) } else { Err(Violation::Bytes { kind, live, granted, quarantined }) }
+    if !region.window.is_donated {
+        reserved.extend(region.blocks().iter().map(|block| block.reserved));
+    }
+    Ok(totals.live_len)
 }

@@ -21,10 +21,10 @@ use smallvec::SmallVec;
 
 use crate::handle::{Grant, Stage, Staged as _};
 use crate::pool::Pool;
-use crate::sync::RawMutex;
+use crate::sync::Locking;
 use crate::{Draft, Engine, Error, Failed, Handle, Live, Operation, Writable};
 
-impl<R: RawMutex> Pool<R> {
+impl<L: Locking> Pool<L> {
     /// The rights of memory that is not published.
     pub(crate) const fn unpublished_protection(&self) -> Protection {
         match self.descriptor.fill {
@@ -42,9 +42,9 @@ impl<R: RawMutex> Pool<R> {
     }
 }
 
-impl<B: Backend, R: RawMutex> Engine<B, R> {
+impl<B: Backend, L: Locking> Engine<B, L> {
     /// What memory of a pool holds while it is not live.
-    pub(crate) fn unused_pattern(&self, pool: &Pool<R>) -> Trap {
+    pub(crate) fn unused_pattern(&self, pool: &Pool<L>) -> Trap {
         match pool.descriptor.unused {
             Unused::Trap => self.table().machine().trap,
             Unused::Zero => Trap::ZERO,
@@ -136,7 +136,7 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
     }
 
     /// Replaces published bytes.
-    fn replace(&self, pool: &Pool<R>, whole: Extent, part: Extent, bytes: &[u8]) -> Result<(), BackendError> {
+    fn replace(&self, pool: &Pool<L>, whole: Extent, part: Extent, bytes: &[u8]) -> Result<(), BackendError> {
         if pool.descriptor.fill == Fill::Flip {
             self.protect(pool, whole, Protection::ReadWrite)?;
             let written = self.backend.write(Access::Store, part.start(), bytes);
@@ -150,7 +150,7 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
 
     /// Fills memory that is about to be freed with the unused pattern, and makes sure that nothing of what it was is
     /// left in a processor.
-    pub(crate) fn retire(&self, pool: &Pool<R>, stage: Stage, extent: Extent) -> Result<(), BackendError> {
+    pub(crate) fn retire(&self, pool: &Pool<L>, stage: Stage, extent: Extent) -> Result<(), BackendError> {
         let is_flipped = pool.descriptor.fill == Fill::Flip && stage == Stage::Live;
         let is_sealed = pool.descriptor.seal == Seal::Pages && stage == Stage::Sealed;
         if is_flipped || is_sealed {
@@ -161,13 +161,13 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
     }
 
     /// Changes rights and counts it.
-    pub(crate) fn protect(&self, pool: &Pool<R>, extent: Extent, to: Protection) -> Result<(), BackendError> {
+    pub(crate) fn protect(&self, pool: &Pool<L>, extent: Extent, to: Protection) -> Result<(), BackendError> {
         self.backend.protect(extent, to)?;
-        pool.search.with(|search| search.counters.protects += 1);
+        pool.count(|counters| counters.protects += 1);
         Ok(())
     }
 
-    fn sync(&self, pool: &Pool<R>, extent: Extent, scope: SyncScope) -> Result<(), BackendError> {
+    fn sync(&self, pool: &Pool<L>, extent: Extent, scope: SyncScope) -> Result<(), BackendError> {
         if pool.descriptor.protection.is_executable() { self.backend.sync_code(extent, scope) } else { Ok(()) }
     }
 }

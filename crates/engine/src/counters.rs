@@ -15,6 +15,17 @@ pub struct KindStats {
     pub far_allocations: u64,
 }
 
+impl KindStats {
+    /// Adds what another part of the memory counted.
+    pub(crate) const fn add(&mut self, other: &Self) {
+        self.allocations += other.allocations;
+        self.live += other.live;
+        self.bytes_requested += other.bytes_requested;
+        self.bytes_granted += other.bytes_granted;
+        self.far_allocations += other.far_allocations;
+    }
+}
+
 /// Events of one pool since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {

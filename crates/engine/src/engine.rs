@@ -2,13 +2,17 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use alloc::vec::Vec;
+
 use execmem_types::{Backend, Extent, Kind, KnownKind, Row, Seal, Table, kinds::Any};
 
 use crate::handle::{Grant, Staged as _};
-use crate::pool::Pool;
+use crate::owner::Owner;
+use crate::pool::{Outcome, Pool};
 use crate::region::Want;
-use crate::space::Space;
-use crate::sync::{Lock, RawMutex};
+use crate::shard::Site;
+use crate::space::{Space, ZoneView};
+use crate::sync::{Lock, Locking};
 use crate::{Draft, Error};
 
 /// Tells engines apart. Not an atomic of the protocols, so not one of the facade.
@@ -16,19 +20,24 @@ static NEXT_ENGINE: AtomicU32 = AtomicU32::new(1);
 
 /// One allocator for every user of executable memory.
 ///
-/// `B` is the memory; `R` the kind of lock. The engine is `Sync` if they are: allocations of different kinds never
-/// contend.
+/// `B` is the memory; `L` says which [locks](Locking) are used. The engine is `Sync` if they are: allocations of
+/// different kinds never contend, those of one kind seldom.
 ///
 /// # Invariants (I3, I9)
 ///
 /// A live range lies in a window of its kind, aligned as its row says, and in a far one only if no nearer one could
 /// serve it. An operation that fails leaves everything as it was.
-pub struct Engine<B, #[cfg(feature = "std")] R = crate::sync::StdMutex, #[cfg(not(feature = "std"))] R> {
+pub struct Engine<
+    B,
+    #[cfg(feature = "std")] L: Locking = crate::sync::ThreadLanes,
+    #[cfg(not(feature = "std"))] L: Locking,
+> {
     id: u32,
     table: Table,
     pub(crate) backend: B,
-    pub(crate) space: Lock<R, Space>,
-    pools: [Option<Pool<R>>; Kind::COUNT],
+    pub(crate) space: Lock<L, Space>,
+    pub(crate) zones: Vec<ZoneView>,
+    pub(crate) pools: [Option<Pool<L>>; Kind::COUNT],
 }
 
 #[cfg(feature = "std")]
@@ -43,21 +52,21 @@ impl<B: Backend> Engine<B> {
     }
 }
 
-impl<B: Backend, R: RawMutex> Engine<B, R> {
-    /// An engine whose locks are of kind `R`: for systems without a standard library, which have their own.
+impl<B: Backend, L: Locking> Engine<B, L> {
+    /// An engine with locks of one's own: for systems without a standard library.
     ///
     /// # Errors
     ///
     /// [`Error::OutOfMemory`].
     pub fn with_locks(table: Table, backend: B) -> Result<Self, Error> {
-        let pools = Kind::ALL.map(|kind| matches!(table.row(kind), Row::Own(_)).then(|| Pool::new(&table, kind)));
-        Ok(Engine {
-            id: NEXT_ENGINE.fetch_add(1, Ordering::Relaxed),
-            space: Lock::new(Space::new(&table)?),
-            table,
-            backend,
-            pools,
-        })
+        let mut pools = [const { None }; Kind::COUNT];
+        for kind in Kind::ALL.into_iter().filter(|kind| matches!(table.row(*kind), Row::Own(_))) {
+            pools[kind.index()] = Some(Pool::new(&table, kind)?);
+        }
+        let space = Space::new(&table)?;
+        let zones = space.views()?;
+        let id = NEXT_ENGINE.fetch_add(1, Ordering::Relaxed);
+        Ok(Engine { id, space: Lock::new(space), zones, table, backend, pools })
     }
 
     /// The table.
@@ -73,12 +82,12 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
     }
 
     /// The pools, in the order of their kinds.
-    pub(crate) fn pools(&self) -> impl Iterator<Item = &Pool<R>> {
+    pub(crate) fn pools(&self) -> impl Iterator<Item = &Pool<L>> {
         self.pools.iter().flatten()
     }
 
     /// The pool that serves a kind.
-    pub(crate) fn pool(&self, kind: Kind) -> &Pool<R> {
+    pub(crate) fn pool(&self, kind: Kind) -> &Pool<L> {
         let Some(pool) = &self.pools[self.table.home(kind).index()] else {
             panic!("I8: {kind} has no pool");
         };
@@ -105,7 +114,7 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
     /// [`Error::ZeroSize`], [`Error::TooLarge`], [`Error::Exhausted`], [`Error::Backend`] if a block was needed and
     /// could not be mapped, [`Error::OutOfMemory`].
     pub fn alloc<K: KnownKind>(&self, len: u64) -> Result<Draft<K>, Error> {
-        self.grant(K::KIND, len).map(Draft::from_grant)
+        self.grant(K::KIND, len, Owner::NOBODY).map(Draft::from_grant)
     }
 
     /// Allocates at least `len` bytes of a kind known at run time.
@@ -114,62 +123,73 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
     ///
     /// As [`alloc`](Self::alloc).
     pub fn alloc_kind(&self, kind: Kind, len: u64) -> Result<Draft<Any>, Error> {
-        self.grant(kind, len).map(Draft::from_grant)
+        self.alloc_for(Owner::NOBODY, kind, len)
     }
 
-    fn grant(&self, kind: Kind, requested: u64) -> Result<Grant, Error> {
+    /// The same for somebody, whom [`find`](Self::find) names. Costs a little more for other owners than nobody.
+    ///
+    /// # Errors
+    ///
+    /// As [`alloc`](Self::alloc).
+    pub fn alloc_for(&self, owner: Owner, kind: Kind, len: u64) -> Result<Draft<Any>, Error> {
+        self.grant(kind, len, owner).map(Draft::from_grant)
+    }
+
+    fn grant(&self, kind: Kind, requested: u64, owner: Owner) -> Result<Grant, Error> {
         let pool = self.pool(kind);
-        let len = self.rounded(kind, requested)?;
-        let want = Want { kind, len, align: self.table.alignment(kind), requested };
-        let (extent, window) = self.place(pool, &want)?;
-        Ok(Grant { engine: self.id, kind, extent, requested, is_far: window > 0 && pool.descriptor.is_anchored })
+        let len = self.rounded(pool, kind, requested)?;
+        let want = Want { kind, owner, len, align: self.table.alignment(kind), requested };
+        let (extent, site) = self.place(pool, &want)?;
+        let is_far = site.is_far() && pool.descriptor.is_anchored;
+        Ok(Grant { engine: self.id, kind, extent, requested, owner, site, is_far })
     }
 
     /// A length rounded up to the quantum of its kind.
-    pub(crate) fn rounded(&self, kind: Kind, len: u64) -> Result<u64, Error> {
+    fn rounded(&self, pool: &Pool<L>, kind: Kind, len: u64) -> Result<u64, Error> {
         if len == 0 {
             return Err(Error::ZeroSize { kind });
         }
-        let limit = self.pool(kind).windows().map(Extent::len).max().unwrap_or(0);
-        let rounded = self.table.quantum(kind).round_up(len).filter(|rounded| *rounded <= limit);
-        rounded.ok_or(Error::TooLarge { kind, len, limit })
+        let rounded = self.table.quantum(kind).round_up(len).filter(|rounded| *rounded <= pool.limit);
+        rounded.ok_or(Error::TooLarge { kind, len, limit: pool.limit })
     }
 
-    /// Finds a place: window by window, in existing blocks first, then in a new one.
-    fn place(&self, pool: &Pool<R>, want: &Want) -> Result<(Extent, usize), Error> {
+    /// Finds a place: in donated memory, then window by window, in existing blocks first, then in a new one.
+    fn place(&self, pool: &Pool<L>, want: &Want) -> Result<(Extent, Site), Error> {
         if pool.descriptor.seal == Seal::Block {
             return pool.change.with(|()| self.place_open(pool, want));
         }
-        for (index, window) in pool.windows().enumerate() {
-            let find = || pool.search.with(|search| search.take(index, want));
-            if let Some(extent) = find()? {
-                return Ok((extent, index));
+        if let Some(extent) = pool.take_donated(want)? {
+            return Ok((extent, Site::DONATED));
+        }
+        for index in 0..pool.windows.len() {
+            let outcome = pool.take(index, want)?;
+            if let Outcome::Taken(extent, site) = outcome {
+                return Ok((extent, site));
             }
-            let grown = pool.change.with(|()| match find()? {
-                // Somebody else made room while this caller waited.
-                Some(extent) => Ok(Some(extent)),
-                None => self.grow(pool, index, window, want),
-            })?;
-            if let Some(extent) = grown {
-                return Ok((extent, index));
+            if let Some(placed) = pool.change.with(|()| self.place_or_grow(pool, index, want))? {
+                return Ok(placed);
             }
         }
         Err(exhausted(pool, want))
     }
 
+    /// Looks again, because somebody else may have made room meanwhile, and then makes room. Under the change lock.
+    fn place_or_grow(&self, pool: &Pool<L>, index: usize, want: &Want) -> Result<Option<(Extent, Site)>, Error> {
+        match pool.take(index, want)? {
+            Outcome::Taken(extent, site) => Ok(Some((extent, site))),
+            Outcome::Full | Outcome::Busy => self.grow(pool, index, want),
+        }
+    }
+
     /// The same where blocks are sealed as a whole: opens the blocks of the place. Under the change lock.
-    fn place_open(&self, pool: &Pool<R>, want: &Want) -> Result<(Extent, usize), Error> {
-        for (index, window) in pool.windows().enumerate() {
-            let found = match pool.search.with(|search| search.take(index, want))? {
-                Some(extent) => Some(extent),
-                None => self.grow(pool, index, window, want)?,
-            };
-            let Some(extent) = found else { continue };
-            if let Err(error) = self.open_blocks(pool, extent) {
-                self.give_back(pool, want, extent);
+    fn place_open(&self, pool: &Pool<L>, want: &Want) -> Result<(Extent, Site), Error> {
+        for index in 0..pool.windows.len() {
+            let Some((extent, site)) = self.place_or_grow(pool, index, want)? else { continue };
+            if let Err(error) = self.open_blocks(pool, site, extent) {
+                self.give_back(pool, want, site, extent);
                 return Err(error);
             }
-            return Ok((extent, index));
+            return Ok((extent, site));
         }
         Err(exhausted(pool, want))
     }
@@ -180,13 +200,12 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
     }
 }
 
-fn exhausted<R: RawMutex>(pool: &Pool<R>, want: &Want) -> Error {
-    let largest = pool.search.with(|search| search.regions().map(|region| region.arena().largest_hole()).max());
-    let windows = pool.windows().count();
-    Error::Exhausted { kind: want.kind, len: want.len, windows, largest: largest.unwrap_or(0) }
+fn exhausted<L: Locking>(pool: &Pool<L>, want: &Want) -> Error {
+    let (windows, largest) = (pool.windows.len(), pool.largest_hole());
+    Error::Exhausted { kind: want.kind, len: want.len, windows, largest }
 }
 
-impl<B: core::fmt::Debug, R> core::fmt::Debug for Engine<B, R> {
+impl<B: core::fmt::Debug, L: Locking> core::fmt::Debug for Engine<B, L> {
     /// Names the machine and the memory; takes no lock.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let machine = self.table.machine().name;

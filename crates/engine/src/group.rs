@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 
 use execmem_types::{Backend, Kind, kinds::Any};
 
-use crate::sync::RawMutex;
+use crate::sync::Locking;
 use crate::{Draft, Engine, Error};
 
-impl<B: Backend, R: RawMutex> Engine<B, R> {
+impl<B: Backend, L: Locking> Engine<B, L> {
     /// Allocates every one of `wanted` (kind and bytes), or none: the kinds of a module's sections, say.
     ///
     /// # Errors

@@ -1,15 +1,17 @@
 //! Growth: new blocks for a pool that has no room.
 //!
-//! Runs under the pool's change lock, so only one caller grows a pool at a time, and never under its search lock while
+//! Runs under the pool's change lock, so only one caller grows a pool at a time, and never under the lock of a shard while
 //! memory is mapped (I10). The caller's own range is carved from the new block in the same step that makes its space
 //! known to others, so whoever caused a block to appear gets its range from it.
 
-use execmem_types::{Backend, Extent, Growth, Mapping, PageSize};
+use execmem_types::{Backend, Extent, Growth, Mapping, PageSize, PowerOfTwo};
 use smallvec::SmallVec;
 
+use crate::block::Block;
 use crate::pool::Pool;
-use crate::region::{Block, Want};
-use crate::sync::RawMutex;
+use crate::region::Want;
+use crate::shard::Site;
+use crate::sync::Locking;
 use crate::{Engine, Error};
 
 /// A block of a smaller granularity has at least this many pages, so that a shortage of large pages does not cost one
@@ -19,36 +21,27 @@ const FALLBACK_PAGES: u64 = 16;
 /// Blocks next to each other, in order of address, mapped and not yet part of a region.
 pub(crate) type Blocks = SmallVec<[Block; 4]>;
 
-impl<B: Backend, R: RawMutex> Engine<B, R> {
+impl<B: Backend, L: Locking> Engine<B, L> {
     /// Maps room for `want` in a window and carves it. `None` if the window has no addresses left.
-    pub(crate) fn grow(
-        &self,
-        pool: &Pool<R>,
-        index: usize,
-        window: Extent,
-        want: &Want,
-    ) -> Result<Option<Extent>, Error> {
+    pub(crate) fn grow(&self, pool: &Pool<L>, index: usize, want: &Want) -> Result<Option<(Extent, Site)>, Error> {
         match pool.descriptor.growth {
-            Growth::Whole => self.grow_whole(pool, index, window, want),
-            Growth::Tail => self.grow_tail(pool, index, window, want),
+            Growth::Whole => self.grow_whole(pool, index, want),
+            Growth::Tail => self.grow_tail(pool, index, want),
         }
     }
 
     /// Grows by whole blocks of the first granularity that has addresses and memory.
-    fn grow_whole(&self, pool: &Pool<R>, index: usize, window: Extent, want: &Want) -> Result<Option<Extent>, Error> {
+    fn grow_whole(&self, pool: &Pool<L>, index: usize, want: &Want) -> Result<Option<(Extent, Site)>, Error> {
         let mut refusal = None;
         for (step, page) in pool.descriptor.granularities().enumerate() {
             let unit = page.max(want.align);
             let least = if step == 0 { want.len } else { want.len.max(page.bytes() * FALLBACK_PAGES) };
             let Some(len) = unit.round_up(least) else { continue };
-            let placement = pool.descriptor.placement;
-            let Some(reserved) = self.space.with(|space| space.reserve(window, len, unit, placement))? else {
-                continue;
-            };
+            let Some(reserved) = self.reserve(pool, index, len, unit)? else { continue };
             match self.map_blocks(pool, reserved, page, least) {
                 Ok(blocks) => {
-                    pool.search.with(|search| search.counters.fallbacks += u64::from(step > 0));
-                    return self.add_and_take(pool, index, window, &blocks, want).map(Some);
+                    pool.count(|counters| counters.fallbacks += u64::from(step > 0));
+                    return self.add_and_take(pool, index, &blocks, want).map(Some);
                 }
                 Err(error) => refusal = Some(error),
             }
@@ -56,12 +49,24 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
         refusal.map_or(Ok(None), Err)
     }
 
+    /// Takes addresses of a window for a pool.
+    pub(crate) fn reserve(
+        &self,
+        pool: &Pool<L>,
+        index: usize,
+        len: u64,
+        align: PowerOfTwo,
+    ) -> Result<Option<Extent>, Error> {
+        let (window, placement) = (pool.windows[index].extent, pool.descriptor.placement);
+        self.space.with(|space| space.reserve(window, len, align, placement, pool.kind))
+    }
+
     /// Maps a reservation in leaves of `page`, one block a leaf, or one block where there is no smaller granularity. A
     /// leaf that cannot be had is replaced by smaller ones, as far as the `needed` bytes go. On failure the addresses
     /// are given back.
     pub(crate) fn map_blocks(
         &self,
-        pool: &Pool<R>,
+        pool: &Pool<L>,
         reserved: Extent,
         page: PageSize,
         needed: u64,
@@ -92,7 +97,7 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
     /// because blocks of smaller leaves may find a tighter place elsewhere.
     fn map_unit(
         &self,
-        pool: &Pool<R>,
+        pool: &Pool<L>,
         reserved: Extent,
         page: PageSize,
         needed: u64,
@@ -118,7 +123,7 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
     }
 
     /// Maps an extent the way the pool wants it.
-    pub(crate) fn map(&self, pool: &Pool<R>, extent: Extent, page: PageSize) -> Result<(), Error> {
+    pub(crate) fn map(&self, pool: &Pool<L>, extent: Extent, page: PageSize) -> Result<(), Error> {
         let mapping = Mapping {
             extent,
             page,
@@ -128,36 +133,22 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
             is_writable_and_executable: pool.descriptor.is_writable_and_executable,
         };
         self.backend.map(&mapping).map_err(|source| Error::Backend { kind: pool.kind, source })?;
-        pool.search.with(|search| search.counters.maps += 1);
+        pool.count(|counters| counters.maps += 1);
         Ok(())
     }
 
-    /// Makes mapped blocks part of the region of a window and carves `want` from them, in one step.
+    /// Makes mapped blocks part of a window and carves `want` from them, in one step.
     pub(crate) fn add_and_take(
         &self,
-        pool: &Pool<R>,
+        pool: &Pool<L>,
         index: usize,
-        window: Extent,
         blocks: &Blocks,
         want: &Want,
-    ) -> Result<Extent, Error> {
-        let taken = pool.search.with(|search| {
-            let region = match search.window_mut(index) {
-                Some(region) => region,
-                empty => empty.insert(pool.new_region(window, false)?),
-            };
-            region.add(blocks)?;
-            let taken = search.take(index, want);
-            if !matches!(taken, Ok(Some(_)))
-                && let Some(region) = search.window_mut(index)
-            {
-                region.remove(blocks);
-            }
-            taken
-        });
-        match taken {
-            Ok(Some(extent)) => Ok(extent),
-            Ok(None) => panic!("I10: new blocks do not hold the request they were mapped for"),
+    ) -> Result<(Extent, Site), Error> {
+        let window = &pool.windows[index];
+        let site = Site::new(pool.shard_for(blocks, pool.lane(), window), index);
+        match pool.shard(site).with(|shard| shard.add_and_take(index, window, blocks, want)) {
+            Ok(extent) => Ok((extent, site)),
             Err(error) => {
                 self.unmap(pool, blocks);
                 Err(error)
@@ -167,16 +158,16 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
 
     /// Unmaps blocks that are part of no region and gives their addresses back. Addresses of a block that the backend
     /// does not unmap are never used again.
-    pub(crate) fn unmap(&self, pool: &Pool<R>, blocks: &[Block]) {
+    pub(crate) fn unmap(&self, pool: &Pool<L>, blocks: &[Block]) {
         for block in blocks {
             if self.backend.unmap(block.extent).is_err() {
-                pool.search.with(|search| search.lose(block));
+                pool.lose(block);
                 continue;
             }
             if block.owns_reservation() {
                 self.space.with(|space| space.release(block.reserved));
             }
-            pool.search.with(|search| search.counters.unmaps += 1);
+            pool.count(|counters| counters.unmaps += 1);
         }
     }
 }

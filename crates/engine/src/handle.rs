@@ -36,6 +36,9 @@ use core::marker::PhantomData;
 
 use execmem_types::{Extent, Kind, KindTag, KnownKind, WritableTag, kinds::Any};
 
+use crate::owner::Owner;
+use crate::shard::Site;
+
 /// What every handle carries. Public in a private module: callers cannot name it.
 #[doc(hidden)]
 #[derive(Debug, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub struct Grant {
     pub(crate) extent: Extent,
     /// Bytes the caller asked for.
     pub(crate) requested: u64,
+    pub(crate) owner: Owner,
+    pub(crate) site: Site,
     pub(crate) is_far: bool,
 }
 
@@ -66,6 +71,12 @@ pub trait Handle: Staged + core::fmt::Debug + Sized {
     #[must_use]
     fn kind(&self) -> Kind {
         self.grant().kind
+    }
+
+    /// Whose it is.
+    #[must_use]
+    fn owner(&self) -> Owner {
+        self.grant().owner
     }
 
     /// Whether it lies in a far window, from where direct branches to the anchor need veneers.

@@ -32,8 +32,11 @@
 extern crate alloc;
 
 mod audit;
+mod block;
 mod content;
 mod counters;
+mod donations;
+mod drain;
 mod engine;
 mod error;
 mod group;
@@ -41,13 +44,14 @@ mod grow;
 mod handle;
 mod life;
 mod lookup;
+mod owner;
 mod pool;
 mod reclaim;
 mod region;
 mod seal;
+mod shard;
 mod space;
 mod stats;
-#[doc(hidden)]
 pub mod sync;
 mod tail;
 
@@ -61,4 +65,5 @@ pub use execmem_types::{
 };
 pub use handle::{Draft, Handle, Live, Sealed, Writable};
 pub use lookup::Found;
+pub use owner::Owner;
 pub use stats::{PoolStats, Stats};

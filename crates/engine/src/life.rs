@@ -2,11 +2,12 @@
 
 use execmem_types::{Backend, Extent, Seal};
 
+use crate::block::Emptied;
 use crate::handle::{Grant, Stage};
-use crate::sync::RawMutex;
+use crate::sync::Locking;
 use crate::{Engine, Error, Failed, Handle};
 
-impl<B: Backend, R: RawMutex> Engine<B, R> {
+impl<B: Backend, L: Locking> Engine<B, L> {
     /// Frees memory of any stage. Its content is destroyed before anybody else can get it.
     ///
     /// Never needs memory. If the backend refuses to destroy the content, the bytes are quarantined: not reused, and
@@ -26,17 +27,18 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
     fn free_grant(&self, stage: Stage, grant: Grant) {
         let pool = self.pool(grant.kind);
         let retired = match pool.descriptor.seal {
-            Seal::Block => pool.change.with(|()| self.retire_in_blocks(pool, stage, grant.extent)),
+            Seal::Block => pool.change.with(|()| self.retire_in_blocks(pool, stage, &grant)),
             Seal::Never | Seal::Pages => self.retire(pool, stage, grant.extent),
         };
-        let freed = pool.search.with(|search| {
-            search.ungranted(grant.kind, grant.extent.len(), grant.requested);
-            if retired.is_err() {
-                search.counters.quarantined_bytes += grant.extent.len();
-                search.quarantined_live_bytes += grant.extent.len();
-                return Some(Default::default());
-            }
-            search.free(grant.extent.start())
+        if retired.is_err() {
+            pool.events.with(|events| {
+                events.counters.quarantined_bytes += grant.extent.len();
+                events.quarantined_live_bytes += grant.extent.len();
+            });
+        }
+        let freed = pool.shard(grant.site).with(|shard| {
+            shard.ungranted(grant.kind, grant.extent.len(), grant.requested);
+            if retired.is_ok() { shard.free(grant.site, grant.extent.start()) } else { Some(Emptied::new()) }
         });
         let Some(emptied) = freed else {
             panic!("I1: {} has a handle and is not live", grant.extent);
@@ -74,26 +76,20 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
         }
         let pool = self.pool(grant.kind);
         let cut = || {
-            pool.search.with(|search| {
-                let region = search.region_of(grant.extent.start()).ok_or(bad_cut)?;
+            pool.shard(grant.site).with(|shard| {
+                let region = shard.region_at(grant.site, grant.extent.start()).ok_or(bad_cut)?;
                 let halves = region.split(grant.extent.start(), rounded)?;
                 if pool.descriptor.seal == Seal::Block && stage != Stage::Sealed {
                     region.recount(grant.extent, halves);
                 }
-                search.kinds[grant.kind.index()].live += 1;
-                search.kinds[grant.kind.index()].allocations += 1;
+                shard.kinds[grant.kind.index()].live += 1;
+                shard.kinds[grant.kind.index()].allocations += 1;
                 Ok::<[Extent; 2], Error>(halves)
             })
         };
         let [first, second] = if pool.descriptor.seal == Seal::Block { pool.change.with(|()| cut()) } else { cut() }?;
         let requested = grant.requested.min(first.len());
-        let rest = Grant {
-            engine: grant.engine,
-            kind: grant.kind,
-            extent: second,
-            requested: grant.requested - requested,
-            is_far: grant.is_far,
-        };
+        let rest = Grant { extent: second, requested: grant.requested - requested, ..*grant };
         (grant.extent, grant.requested) = (first, requested);
         Ok(rest)
     }

@@ -1,39 +1,53 @@
-//! The allocator of one row of the table: its regions, its counters and its locks.
+//! The allocator of one row of the table: its windows, its shards and its locks.
+//!
+//! A pool whose blocks are as large as a page of the ledger is divided into *shards*, each with blocks and a lock of its
+//! own. A caller allocates from the shard of its lane, and looks into the others before it maps anything, so shards cost
+//! no density; only a caller who has no block yet and finds the others busy maps one instead of waiting.
 //!
 //! # Invariants (I10)
 //!
-//! Two locks. *Search* is held for the time of a search or a few words of bookkeeping, never across a backend call (I10).
-//! *Change* is held while blocks are mapped or their rights changed; whoever finds room in an existing block never
-//! takes it. Order: change, then search, then the lock of the [space](crate::space).
+//! The locks of the *shards* are held for the time of a search or a few words of bookkeeping, never across a backend
+//! call (I10), and never two at once. The *change* lock is held while blocks are mapped or their rights changed; whoever
+//! finds room in an existing block never takes it. Order: change, then a shard, then the lock of the
+//! [space](crate::space) or of the events.
 
 use alloc::vec::Vec;
 
-use execmem_types::{Descriptor, Extent, Kind, MAX_WINDOWS, PowerOfTwo, Table};
+use execmem_range::PAGE_QUANTA;
+use execmem_types::{Descriptor, Extent, Growth, Kind, MAX_WINDOWS, PowerOfTwo, Seal, Table};
+use smallvec::SmallVec;
 
 use crate::Error;
-use crate::counters::{Counters, KindStats};
-use crate::region::{Block, Emptied, Region, Want};
+use crate::block::Block;
+use crate::counters::Counters;
+use crate::donations::Donations;
+use crate::region::{Region, Want, Window};
+use crate::shard::{Shard, Site};
 use crate::space::{base_alignment, usable};
-use crate::sync::{Lock, RawMutex};
+use crate::sync::{Lock, Locking};
+
+/// Shards of a pool that has several.
+const SHARDS: usize = 8;
 
 /// The allocator of one kind, and of the kinds that share its blocks.
-pub(crate) struct Pool<R> {
+pub(crate) struct Pool<L: Locking> {
     pub(crate) kind: Kind,
     pub(crate) descriptor: Descriptor,
     /// Smallest quantum of all kinds served.
     pub(crate) quantum: PowerOfTwo,
-    pub(crate) search: Lock<R, Search>,
-    pub(crate) change: Lock<R, ()>,
+    /// The windows as far as they are used, best first.
+    pub(crate) windows: SmallVec<[Window; MAX_WINDOWS]>,
+    /// Longest allocation that any window could hold.
+    pub(crate) limit: u64,
+    shards: SmallVec<[Lock<L, Shard>; SHARDS]>,
+    pub(crate) donations: Donations,
+    pub(crate) change: Lock<L, ()>,
+    pub(crate) events: Lock<L, Events>,
 }
 
-/// What a pool knows about its memory.
+/// What happens rarely.
 #[derive(Debug, Default)]
-pub(crate) struct Search {
-    /// Memory that somebody gave for good; used first.
-    donated: Vec<Region>,
-    /// One region a window, made when first used.
-    windows: [Option<Region>; MAX_WINDOWS],
-    pub(crate) kinds: [KindStats; Kind::COUNT],
+pub(crate) struct Events {
     pub(crate) counters: Counters,
     /// Bytes of ranges that stay live although nobody holds them.
     pub(crate) quarantined_live_bytes: u64,
@@ -41,102 +55,136 @@ pub(crate) struct Search {
     pub(crate) lost: Vec<Extent>,
 }
 
-impl<R: RawMutex> Pool<R> {
-    pub(crate) fn new(table: &Table, kind: Kind) -> Self {
-        Pool {
-            kind,
-            descriptor: *table.descriptor(kind),
-            quantum: table.shared_quantum(kind),
-            search: Lock::new(Search::default()),
-            change: Lock::new(()),
-        }
-    }
-
-    /// The windows as far as they are used, best first.
-    pub(crate) fn windows(&self) -> impl Iterator<Item = Extent> + '_ {
-        self.descriptor.windows().map(|window| usable(window, self.quantum, self.descriptor.placement))
-    }
-
-    /// A region for blocks in `window`, or for a donation.
-    pub(crate) fn new_region(&self, window: Extent, is_donated: bool) -> Result<Region, Error> {
-        Region::new(window, self.quantum, base_alignment(&self.descriptor), is_donated)
-    }
+/// What a look into all shards of a pool came to.
+pub(crate) enum Outcome {
+    Taken(Extent, Site),
+    /// No block of the window has room.
+    Full,
+    /// The caller's shard has no block in the window, and somebody else was busy in another.
+    Busy,
 }
 
-impl Search {
-    /// Carves a place out of the blocks of a window; with the first window go donated extents.
-    pub(crate) fn take(&mut self, window: usize, want: &Want) -> Result<Option<Extent>, Error> {
-        if window == 0 {
-            for region in &mut self.donated {
-                if let Some(extent) = region.alloc(want.len, want.align)? {
-                    return Ok(Some(self.granted(extent, want, false)));
-                }
+impl<L: Locking> Pool<L> {
+    pub(crate) fn new(table: &Table, kind: Kind) -> Result<Self, Error> {
+        let descriptor = *table.descriptor(kind);
+        let quantum = table.shared_quantum(kind);
+        let mut windows = SmallVec::new();
+        for window in descriptor.windows() {
+            let used = usable(window, quantum, descriptor.placement);
+            windows.push(Window::new(used, quantum, base_alignment(&descriptor), false)?);
+        }
+        let limit = windows.iter().map(|window: &Window| window.extent.len()).max().unwrap_or(0);
+        let mut shards = SmallVec::new();
+        shards.try_reserve(SHARDS).map_err(|_| Error::OutOfMemory)?;
+        shards.extend((0..shard_count(&descriptor, quantum)).map(|_| Lock::new(Shard::new(kind))));
+        Ok(Pool {
+            kind,
+            descriptor,
+            quantum,
+            windows,
+            limit,
+            shards,
+            donations: Donations::default(),
+            change: Lock::new(()),
+            events: Lock::new(Events::default()),
+        })
+    }
+
+    /// The shards.
+    pub(crate) fn shards(&self) -> &[Lock<L, Shard>] {
+        &self.shards
+    }
+
+    /// The shard of a site.
+    #[inline]
+    pub(crate) fn shard(&self, site: Site) -> &Lock<L, Shard> {
+        &self.shards[usize::from(site.shard)]
+    }
+
+    /// The number of the caller's shard.
+    #[inline]
+    pub(crate) fn lane(&self) -> usize {
+        L::lane() % self.shards.len()
+    }
+
+    /// The shard that fresh blocks can go to: the one wanted if they cover whole pages of the ledger, of which each is
+    /// one shard's, or else the first.
+    pub(crate) fn shard_for(&self, blocks: &[Block], wanted: usize, window: &Window) -> usize {
+        let page = PAGE_QUANTA * self.quantum.bytes();
+        let is_whole = |extent: Extent| {
+            let offset = extent.start() - window.base;
+            offset.is_multiple_of(page) && extent.len().is_multiple_of(page)
+        };
+        if blocks.iter().all(|block| is_whole(block.reserved)) { wanted } else { 0 }
+    }
+
+    /// Carves a place out of donated memory.
+    #[inline]
+    pub(crate) fn take_donated(&self, want: &Want) -> Result<Option<Extent>, Error> {
+        if self.donations.is_empty() { Ok(None) } else { self.shards[0].with(|shard| shard.take_donated(want)) }
+    }
+
+    /// Carves a place out of the blocks of a window, the caller's own first.
+    #[inline]
+    pub(crate) fn take(&self, window: usize, want: &Want) -> Result<Outcome, Error> {
+        let lane = self.lane();
+        let own = |shard: &mut Shard| Ok::<_, Error>((shard.take(window, want)?, shard.has_blocks(window)));
+        match self.shards[lane].with(own)? {
+            (Some(extent), _) => Ok(Outcome::Taken(extent, Site::new(lane, window))),
+            (None, has_blocks) => self.take_elsewhere(window, want, lane, has_blocks),
+        }
+    }
+
+    /// Looks into all other shards; waits for busy ones only if the caller has blocks of its own.
+    fn take_elsewhere(&self, window: usize, want: &Want, lane: usize, waits: bool) -> Result<Outcome, Error> {
+        let mut outcome = Outcome::Full;
+        for step in 1..self.shards.len() {
+            let number = (lane + step) % self.shards.len();
+            let take = |shard: &mut Shard| shard.take(window, want);
+            let taken = if waits { Some(self.shards[number].with(take)) } else { self.shards[number].try_with(take) };
+            match taken.transpose()? {
+                Some(Some(extent)) => return Ok(Outcome::Taken(extent, Site::new(number, window))),
+                Some(None) => {}
+                None => outcome = Outcome::Busy,
             }
         }
-        let Some(region) = &mut self.windows[window] else { return Ok(None) };
-        let extent = region.alloc(want.len, want.align)?;
-        Ok(extent.map(|extent| self.granted(extent, want, window > 0)))
+        Ok(outcome)
     }
 
-    fn granted(&mut self, extent: Extent, want: &Want, is_far: bool) -> Extent {
-        let stats = &mut self.kinds[want.kind.index()];
-        stats.allocations += 1;
-        stats.live += 1;
-        stats.bytes_requested += want.requested;
-        stats.bytes_granted += extent.len();
-        stats.far_allocations += u64::from(is_far);
-        extent
+    /// Gives every region, one shard after the other, to `visit`.
+    pub(crate) fn visit(&self, mut visit: impl FnMut(&Region)) {
+        for shard in &self.shards {
+            shard.with(|shard| shard.regions().for_each(&mut visit));
+        }
     }
 
-    /// Forgets an allocation in the counters.
-    pub(crate) fn ungranted(&mut self, kind: Kind, granted: u64, requested: u64) {
-        let stats = &mut self.kinds[kind.index()];
-        stats.live -= 1;
-        stats.bytes_requested -= requested;
-        stats.bytes_granted -= granted;
+    /// Length of the longest free range.
+    pub(crate) fn largest_hole(&self) -> u64 {
+        let mut largest = 0;
+        self.visit(|region| largest = region.arena().largest_hole().max(largest));
+        largest
     }
 
-    /// The region of a window, if it was used.
-    pub(crate) fn window_mut(&mut self, window: usize) -> &mut Option<Region> {
-        &mut self.windows[window]
-    }
-
-    /// Adds a donated region.
-    pub(crate) fn donate(&mut self, region: Region) -> Result<(), Error> {
-        self.donated.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
-        self.donated.push(region);
-        Ok(())
+    /// Counts an event.
+    pub(crate) fn count(&self, count: impl FnOnce(&mut Counters)) {
+        self.events.with(|events| count(&mut events.counters));
     }
 
     /// Remembers a block that the backend did not unmap.
-    pub(crate) fn lose(&mut self, block: &Block) {
-        self.counters.quarantined_bytes += block.extent.len();
-        if block.owns_reservation() && self.lost.try_reserve(1).is_ok() {
-            self.lost.push(block.reserved);
-        }
+    pub(crate) fn lose(&self, block: &Block) {
+        self.events.with(|events| {
+            events.counters.quarantined_bytes += block.extent.len();
+            if block.owns_reservation() && events.lost.try_reserve(1).is_ok() {
+                events.lost.push(block.reserved);
+            }
+        });
     }
+}
 
-    /// Whether any donated byte lies in an extent.
-    pub(crate) fn is_donated(&self, extent: Extent) -> bool {
-        self.donated.iter().any(|region| region.window.overlaps(extent))
-    }
-
-    /// All regions, donated ones first.
-    pub(crate) fn regions(&self) -> impl Iterator<Item = &Region> {
-        self.donated.iter().chain(self.windows.iter().flatten())
-    }
-
-    pub(crate) fn regions_mut(&mut self) -> impl Iterator<Item = &mut Region> {
-        self.donated.iter_mut().chain(self.windows.iter_mut().flatten())
-    }
-
-    /// The region with a block at an address.
-    pub(crate) fn region_of(&mut self, address: u64) -> Option<&mut Region> {
-        self.regions_mut().find(|region| region.has(address))
-    }
-
-    /// Frees a range. `None` if none starts there.
-    pub(crate) fn free(&mut self, start: u64) -> Option<Emptied> {
-        self.region_of(start)?.free(start)
-    }
+/// Several where the largest blocks are whole pages of the ledger and each is by itself.
+fn shard_count(descriptor: &Descriptor, quantum: PowerOfTwo) -> usize {
+    let largest = descriptor.granularities().next().map_or(0, |page| page.bytes());
+    let is_divisible = largest > 0 && largest.is_multiple_of(PAGE_QUANTA * quantum.bytes());
+    let is_independent = descriptor.growth == Growth::Whole && descriptor.seal != Seal::Block;
+    if is_divisible && is_independent { SHARDS } else { 1 }
 }

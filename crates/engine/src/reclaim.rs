@@ -1,12 +1,17 @@
 //! Memory that comes and goes otherwise: donations, and giving empty blocks back on request.
 
+use alloc::vec::Vec;
+
 use execmem_types::{Access, Backend, Extent, Fill, Kind, PageSize};
 
-use crate::region::Block;
-use crate::sync::RawMutex;
+use crate::block::Block;
+use crate::region::{Region, Window};
+use crate::shard::{Shard, Site};
+use crate::space::base_alignment;
+use crate::sync::Locking;
 use crate::{Engine, Error};
 
-impl<B: Backend, R: RawMutex> Engine<B, R> {
+impl<B: Backend, L: Locking> Engine<B, L> {
     /// Gives memory that somebody else mapped, with the rights of the kind, to the allocator of `kind`: the slack
     /// between the end of the kernel's text and the end of its large page, say. It is used before anything is mapped,
     /// and never unmapped. `page` is the size of the leaves it is mapped with.
@@ -23,14 +28,16 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
         }
         let refused = |source| Error::Backend { kind, source };
         pool.change.with(|()| {
-            if self.pools().any(|pool| pool.search.with(|search| search.is_donated(extent))) {
+            if self.pools().any(|pool| pool.donations.iter().any(|window| window.extent.overlaps(extent))) {
                 return Err(Error::BadDonation { extent });
             }
             self.backend.adopt(extent, pool.descriptor.protection).map_err(refused)?;
             self.backend.fill(Access::Poke, extent, self.unused_pattern(pool)).map_err(refused)?;
-            let mut region = pool.new_region(extent, true)?;
+            let window = Window::new(extent, pool.quantum, base_alignment(&pool.descriptor), true)?;
+            let mut region = Region::new(&window)?;
             region.add(&[Block::new(extent, page, extent)])?;
-            pool.search.with(|search| search.donate(region))
+            pool.donations.push(window)?;
+            pool.shard(Site::DONATED).with(|shard| shard.donate(region))
         })
     }
 
@@ -38,10 +45,12 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
     pub fn shrink(&self) -> u64 {
         let mut bytes = 0;
         for pool in self.pools() {
-            let emptied: alloc::vec::Vec<Block> =
-                pool.search.with(|search| search.regions_mut().flat_map(crate::region::Region::take_empty).collect());
-            self.unmap(pool, &emptied);
-            bytes += emptied.iter().map(|block| block.extent.len()).sum::<u64>();
+            for shard in pool.shards() {
+                let take = |shard: &mut Shard| shard.regions_mut().flat_map(|region| region.take_empty(0)).collect();
+                let emptied: Vec<Block> = shard.with(take);
+                self.unmap(pool, &emptied);
+                bytes += emptied.iter().map(|block| block.extent.len()).sum::<u64>();
+            }
         }
         bytes
     }

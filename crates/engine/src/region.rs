@@ -1,109 +1,56 @@
-//! The blocks of one pool in one window, and the ranges carved from them.
+//! The blocks of one shard of a pool in one window, and the ranges carved from them.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use execmem_range::{Arena, Freed, Request};
-use execmem_types::{Extent, Kind, PageSize, PowerOfTwo};
-use smallvec::SmallVec;
+use execmem_range::{Arena, Ledger, Request};
+use execmem_types::{Extent, Kind, PowerOfTwo};
 
 use crate::Error;
+use crate::block::{Block, Emptied, Ordered as _, Tail, joined, without_tail};
+use crate::drain::Drain;
+use crate::owner::{Owner, tag_of};
 
-/// Empty blocks that are kept for the next allocation, so that a load at the edge of a block maps nothing.
-const SPARE_BLOCKS: usize = 1;
+/// Ranges kept ready for the next request of their size may take one part in 256 of the live bytes. More would keep
+/// blocks from emptying.
+const READY_SHARE_LOG2: u32 = 8;
 
-/// Small ranges kept ready may take one part in 32 of the live bytes.
-const READY_SHARE_LOG2: u32 = 5;
-
-/// Ready ranges that a free merges with their neighbours while they are more than their share, so that memory whose
-/// users go away becomes empty blocks again.
+/// Ready ranges that a free merges with their neighbours while they are more than their share.
 const SETTLED_PER_FREE: usize = 2;
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Want {
     pub(crate) kind: Kind,
+    pub(crate) owner: Owner,
     /// Bytes, a multiple of the quantum of the kind.
     pub(crate) len: u64,
     pub(crate) align: PowerOfTwo,
     pub(crate) requested: u64,
 }
 
-/// A block that is not complete, and where a request would end if it began in its free tail.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Tail {
-    pub(crate) block: Block,
-    /// First address after the request.
-    pub(crate) end: u128,
-}
-
-/// One mapping obtained from the backend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Block {
-    /// What is mapped.
+/// A window as far as it is used, or a donated extent, and what is live in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Window {
     pub(crate) extent: Extent,
-    /// In leaves of this size.
-    pub(crate) page: PageSize,
-    /// The addresses that are reserved for it, more than `extent` while it grows.
-    pub(crate) reserved: Extent,
-    /// Allocations in it that are not sealed yet, where the kind seals by block.
-    pub(crate) open: u32,
-    /// It is read-only until the next allocation in it, where the kind seals by block.
-    pub(crate) is_closed: bool,
-    /// It was empty when last looked at.
-    is_spare: bool,
-}
-
-impl Block {
-    /// Whether it holds the start of its reservation, rather than continuing a block that does.
-    pub(crate) const fn owns_reservation(&self) -> bool {
-        self.extent.start() == self.reserved.start()
-    }
-
-    /// Whether all of its reservation is mapped.
-    pub(crate) const fn is_complete(&self) -> bool {
-        self.extent.len() == self.reserved.len()
-    }
-
-    pub(crate) const fn new(extent: Extent, page: PageSize, reserved: Extent) -> Self {
-        Block { extent, page, reserved, open: 0, is_closed: false, is_spare: false }
-    }
-}
-
-/// Blocks that are no longer part of a region and can be unmapped.
-pub(crate) type Emptied = SmallVec<[Block; 2]>;
-
-/// Blocks, and ranges in them.
-///
-/// # Invariants (I1)
-///
-/// The spans of the arena are exactly the blocks. A block that is not donated goes back when it is empty and enough
-/// others are.
-#[derive(Debug)]
-pub(crate) struct Region {
-    /// The window, or the donated extent.
-    pub(crate) window: Extent,
-    base: u64,
-    arena: Arena,
-    /// In order of address.
-    blocks: Vec<Block>,
-    /// How many blocks are marked spare. Some may have been used since.
-    spares: usize,
+    /// What offsets in the ledger count from.
+    pub(crate) base: u64,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) is_donated: bool,
 }
 
-impl Region {
-    /// A region without blocks. Its ranges can be aligned to at most `alignment`.
+impl Window {
+    /// A window in which ranges can be aligned to at most `alignment`.
     pub(crate) fn new(
-        window: Extent,
+        extent: Extent,
         quantum: PowerOfTwo,
         alignment: PowerOfTwo,
         is_donated: bool,
     ) -> Result<Self, Error> {
-        let arena = Arena::new(quantum.log2()).and_then(|arena| arena.keeping_ready(READY_SHARE_LOG2));
-        let arena = arena.map_err(|_| Error::OutOfMemory)?;
-        let base = alignment.round_down(window.start());
-        Ok(Region { window, base, arena, blocks: Vec::new(), spares: 0, is_donated })
+        let base = alignment.round_down(extent.start());
+        let ledger = Ledger::new(quantum.log2(), extent.last() - base + 1).map_err(|_| Error::OutOfMemory)?;
+        Ok(Window { extent, base, ledger: Arc::new(ledger), is_donated })
     }
 
     fn offsets(&self, extent: Extent) -> Range<u64> {
@@ -111,97 +58,115 @@ impl Region {
         start..start + extent.len()
     }
 
-    fn extent_of(&self, range: &Range<u64>) -> Extent {
+    pub(crate) fn extent_of(&self, range: &Range<u64>) -> Extent {
         let extent = Extent::new(self.base + range.start, range.end - range.start);
         let Some(extent) = extent else { panic!("I1: an empty range, {range:x?}") };
         extent
     }
+}
+
+/// Blocks, and ranges in them.
+///
+/// # Invariants (I1)
+///
+/// The spans of the arena are exactly the blocks. A block that is not donated goes back when it is empty and not
+/// needed.
+#[derive(Debug)]
+pub(crate) struct Region {
+    pub(crate) window: Window,
+    arena: Arena,
+    /// In order of address.
+    blocks: Vec<Block>,
+    drain: Drain,
+}
+
+impl Region {
+    /// A region without blocks.
+    pub(crate) fn new(window: &Window) -> Result<Self, Error> {
+        let arena = Arena::over(Arc::clone(&window.ledger)).keeping_ready(READY_SHARE_LOG2);
+        let arena = arena.map_err(|_| Error::OutOfMemory)?;
+        Ok(Region { window: window.clone(), arena, blocks: Vec::new(), drain: Drain::default() })
+    }
 
     /// Carves the tightest place out of the blocks. `None` if they have none.
-    pub(crate) fn alloc(&mut self, len: u64, align: PowerOfTwo) -> Result<Option<Extent>, Error> {
-        match self.arena.alloc(&Request::new(len).aligned(align.bytes())) {
-            Ok(range) => Ok(Some(self.extent_of(&range))),
+    #[inline]
+    pub(crate) fn alloc(&mut self, want: &Want, home: Kind) -> Result<Option<Extent>, Error> {
+        let request = Request::new(want.len).aligned(want.align.bytes()).tagged(tag_of(want.kind, home, want.owner));
+        match self.arena.alloc(&request) {
+            Ok(range) => {
+                let extent = self.window.extent_of(&range);
+                self.count(extent, |live, len| live + len);
+                Ok(Some(extent))
+            }
             Err(execmem_range::Error::OutOfMemory) => Err(Error::OutOfMemory),
             Err(_) => Ok(None),
         }
     }
 
-    /// Frees a range. Returns the blocks that can go.
+    /// Frees a range. Returns the blocks that can go, or `None` if nothing live starts there.
+    #[inline]
     pub(crate) fn free(&mut self, start: u64) -> Option<Emptied> {
-        let freed = self.arena.free(start - self.base).ok()?;
-        self.mark_spares(&freed);
+        let freed = self.arena.free(start - self.window.base).ok()?;
+        let extent = self.window.extent_of(&freed.range);
+        self.count(extent, |live, len| live - len);
         for _ in 0..SETTLED_PER_FREE {
-            let Some(settled) = self.arena.has_excess_ready().then(|| self.arena.settle_one()).flatten() else { break };
-            self.mark_spares(&settled);
+            let is_settled = self.arena.has_excess_ready() && self.arena.settle_one().is_some();
+            if !is_settled {
+                break;
+            }
         }
-        Some(if self.spares > SPARE_BLOCKS { self.take_spares(SPARE_BLOCKS) } else { Emptied::new() })
+        Some(if self.window.is_donated { Emptied::new() } else { self.drain(extent.len()) })
+    }
+
+    /// Changes the live bytes of the blocks that an extent touches.
+    #[inline]
+    fn count(&mut self, extent: Extent, change: impl Fn(u64, u64) -> u64) {
+        for block in self.blocks.touched(extent) {
+            let Some(part) = block.extent.intersection(extent) else { continue };
+            let live = change(block.live, part.len());
+            self.drain.count(block.live, live);
+            block.live = live;
+        }
+    }
+
+    /// Lets go of what nobody needs, after `bytes` were freed.
+    #[inline]
+    fn drain(&mut self, bytes: u64) -> Emptied {
+        let spares = self.drain.spares_after(bytes, &self.blocks);
+        let emptied = if self.drain.empty() > spares { self.take_empty(spares) } else { Emptied::new() };
+        if let Some(avoided) = self.drain.choose(&self.blocks) {
+            // Out of memory for it, nothing is avoided until the next choice.
+            let _ = self.arena.avoid(avoided.map(|extent| self.window.offsets(extent)));
+        }
+        emptied
+    }
+
+    /// Takes empty blocks out of the region until `keep` are left.
+    pub(crate) fn take_empty(&mut self, keep: usize) -> Emptied {
+        let mut taken = Emptied::new();
+        if self.window.is_donated || self.drain.empty() <= keep {
+            return taken;
+        }
+        self.arena.settle();
+        let mut left = self.drain.empty();
+        for index in (0..self.blocks.len()).rev() {
+            let block = self.blocks[index];
+            // Out of memory for cutting it out, a block stays until the next time.
+            let goes = block.live == 0 && left > keep && self.arena.remove(self.window.offsets(block.extent)).is_ok();
+            if goes {
+                taken.push(self.blocks.remove(index));
+                self.drain.forget(block.extent);
+                left -= 1;
+            }
+        }
+        self.drain.set_empty(left);
+        taken
     }
 
     /// Cuts a range in two after `len` bytes.
     pub(crate) fn split(&mut self, start: u64, len: u64) -> Result<[Extent; 2], Error> {
-        let halves = self.arena.split(start - self.base, len).map_err(|_| Error::OutOfMemory)?;
-        Ok(halves.map(|half| self.extent_of(&half)))
-    }
-
-    /// The live range that contains an address.
-    pub(crate) fn find(&self, address: u64) -> Option<Extent> {
-        let offset = address.checked_sub(self.base)?;
-        self.arena.find(offset).map(|range| self.extent_of(&range))
-    }
-
-    /// Marks the blocks that became empty: they lie in the hole, and part of them was freed just now.
-    fn mark_spares(&mut self, freed: &Freed) {
-        let (freed, hole) = (self.extent_of(&freed.range), self.extent_of(&freed.hole));
-        if self.is_donated {
-            return;
-        }
-        let first = self.blocks.partition_point(|block| block.extent.last() < freed.start());
-        for block in &mut self.blocks[first..] {
-            if block.extent.start() > freed.last() {
-                return;
-            }
-            if hole.covers(block.extent) && !block.is_spare {
-                block.is_spare = true;
-                self.spares += 1;
-            }
-        }
-    }
-
-    /// Removes spare blocks that are still empty from the region until `keep` are left.
-    fn take_spares(&mut self, keep: usize) -> Emptied {
-        let mut taken = Emptied::new();
-        let mut index = self.blocks.len();
-        while index > 0 && self.spares > keep {
-            index -= 1;
-            let block = self.blocks[index];
-            if !block.is_spare {
-                continue;
-            }
-            let is_empty = self.arena.is_free(self.offsets(block.extent));
-            let can_go = is_empty && self.arena.remove(self.offsets(block.extent)).is_ok();
-            if can_go {
-                taken.push(self.blocks.remove(index));
-            }
-            if can_go || !is_empty {
-                self.spares -= 1;
-                self.blocks.get_mut(index).filter(|_| !can_go).into_iter().for_each(|block| block.is_spare = false);
-            }
-        }
-        taken
-    }
-
-    /// Takes every empty block out of the region.
-    pub(crate) fn take_empty(&mut self) -> Emptied {
-        self.arena.settle();
-        if self.is_donated {
-            return Emptied::new();
-        }
-        self.spares = 0;
-        for block in &mut self.blocks {
-            block.is_spare = true;
-            self.spares += 1;
-        }
-        self.take_spares(0)
+        let halves = self.arena.split(start - self.window.base, len).map_err(|_| Error::OutOfMemory)?;
+        Ok(halves.map(|half| self.window.extent_of(&half)))
     }
 
     /// Adds mapped blocks that lie next to each other; their space is free. A block that continues an incomplete one
@@ -209,24 +174,25 @@ impl Region {
     pub(crate) fn add(&mut self, blocks: &[Block]) -> Result<(), Error> {
         let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(()) };
         self.blocks.try_reserve(blocks.len()).map_err(|_| Error::OutOfMemory)?;
-        let start = self.offsets(first.extent).start;
-        self.arena.add(start..self.offsets(last.extent).end).map_err(|_| Error::OutOfMemory)?;
+        let start = self.window.offsets(first.extent).start;
+        self.arena.add(start..self.window.offsets(last.extent).end).map_err(|_| Error::OutOfMemory)?;
         for block in blocks {
             let at = self.blocks.partition_point(|other| other.extent.start() < block.extent.start());
             match at.checked_sub(1).and_then(|before| self.blocks.get_mut(before)) {
                 Some(before) if before.reserved == block.reserved => {
-                    before.extent = joined(before.extent, block.extent)
+                    before.extent = joined(before.extent, block.extent);
                 }
                 _ => self.blocks.insert(at, *block),
             }
         }
+        self.recount_empty();
         Ok(())
     }
 
     /// Takes back what [`add`](Self::add) added, all of which is free. Cannot fail: adding secured what this needs.
     pub(crate) fn remove(&mut self, blocks: &[Block]) {
         for block in blocks {
-            let removed = self.arena.remove(self.offsets(block.extent));
+            let removed = self.arena.remove(self.window.offsets(block.extent));
             assert!(removed.is_ok(), "I9: {} cannot be taken back: {removed:?}", block.extent);
             self.blocks.retain_mut(|other| {
                 if other.extent == block.extent {
@@ -238,6 +204,11 @@ impl Region {
                 true
             });
         }
+        self.recount_empty();
+    }
+
+    fn recount_empty(&mut self) {
+        self.drain.set_empty(self.blocks.iter().filter(|block| block.live == 0).count());
     }
 
     /// The incomplete block, if there is one, and how far it would have to grow for a request.
@@ -251,8 +222,8 @@ impl Region {
     /// Where the free range that ends at an address starts; the address itself if none does.
     fn unused_before(&self, end: u128) -> u64 {
         let end = u64::try_from(end).unwrap_or(u64::MAX);
-        let hole = self.arena.hole_before(end - self.base);
-        hole.map_or(end, |hole| self.base + hole.start)
+        let hole = self.arena.hole_before(end - self.window.base);
+        hole.map_or(end, |hole| self.window.base + hole.start)
     }
 
     /// Tells the blocks of an unsealed allocation that was cut in two that it counts twice where both parts touch.
@@ -264,7 +235,7 @@ impl Region {
         }
     }
 
-    /// Whether the arena manages exactly the blocks.
+    /// Whether the arena manages exactly the blocks, and they count their live bytes right.
     pub(crate) fn spans_are_blocks(&self) -> bool {
         let mut runs: Vec<Extent> = Vec::new();
         for block in &self.blocks {
@@ -273,13 +244,10 @@ impl Region {
                 None => runs.push(block.extent),
             }
         }
-        self.arena.spans().map(|span| self.extent_of(&span)).eq(runs)
-    }
-
-    /// Whether a block lies at an address.
-    pub(crate) fn has(&self, address: u64) -> bool {
-        let at = self.blocks.partition_point(|block| block.extent.last() < address);
-        self.blocks.get(at).is_some_and(|block| block.extent.contains(address))
+        let live: u64 = self.blocks.iter().map(|block| block.live).sum();
+        let empty = self.blocks.iter().filter(|block| block.live == 0).count();
+        let is_counted = live == self.arena.live_len() && empty == self.drain.empty();
+        is_counted && self.arena.spans().map(|span| self.window.extent_of(&span)).eq(runs)
     }
 
     /// The blocks in order of address.
@@ -289,27 +257,15 @@ impl Region {
 
     /// The blocks that an extent touches.
     pub(crate) fn blocks_of(&mut self, extent: Extent) -> &mut [Block] {
-        let first = self.blocks.partition_point(|block| block.extent.last() < extent.start());
-        let end = self.blocks.partition_point(|block| block.extent.start() <= extent.last());
-        &mut self.blocks[first..end]
+        self.blocks.touched(extent)
     }
 
     /// The free ranges in order, ready ones included, as extents.
     pub(crate) fn unused(&self) -> impl Iterator<Item = Extent> + '_ {
-        self.arena.free_ranges().map(|range| self.extent_of(&range))
+        self.arena.free_ranges().map(|range| self.window.extent_of(&range))
     }
 
     pub(crate) fn arena(&self) -> &Arena {
         &self.arena
     }
-}
-
-/// Two extents, the second right after the first, as one.
-fn joined(first: Extent, second: Extent) -> Extent {
-    Extent::between(first.start(), second.end()).unwrap_or(first)
-}
-
-/// What is left of an extent without a tail of it; `None` if `tail` is none.
-fn without_tail(extent: Extent, tail: Extent) -> Option<Extent> {
-    (extent.last() == tail.last()).then(|| Extent::between(extent.start(), tail.start().into())).flatten()
 }

@@ -3,13 +3,15 @@
 //! Windows of different kinds overlap, so the space they lie in is managed once for the whole engine. Overlapping
 //! windows form a *zone*, an [`Arena`] of whole pages. Only addresses are handed out here: no memory, and nothing slow.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use execmem_range::{Arena, Fit, Request};
+use execmem_range::{Arena, Fit, Ledger, Request};
 use execmem_types::{Descriptor, Extent, Kind, PageSize, Placement, PowerOfTwo, Row, Table};
 
 use crate::Error;
+use crate::lookup::reservation_tag;
 
 /// The longest part of a window that is used. No kind of memory needs as much.
 const WINDOW_MAX_BYTES: u64 = 8 << 30;
@@ -36,6 +38,16 @@ struct Zone {
     extent: Extent,
     base: u64,
     arena: Arena,
+}
+
+/// A zone for those who look up addresses.
+#[derive(Debug)]
+pub(crate) struct ZoneView {
+    pub(crate) extent: Extent,
+    /// What offsets in the ledger count from.
+    pub(crate) base: u64,
+    /// Says which addresses are reserved, tagged by whose blocks are there.
+    pub(crate) ledger: Arc<Ledger>,
 }
 
 /// The zones, in order of address.
@@ -73,13 +85,24 @@ impl Space {
         Ok(Space { zones })
     }
 
-    /// Takes `len` bytes of a window. `None` if it has no such place.
+    /// The zones for those who look up addresses.
+    pub(crate) fn views(&self) -> Result<Vec<ZoneView>, Error> {
+        let mut views = Vec::new();
+        views.try_reserve_exact(self.zones.len()).map_err(|_| Error::OutOfMemory)?;
+        let view =
+            |zone: &Zone| ZoneView { extent: zone.extent, base: zone.base, ledger: Arc::clone(zone.arena.ledger()) };
+        views.extend(self.zones.iter().map(view));
+        Ok(views)
+    }
+
+    /// Takes `len` bytes of a window for the pool of `home`. `None` if it has no such place.
     pub(crate) fn reserve(
         &mut self,
         window: Extent,
         len: u64,
         align: PowerOfTwo,
         placement: Placement,
+        home: Kind,
     ) -> Result<Option<Extent>, Error> {
         let fit = match placement {
             Placement::BottomUp => Fit::Lowest,
@@ -88,6 +111,7 @@ impl Space {
         let Some(zone) = self.zone_of(window) else { return Ok(None) };
         let Some(within) = whole_pages(window, zone.page()) else { return Ok(None) };
         let request = Request::new(len).aligned(align.bytes()).within(zone.offsets(within)).placed(fit);
+        let request = request.tagged(reservation_tag(home));
         match zone.arena.alloc(&request) {
             Ok(range) => Ok(zone.extent_of(&range)),
             Err(execmem_range::Error::OutOfMemory) => Err(Error::OutOfMemory),
@@ -95,10 +119,11 @@ impl Space {
         }
     }
 
-    /// Takes exactly `extent`, if it lies in `window` and is free.
-    pub(crate) fn reserve_at(&mut self, window: Extent, extent: Extent) -> bool {
+    /// Takes exactly `extent` for the pool of `home`, if it lies in `window` and is free.
+    pub(crate) fn reserve_at(&mut self, window: Extent, extent: Extent, home: Kind) -> bool {
         let Some(zone) = self.zone_of(extent).filter(|_| window.covers(extent)) else { return false };
-        zone.arena.alloc_at(zone.offsets(extent)).is_ok()
+        let request = Request::new(extent.len()).within(zone.offsets(extent)).tagged(reservation_tag(home));
+        zone.arena.alloc(&request).is_ok()
     }
 
     /// Gives back what was reserved, starting at the start of a reservation.

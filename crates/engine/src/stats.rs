@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use execmem_types::{Backend, Extent, Kind, PageSize};
 
 use crate::counters::{Counters, KindStats};
-use crate::pool::Search;
-use crate::sync::RawMutex;
+use crate::pool::Pool;
+use crate::sync::Locking;
 use crate::{Engine, region::Region};
 
 /// The memory of one pool: a kind that has an allocator of its own.
@@ -71,30 +71,25 @@ fn add_leaves(list: &mut Vec<(PageSize, u64)>, page: PageSize, count: u64) {
     }
 }
 
-impl<B: Backend, R: RawMutex> Engine<B, R> {
+impl<B: Backend, L: Locking> Engine<B, L> {
     /// A picture of what every kind and pool has. Locks one pool at a time, so pools may be of different moments.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = Stats { kinds: [KindStats::default(); Kind::COUNT], pools: Vec::new() };
         for pool in self.pools() {
-            pool.search.with(|search| {
-                for (sum, of_pool) in stats.kinds.iter_mut().zip(&search.kinds) {
-                    sum.allocations += of_pool.allocations;
-                    sum.live += of_pool.live;
-                    sum.bytes_requested += of_pool.bytes_requested;
-                    sum.bytes_granted += of_pool.bytes_granted;
-                    sum.far_allocations += of_pool.far_allocations;
-                }
-                stats.pools.push(pool_stats(pool.kind, search));
-            });
+            for shard in pool.shards() {
+                let kinds = shard.with(|shard| shard.kinds);
+                stats.kinds.iter_mut().zip(&kinds).for_each(|(sum, of_shard)| sum.add(of_shard));
+            }
+            stats.pools.push(pool_stats(pool));
         }
         stats
     }
 }
 
-fn pool_stats(kind: Kind, search: &Search) -> PoolStats {
+fn pool_stats<L: Locking>(pool: &Pool<L>) -> PoolStats {
     let mut stats = PoolStats {
-        kind,
+        kind: pool.kind,
         leaves: Vec::new(),
         blocks: 0,
         bytes_mapped: 0,
@@ -104,22 +99,25 @@ fn pool_stats(kind: Kind, search: &Search) -> PoolStats {
         holes: 0,
         windows: Vec::new(),
         bookkeeping_bytes: 0,
-        counters: search.counters,
+        counters: pool.events.with(|events| events.counters),
     };
-    for region in search.regions() {
-        add_region(&mut stats, region);
-    }
+    pool.visit(|region| add_region(&mut stats, region));
+    let ledgers = pool.windows.iter().chain(pool.donations.iter());
+    stats.bookkeeping_bytes += ledgers.map(|window| window.ledger.bookkeeping_bytes() as u64).sum::<u64>();
     stats
 }
 
 fn add_region(stats: &mut PoolStats, region: &Region) {
     let bytes: u64 = region.blocks().iter().map(|block| block.extent.len()).sum();
-    if region.is_donated {
+    if region.window.is_donated {
         stats.bytes_donated += bytes;
     } else {
         stats.bytes_mapped += bytes;
         stats.blocks += region.blocks().len() as u64;
-        stats.windows.push((region.window, bytes));
+        match stats.windows.iter_mut().find(|(window, _)| *window == region.window.extent) {
+            Some((_, sum)) => *sum += bytes,
+            None => stats.windows.push((region.window.extent, bytes)),
+        }
         for block in region.blocks() {
             add_leaves(&mut stats.leaves, block.page, block.extent.len() / block.page.bytes());
         }
@@ -128,5 +126,5 @@ fn add_region(stats: &mut PoolStats, region: &Region) {
     stats.bytes_free += arena.free_len();
     stats.largest_free = stats.largest_free.max(arena.largest_hole());
     stats.holes += arena.free_ranges().count() as u64;
-    stats.bookkeeping_bytes += (arena.bookkeeping_bytes().0 + arena.ledger().bookkeeping_bytes()) as u64;
+    stats.bookkeeping_bytes += arena.bookkeeping_bytes().0 as u64;
 }

@@ -1,25 +1,60 @@
 //! Locks, all in one place: `parking_lot` with `std`, any raw mutex without, loom's under `cfg(loom)`.
 //!
-//! A lock has one method, which takes a closure: no guard outlives the expression that took it, so what happens under
-//! a lock is always visible as one block.
+//! A lock has methods that take a closure: no guard outlives the expression that took it, so what happens under a lock
+//! is always visible as one block.
+
+pub use lock_api::RawMutex;
+
+/// What kind of lock an engine uses, and on which *lane* the caller is.
+///
+/// Callers on different lanes allocate from different blocks if there are enough, and so do not wait for each other. A
+/// kernel has a lane per processor, a process one per thread. Any number is a lane; engines use the low bits.
+pub trait Locking {
+    /// The lock.
+    type Mutex: RawMutex;
+
+    /// The lane of whoever calls. May change at any time; only speed depends on it.
+    #[must_use]
+    fn lane() -> usize;
+}
+
+/// Any raw mutex, and a single lane.
+#[derive(Debug)]
+pub struct OneLane<R>(core::marker::PhantomData<R>);
+
+impl<R: RawMutex> Locking for OneLane<R> {
+    type Mutex = R;
+
+    fn lane() -> usize {
+        0
+    }
+}
 
 #[cfg(not(loom))]
 mod inner {
-    use lock_api::RawMutex;
+    use lock_api::RawMutex as _;
+
+    use super::Locking;
 
     /// A value behind a lock.
-    pub struct Lock<R, T>(lock_api::Mutex<R, T>);
+    pub struct Lock<L: Locking, T>(lock_api::Mutex<L::Mutex, T>);
 
-    impl<R: RawMutex, T> Lock<R, T> {
+    impl<L: Locking, T> Lock<L, T> {
         /// Locks `value` away.
         pub const fn new(value: T) -> Self {
-            Lock(lock_api::Mutex::new(value))
+            Lock(lock_api::Mutex::from_raw(L::Mutex::INIT, value))
         }
 
         /// Waits for the lock and runs `body` under it.
         #[inline]
         pub fn with<O>(&self, body: impl FnOnce(&mut T) -> O) -> O {
             body(&mut self.0.lock())
+        }
+
+        /// Runs `body` under the lock unless somebody else has it.
+        #[inline]
+        pub fn try_with<O>(&self, body: impl FnOnce(&mut T) -> O) -> Option<O> {
+            self.0.try_lock().map(|mut value| body(&mut value))
         }
     }
 }
@@ -28,10 +63,12 @@ mod inner {
 mod inner {
     use core::marker::PhantomData;
 
-    /// A value behind a lock that loom schedules.
-    pub struct Lock<R, T>(loom::sync::Mutex<T>, PhantomData<fn() -> R>);
+    use super::Locking;
 
-    impl<R, T> Lock<R, T> {
+    /// A value behind a lock that loom schedules.
+    pub struct Lock<L, T>(loom::sync::Mutex<T>, PhantomData<fn() -> L>);
+
+    impl<L: Locking, T> Lock<L, T> {
         /// Locks `value` away.
         pub fn new(value: T) -> Self {
             Lock(loom::sync::Mutex::new(value), PhantomData)
@@ -42,20 +79,47 @@ mod inner {
             let Ok(mut guard) = self.0.lock() else { panic!("a panic under the lock") };
             body(&mut guard)
         }
+
+        /// Runs `body` under the lock unless somebody else has it.
+        pub fn try_with<O>(&self, body: impl FnOnce(&mut T) -> O) -> Option<O> {
+            self.0.try_lock().ok().map(|mut guard| body(&mut guard))
+        }
     }
 }
 
 pub use inner::Lock;
 
-impl<R, T> core::fmt::Debug for Lock<R, T> {
+impl<L: Locking, T> core::fmt::Debug for Lock<L, T> {
     /// Says that it is a lock, without taking it.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Lock(..)")
     }
 }
 
-pub use lock_api::RawMutex;
-
-/// The lock of choice where there is a standard library.
+/// The locks of choice where there is a standard library: a lane per thread.
 #[cfg(feature = "std")]
-pub type StdMutex = parking_lot::RawMutex;
+#[derive(Debug)]
+pub struct ThreadLanes;
+
+#[cfg(feature = "std")]
+mod lanes {
+    extern crate std;
+
+    use core::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Threads are numbered as they come. Not an atomic of the protocols.
+    static NEXT_LANE: AtomicUsize = AtomicUsize::new(0);
+
+    std::thread_local! {
+        static LANE: usize = NEXT_LANE.fetch_add(1, Ordering::Relaxed);
+    }
+
+    impl super::Locking for super::ThreadLanes {
+        type Mutex = parking_lot::RawMutex;
+
+        fn lane() -> usize {
+            // A thread that is ending has no number any more.
+            LANE.try_with(|lane| *lane).unwrap_or(0)
+        }
+    }
+}

@@ -4,49 +4,43 @@
 //! becomes one large leaf. A request that does not fit in what is left continues in the next large block if its
 //! addresses are free, so that nothing is lost between them.
 
-use execmem_types::{Backend, Extent, PageSize};
+use execmem_types::{Backend, Extent};
 
+use crate::block::{Block, Tail};
 use crate::grow::Blocks;
 use crate::pool::Pool;
-use crate::region::{Block, Tail, Want};
-use crate::sync::RawMutex;
+use crate::region::Want;
+use crate::shard::Site;
+use crate::sync::Locking;
 use crate::{Engine, Error};
 
-impl<B: Backend, R: RawMutex> Engine<B, R> {
+impl<B: Backend, L: Locking> Engine<B, L> {
     /// Maps room for `want` by growing the last block, by continuing after it, or by a new one.
-    pub(crate) fn grow_tail(
-        &self,
-        pool: &Pool<R>,
-        index: usize,
-        window: Extent,
-        want: &Want,
-    ) -> Result<Option<Extent>, Error> {
+    pub(crate) fn grow_tail(&self, pool: &Pool<L>, index: usize, want: &Want) -> Result<Option<(Extent, Site)>, Error> {
         let Some(large) = pool.descriptor.granularities().next() else { return Ok(None) };
-        let tail = pool.search.with(|search| search.window_mut(index).as_mut().and_then(|region| region.tail(want)));
+        let shard = pool.shard(Site::new(0, index));
+        let tail = shard.with(|shard| shard.window(index).and_then(|region| region.tail(want)));
         if let Some(tail) = tail
-            && let Some(extent) = self.continue_tail(pool, index, window, want, tail)?
+            && let Some(placed) = self.continue_tail(pool, index, want, tail)?
         {
-            return Ok(Some(extent));
+            return Ok(Some(placed));
         }
         let unit = large.max(want.align);
         let Some(len) = unit.round_up(want.len) else { return Ok(None) };
-        let placement = pool.descriptor.placement;
-        let reserved = self.space.with(|space| space.reserve(window, len, unit, placement))?;
-        let Some(reserved) = reserved else { return Ok(None) };
+        let Some(reserved) = self.reserve(pool, index, len, unit)? else { return Ok(None) };
         let blocks = self.map_blocks(pool, reserved, large, want.len)?;
-        self.add_and_take(pool, index, window, &blocks, want).map(Some)
+        self.add_and_take(pool, index, &blocks, want).map(Some)
     }
 
     /// Grows an incomplete block until it, and blocks after it, hold the request. `None` if the addresses after it are
     /// not free.
     fn continue_tail(
         &self,
-        pool: &Pool<R>,
+        pool: &Pool<L>,
         index: usize,
-        window: Extent,
         want: &Want,
         tail: Tail,
-    ) -> Result<Option<Extent>, Error> {
+    ) -> Result<Option<(Extent, Site)>, Error> {
         let Block { extent, reserved, page, .. } = tail.block;
         let Some(large) = pool.descriptor.granularities().next() else { return Ok(None) };
         let left = reserved.len() - extent.len();
@@ -54,7 +48,7 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
         let beyond = needed.saturating_sub(left);
         let grown = page.round_up(needed).unwrap_or(left).min(left);
         let Some(extension) = reserved.part(extent.len(), grown) else { return Ok(None) };
-        let Some(next) = self.reserve_after(window, reserved, beyond, large) else { return Ok(None) };
+        let Some(next) = self.reserve_after(pool, index, reserved, beyond) else { return Ok(None) };
         let mut blocks = match next {
             Some(next) => self.map_blocks(pool, next, large, beyond)?,
             None => Blocks::new(),
@@ -64,32 +58,33 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
             return Err(error);
         }
         blocks.insert(0, Block::new(extension, page, reserved));
-        let taken = self.add_and_take(pool, index, window, &blocks, want)?;
+        let taken = self.add_and_take(pool, index, &blocks, want)?;
         if grown == left {
-            self.collapse(pool, reserved);
+            self.collapse(pool, taken.1, reserved);
         }
         Ok(Some(taken))
     }
 
     /// Reserves whole large blocks for `len` bytes right after an extent. `Some(None)` if none are needed.
-    fn reserve_after(&self, window: Extent, extent: Extent, len: u64, large: PageSize) -> Option<Option<Extent>> {
+    fn reserve_after(&self, pool: &Pool<L>, index: usize, extent: Extent, len: u64) -> Option<Option<Extent>> {
         if len == 0 {
             return Some(None);
         }
-        let len = large.round_up(len)?;
+        let len = pool.descriptor.granularities().next()?.round_up(len)?;
         let next = Extent::new(extent.last().checked_add(1)?, len)?;
-        self.space.with(|space| space.reserve_at(window, next)).then_some(Some(next))
+        let window = pool.windows[index].extent;
+        self.space.with(|space| space.reserve_at(window, next, pool.kind)).then_some(Some(next))
     }
 
     /// Turns a complete block of small leaves into one large leaf, if the backend can.
-    pub(crate) fn collapse(&self, pool: &Pool<R>, extent: Extent) {
+    pub(crate) fn collapse(&self, pool: &Pool<L>, site: Site, extent: Extent) {
         let Some(large) = pool.descriptor.granularities().next() else { return };
         if self.backend.collapse(extent, large).is_err() {
             return;
         }
-        pool.search.with(|search| {
-            search.counters.collapses += 1;
-            if let Some(region) = search.region_of(extent.start()) {
+        pool.count(|counters| counters.collapses += 1);
+        pool.shard(site).with(|shard| {
+            if let Some(region) = shard.region_at(site, extent.start()) {
                 region.blocks_of(extent).iter_mut().for_each(|block| block.page = large);
             }
         });

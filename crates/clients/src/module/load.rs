@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use execmem::kinds::Any;
-use execmem::sync::RawMutex;
+use execmem::sync::Locking;
 use execmem::{Backend, Draft, Engine, Extent, Handle, Kind, Live, Sealed};
 use execmem_types::Trap;
 
@@ -47,8 +47,8 @@ pub struct Names {
 
 /// Loads modules with one engine.
 #[derive(Debug)]
-pub struct Loader<'e, B, R> {
-    engine: &'e Engine<B, R>,
+pub struct Loader<'e, B, L: Locking> {
+    engine: &'e Engine<B, L>,
     machine: u16,
     rules: &'static [RelocationRule],
 }
@@ -56,13 +56,13 @@ pub struct Loader<'e, B, R> {
 /// The content of each kind, ready to be written, and where what has a name will lie.
 type Prepared = (Vec<(Kind, Vec<u8>)>, Names);
 
-impl<'e, B: Backend, R: RawMutex> Loader<'e, B, R> {
+impl<'e, B: Backend, L: Locking> Loader<'e, B, L> {
     /// A loader for the machine of the engine's table.
     ///
     /// # Errors
     ///
     /// [`Error::UnknownMachine`] if there are no rules for its relocations.
-    pub fn new(engine: &'e Engine<B, R>) -> Result<Self, Error> {
+    pub fn new(engine: &'e Engine<B, L>) -> Result<Self, Error> {
         let (machine, rules) = rules_of(engine.table().machine().name).ok_or(Error::UnknownMachine)?;
         Ok(Loader { engine, machine, rules })
     }
@@ -171,7 +171,7 @@ impl<'e, B: Backend, R: RawMutex> Loader<'e, B, R> {
 }
 
 /// Frees a handle of this very engine, which always accepts it.
-fn free<B: Backend, R: RawMutex>(engine: &Engine<B, R>, handle: impl Handle) {
+fn free<B: Backend, L: Locking>(engine: &Engine<B, L>, handle: impl Handle) {
     let _ = engine.free(handle);
 }
 
@@ -266,7 +266,7 @@ impl Coming {
     /// # Errors
     ///
     /// [`Error::Engine`] if memory cannot be sealed; the module is unloaded then.
-    pub fn finish<B: Backend, R: RawMutex>(self, engine: &Engine<B, R>) -> Result<Module, Error> {
+    pub fn finish<B: Backend, L: Locking>(self, engine: &Engine<B, L>) -> Result<Module, Error> {
         let mut module = Module { parts: Vec::new(), sealed: Vec::new(), names: self.names };
         let mut refusal = None;
         let mut gone: Vec<Extent> = Vec::new();
@@ -295,7 +295,7 @@ impl Coming {
     }
 
     /// Gives the module up before it is initialised.
-    pub fn unload<B: Backend, R: RawMutex>(self, engine: &Engine<B, R>) {
+    pub fn unload<B: Backend, L: Locking>(self, engine: &Engine<B, L>) {
         self.parts.into_iter().for_each(|part| free(engine, part));
     }
 }
@@ -320,7 +320,7 @@ impl Module {
     }
 
     /// Frees everything. Nobody may execute or refer to it any more.
-    pub fn unload<B: Backend, R: RawMutex>(self, engine: &Engine<B, R>) {
+    pub fn unload<B: Backend, L: Locking>(self, engine: &Engine<B, L>) {
         self.parts.into_iter().for_each(|part| free(engine, part));
         self.sealed.into_iter().for_each(|part| free(engine, part));
     }
