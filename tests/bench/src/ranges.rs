@@ -12,7 +12,7 @@ mod r5;
 mod replay;
 mod sizes;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::measure::Measures;
 use ops::Ops;
@@ -47,6 +47,7 @@ impl Plan {
 
     /// Runs the trace with `count` ranges on the allocator of a name.
     pub(crate) fn measure(&self, peer: &str, count: usize) -> Result<Measures> {
+        ensure!(self.peers().contains(&peer), "{peer} takes no part in {}", self.name);
         let ops = (self.make)(count);
         match peer {
             "btree" if !ops.lookups.is_empty() => replay::look_up::<BTree>(&ops),
