@@ -9,6 +9,7 @@ use crate::{check, fetch_modules};
 const MORE: &[Step] = &[
     Step::cargo("run", &["run", "--release", "--", "run"]),
     Step::cargo("run --backend sim", &["run", "--release", "--", "run", "--backend", "sim", "--json"]),
+    Step::cargo("bench --quick", &["run", "--release", "--package", "execmem-bench", "--", "--quick"]),
     Step::task("fetch-modules", fetch_modules::run_default),
     Step::cargo("run --modules", &["run", "--release", "--", "run", "--modules", "target/modules/amd64"]),
     Step::cargo_with(

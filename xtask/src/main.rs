@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a build tool talks to a terminal")]
 
+mod bench;
 mod check;
 mod ci;
 mod fetch_modules;
@@ -22,6 +23,13 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Measure execmem beside other allocators: `cargo xtask bench --help`.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// What the bench is told.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Everything a push needs: format, lints, generated files, tidy, tests, docs.
     Check,
     /// Exactly what CI runs: `check` and more.
@@ -40,6 +48,7 @@ enum Task {
 
 fn main() -> Result<()> {
     match Args::parse().task {
+        Task::Bench { args } => bench::run(&args),
         Task::Check => check::run(),
         Task::Ci => ci::run(),
         Task::FetchModules(options) => fetch_modules::run(&options),

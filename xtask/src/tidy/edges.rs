@@ -21,8 +21,10 @@ const EDGES: &[(&str, Uses)] = &[
     ("execmem-clients", Uses::Only(&["execmem", "execmem-range", "execmem-types"])),
     ("execmem-cranelift", Uses::Only(&["execmem", "execmem-linux", "execmem-types"])),
     ("execmem-wasmtime", Uses::Only(&["execmem", "execmem-linux", "execmem-types"])),
+    ("execmem-syscalls", Uses::Only(&[])),
     ("execmem-cli", Uses::Anything),
     ("execmem-tests", Uses::Anything),
+    ("execmem-bench", Uses::Anything),
     ("xtask", Uses::Only(&[])),
 ];
 

@@ -1,0 +1,91 @@
+//! How many system calls does a piece of a program make? Counted from outside, by tracing a child process.
+//!
+//! The child calls [`wait_for_counter`], then [`mark`], does its work, and calls [`mark`] again. The parent starts it
+//! with [`count`], which returns how many system calls all threads of the child made between the two marks.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::io::{self, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::ptrace::{self, Options};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+/// What the child sends itself.
+const MARK: Signal = Signal::SIGUSR1;
+
+/// In the child: returns when the parent is ready to count.
+///
+/// # Errors
+///
+/// If standard input cannot be read.
+pub fn wait_for_counter() -> io::Result<()> {
+    io::stdin().read_exact(&mut [0])
+}
+
+/// In the child: the count begins, or ends. Only under [`count`]: otherwise it ends the process.
+///
+/// # Errors
+///
+/// If the process may not send itself a signal.
+pub fn mark() -> io::Result<()> {
+    Ok(kill(Pid::this(), MARK)?)
+}
+
+/// In the parent: runs a child and counts its system calls between its marks. Takes the child's standard input.
+///
+/// Other children of this process must not end meanwhile: their status would be taken for the child's.
+///
+/// # Errors
+///
+/// If the child cannot be started, may not be traced, or ends before its second mark.
+pub fn count(command: &mut Command) -> io::Result<u64> {
+    let mut child = command.stdin(Stdio::piped()).spawn()?;
+    let counted = trace(&mut child);
+    if counted.is_err() {
+        let _ = child.kill();
+    }
+    let _ = child.wait();
+    counted
+}
+
+fn trace(child: &mut Child) -> io::Result<u64> {
+    let main = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
+    let mut ready = child.stdin.take();
+    ptrace::seize(main, Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_TRACECLONE)?;
+    ptrace::interrupt(main)?;
+    let mut calls = None;
+    let mut inside: HashMap<Pid, bool> = HashMap::new();
+    loop {
+        let status = waitpid(None, Some(WaitPidFlag::__WALL))?;
+        let Some(thread) = status.pid() else { continue };
+        match status {
+            WaitStatus::PtraceSyscall(_) => {
+                let is_inside = inside.entry(thread).or_default();
+                *is_inside = !*is_inside;
+                calls = calls.map(|calls: u64| calls + u64::from(*is_inside));
+            }
+            // The second mark is itself a system call, which was counted.
+            WaitStatus::Stopped(_, MARK) => match calls {
+                None => calls = Some(0),
+                Some(calls) => {
+                    ptrace::detach(thread, None)?;
+                    return Ok(calls.saturating_sub(1));
+                }
+            },
+            WaitStatus::PtraceEvent(..) => {
+                if let Some(mut ready) = ready.take() {
+                    ready.write_all(b"x")?;
+                }
+            }
+            WaitStatus::Exited(..) | WaitStatus::Signaled(..) if thread == main => {
+                return Err(io::Error::other(format!("the traced process ended before its second mark: {status:?}")));
+            }
+            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => continue,
+            _ => {}
+        }
+        ptrace::syscall(thread, None)?;
+    }
+}

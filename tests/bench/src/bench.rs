@@ -1,0 +1,111 @@
+//! The benches: a trace, who takes part, and how one of them is run in this process.
+
+use anyhow::{Context as _, Result};
+
+use crate::measure::Measures;
+use crate::{lookup, peers, ranges, trace};
+
+/// Numbers of ranges that range traces run with.
+const COUNTS: [usize; 2] = [10_000, 100_000];
+const QUICK_COUNT: usize = 1_000;
+
+/// What is run.
+#[derive(Debug, Clone, Copy)]
+enum Subject {
+    Code(trace::Plan),
+    Ranges(ranges::Plan, usize),
+    Lookup(trace::Plan),
+}
+
+/// A trace with everybody who takes part.
+#[derive(Debug, Clone)]
+pub(crate) struct Bench {
+    pub(crate) name: String,
+    pub(crate) about: &'static str,
+    pub(crate) peers: &'static [&'static str],
+    subject: Subject,
+}
+
+/// What a child process does with a bench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Mode {
+    /// Measures and prints the results.
+    Measure,
+    /// Runs between two marks for the counter of system calls.
+    Count,
+    /// Runs, for the counter of instructions.
+    Bare,
+}
+
+impl Bench {
+    /// All benches, small ones if `quick`.
+    pub(crate) fn all(quick: bool) -> Vec<Bench> {
+        let plan = |plan: trace::Plan| if quick { plan.quick() } else { plan };
+        let code = trace::Plan::ALL.map(plan).map(|plan| Bench {
+            name: plan.name.to_owned(),
+            about: plan.about,
+            peers: peers::NAMES,
+            subject: Subject::Code(plan),
+        });
+        let counts = if quick { &[QUICK_COUNT][..] } else { &COUNTS };
+        let ranges = ranges::Plan::ALL.into_iter().flat_map(|plan| counts.iter().map(move |count| (plan, *count)));
+        let ranges = ranges.map(|(plan, count)| Bench {
+            name: format!("{}/{count}", plan.name),
+            about: plan.about,
+            peers: plan.peers(),
+            subject: Subject::Ranges(plan, count),
+        });
+        let lookup = trace::Plan::named("T2").map(plan).map(|plan| Bench {
+            name: lookup::NAME.to_owned(),
+            about: lookup::ABOUT,
+            peers: lookup::PEERS,
+            subject: Subject::Lookup(plan),
+        });
+        code.into_iter().chain(ranges).chain(lookup).collect()
+    }
+
+    /// The bench of a name.
+    pub(crate) fn named(name: &str, quick: bool) -> Result<Bench> {
+        Self::all(quick).into_iter().find(|bench| bench.name == name).with_context(|| format!("no bench {name}"))
+    }
+
+    /// Whether somebody who asks for `name` means it: the name, or its beginning up to a number or letter.
+    pub(crate) fn is_meant_by(&self, name: &str) -> bool {
+        self.name.to_ascii_uppercase().starts_with(&name.to_ascii_uppercase())
+    }
+
+    /// Whether code is installed, so that system calls count.
+    pub(crate) const fn installs_code(&self) -> bool {
+        matches!(self.subject, Subject::Code(_))
+    }
+
+    /// Timed pairs if each thread makes `steps`.
+    pub(crate) fn with_steps(mut self, steps: usize) -> Self {
+        if let Subject::Code(plan) = &mut self.subject {
+            plan.steps = steps;
+        }
+        self
+    }
+
+    /// Runs it for one peer in this process.
+    pub(crate) fn run(&self, peer: &str, mode: Mode, steps: usize) -> Result<Option<Measures>> {
+        use trace::{count_system_calls, measure, run_bare};
+        let unknown = || format!("no peer {peer} in {}", self.name);
+        match (&self.subject, mode) {
+            (Subject::Code(plan), Mode::Measure) => {
+                peers::with_peer!(peer, measure(plan)).with_context(unknown)?.map(Some)
+            }
+            (Subject::Code(plan), Mode::Count) => {
+                peers::with_peer!(peer, count_system_calls(plan)).with_context(unknown)??;
+                Ok(None)
+            }
+            (Subject::Code(plan), Mode::Bare) => {
+                peers::with_peer!(peer, run_bare(plan)).with_context(unknown)??;
+                Ok(None)
+            }
+            (Subject::Ranges(plan, count), Mode::Bare) => plan.run_bare(peer, *count, 2 * steps).map(|()| None),
+            (Subject::Ranges(plan, count), _) => plan.measure(peer, *count).map(Some),
+            (Subject::Lookup(plan), _) => lookup::measure(peer, plan).map(Some),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! execmem over memory of this process.
+
+use anyhow::{Context as _, Result, ensure};
+use execmem::kinds::Any;
+use execmem::{Engine, Handle as _, Kind, Live};
+use execmem_linux::{Linux, Options};
+
+use super::Peer;
+
+/// An engine, and the kind of memory it is asked for.
+#[derive(Debug)]
+pub(crate) struct Execmem {
+    engine: Engine<Linux>,
+    kind: Kind,
+}
+
+impl Execmem {
+    /// Start and length in bytes of what a handle holds.
+    pub(crate) fn extent(live: &Live<Any>) -> (u64, u64) {
+        (live.extent().start(), live.extent().len())
+    }
+
+    /// Where the live allocation that contains an address starts.
+    pub(crate) fn find_start(&self, address: u64) -> Option<u64> {
+        self.engine.find(address).map(|found| found.extent.start())
+    }
+}
+
+impl Peer for Execmem {
+    type Code = Live<Any>;
+
+    fn new(kind: Kind) -> Result<Self> {
+        let linux = Linux::reserve(&Options::default())?;
+        Ok(Execmem { engine: Engine::new(linux.table()?, linux)?, kind })
+    }
+
+    fn install(&self, code: &[u8]) -> Result<Live<Any>> {
+        let mut draft = self.engine.alloc_kind(self.kind, code.len() as u64)?;
+        self.engine.write(&mut draft, 0, code)?;
+        Ok(self.engine.publish(draft)?)
+    }
+
+    fn entry(&self, live: &Live<Any>) -> usize {
+        usize::try_from(live.address()).unwrap_or_default()
+    }
+
+    fn remove(&self, live: Live<Any>) -> Result<()> {
+        Ok(self.engine.free(live)?)
+    }
+
+    fn finish(&self) -> Result<()> {
+        self.engine.audit().ok().context("the audit found a broken invariant")?;
+        self.engine.shrink();
+        ensure!(self.engine.stats().bytes_mapped() == 0, "memory stays mapped with nothing live");
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! execmem-range as the engine uses it: tightest fit, ready ranges up to one part in 32 of what is live.
+
+use anyhow::Result;
+use execmem_range::{Arena, Request};
+
+use crate::ranges::GRANULE_BYTES;
+use crate::ranges::replay::{LookUp, Ranges};
+
+const READY_SHARE_LOG2: u32 = 5;
+
+pub(crate) struct ExecmemRange(Arena);
+
+impl ExecmemRange {
+    /// One in which ranges of `(start, length)` in bytes are live, in order of their starts.
+    pub(crate) fn with_live(ranges: &[(u64, u64)]) -> Result<Self> {
+        let end = ranges.last().map_or(0, |(start, len)| start + len);
+        let mut arena = ExecmemRange::new(end.div_ceil(GRANULE_BYTES), ranges.len())?;
+        for (start, len) in ranges {
+            arena.0.alloc_at(*start..start + len)?;
+        }
+        Ok(arena)
+    }
+
+    /// Where the live range that contains an address starts, in bytes.
+    pub(crate) fn find_start(&self, address: u64) -> Option<u64> {
+        self.0.find(address).map(|range| range.start)
+    }
+}
+
+impl Ranges for ExecmemRange {
+    type Token = u64;
+
+    fn new(capacity: u64, _: usize) -> Result<Self> {
+        let mut arena = Arena::new(GRANULE_BYTES.trailing_zeros())?.keeping_ready(READY_SHARE_LOG2);
+        arena.add(0..capacity * GRANULE_BYTES)?;
+        Ok(ExecmemRange(arena))
+    }
+
+    fn alloc(&mut self, granules: u32, align: u32) -> Option<(u64, u64)> {
+        let bytes = u64::from(granules) * GRANULE_BYTES;
+        let range = self.0.alloc(&Request::new(bytes).aligned(u64::from(align) * GRANULE_BYTES)).ok()?;
+        Some((range.start / GRANULE_BYTES, range.start))
+    }
+
+    fn free(&mut self, start: u64) {
+        self.0.free(start).expect("the trace frees what is live");
+    }
+
+    fn bookkeeping_bytes(&self) -> Option<usize> {
+        Some(self.0.bookkeeping_bytes().0)
+    }
+}
+
+impl LookUp for ExecmemRange {
+    fn find(&self, position: u64) -> Option<u64> {
+        self.0.find(position * GRANULE_BYTES).map(|range| range.start / GRANULE_BYTES)
+    }
+}

@@ -1,0 +1,108 @@
+//! What the rounds found, as data, and where it is kept.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::machine::Machine;
+use crate::measure::{Measures, median};
+use crate::table;
+
+/// Everything that was found.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) command: String,
+    pub(crate) machine: Machine,
+    pub(crate) rounds: u32,
+    pub(crate) quick: bool,
+    pub(crate) benches: Vec<BenchReport>,
+}
+
+/// One trace.
+#[derive(Debug, Serialize)]
+pub(crate) struct BenchReport {
+    pub(crate) name: String,
+    pub(crate) about: &'static str,
+    pub(crate) peers: Vec<PeerReport>,
+}
+
+/// One peer on one trace.
+#[derive(Debug, Serialize)]
+pub(crate) struct PeerReport {
+    pub(crate) peer: &'static str,
+    #[serde(flatten)]
+    pub(crate) measures: Measures,
+}
+
+/// Measures that are divided by those of another peer in the same round: measure, peer, name of the ratio.
+const RATIOS: &[(&str, &str, &str)] = &[
+    ("cpu_ns_per_pair", "mmap", "ratio_to_mmap"),
+    ("cpu_ns_per_pair", "heap", "ratio_to_heap"),
+    ("ns_per_op", "btree", "ratio_to_btree"),
+    ("ns_per_lookup", "btree", "ratio_to_btree"),
+];
+
+/// Measures whose extremes are reported too.
+const SPREAD: &[&str] = &["cpu_ns_per_pair"];
+
+/// Medians over rounds. A round has the measures of each peer, in the order of `peers`.
+pub(crate) fn summarize(peers: &[&'static str], rounds: &[Vec<Measures>]) -> Vec<PeerReport> {
+    let with_ratios: Vec<Vec<Measures>> = rounds.iter().map(|round| add_ratios(peers, round)).collect();
+    let summary = peers.iter().enumerate().map(|(index, peer)| {
+        let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        for (name, value) in with_ratios.iter().flat_map(|round| &round[index]) {
+            values.entry(name).or_default().push(*value);
+        }
+        let mut measures = Measures::new();
+        for (name, values) in values {
+            measures.insert(name.to_owned(), median(&values));
+            if SPREAD.contains(&name) {
+                measures.insert(format!("{name}_min"), values.iter().copied().fold(f64::INFINITY, f64::min));
+                measures.insert(format!("{name}_max"), values.iter().copied().fold(0.0, f64::max));
+            }
+        }
+        PeerReport { peer, measures }
+    });
+    summary.collect()
+}
+
+fn add_ratios(peers: &[&str], round: &[Measures]) -> Vec<Measures> {
+    let mut round = round.to_vec();
+    for (measure, base, ratio) in RATIOS {
+        let base = peers.iter().position(|peer| peer == base).and_then(|index| round[index].get(*measure).copied());
+        let Some(base) = base.filter(|base| *base > 0.0) else { continue };
+        for measures in &mut round {
+            if let Some(value) = measures.get(*measure).copied() {
+                measures.insert((*ratio).to_owned(), value / base);
+            }
+        }
+    }
+    round
+}
+
+/// Writes a report for machines and one for people.
+pub(crate) fn record(report: &Report) -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("record");
+    std::fs::create_dir_all(&folder).context("creating the folder of records")?;
+    std::fs::write(folder.join("bench.json"), serde_json::to_string_pretty(report)? + "\n")?;
+    std::fs::write(folder.join("bench.txt"), table::text(report))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_is_the_median_of_the_ratios_of_rounds() {
+        let measures = |ns: f64| Measures::from([("cpu_ns_per_pair".to_owned(), ns)]);
+        let rounds: Vec<Vec<Measures>> =
+            [(1.0, 2.0), (10.0, 50.0), (100.0, 100.0)].map(|(heap, mmap)| vec![measures(heap), measures(mmap)]).into();
+        let reports = summarize(&["heap", "mmap"], &rounds);
+        let of = |peer: usize, name: &str| reports[peer].measures[name];
+        assert_eq!((of(0, "cpu_ns_per_pair"), of(0, "cpu_ns_per_pair_max")), (10.0, 100.0));
+        assert_eq!((of(0, "ratio_to_mmap"), of(1, "ratio_to_heap"), of(1, "ratio_to_mmap")), (0.5, 2.0, 1.0));
+    }
+}

@@ -1,0 +1,110 @@
+//! The load of one thread: its live functions, and what it does next.
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::Plan;
+use crate::code::{self, RUNS_HERE, Template};
+use crate::peers::Peer;
+use crate::random::{Random, SEED};
+
+/// A live function.
+#[derive(Debug)]
+struct Function<C> {
+    code: C,
+    len: usize,
+    tag: u32,
+}
+
+/// The load of one thread.
+#[derive(Debug)]
+pub(crate) struct Load<C> {
+    plan: Plan,
+    random: Random,
+    template: Template,
+    /// One a slot; as long as the plan has live functions, from the beginning.
+    slots: Vec<Option<Function<C>>>,
+    /// Of the function installed last; no two functions of a load have the same.
+    tag: u32,
+}
+
+impl<C: Send> Load<C> {
+    /// The load of the thread of a number. Its memory is touched, so that what is measured later is the peer's.
+    pub(crate) fn new(plan: Plan, thread: usize) -> Self {
+        Load {
+            plan,
+            random: Random::new(SEED ^ ((thread as u64) << 32)),
+            template: Template::new(plan.max_bytes),
+            slots: (0..plan.live).map(|_| None).collect(),
+            tag: 0,
+        }
+    }
+
+    /// Installs a function in every slot.
+    pub(crate) fn fill<P: Peer<Code = C>>(&mut self, peer: &P) -> Result<()> {
+        (0..self.slots.len()).try_for_each(|slot| self.install(peer, slot))
+    }
+
+    /// Frees a random function and installs another, `steps` times.
+    pub(crate) fn churn<P: Peer<Code = C>>(&mut self, peer: &P, steps: usize) -> Result<()> {
+        (0..steps).try_for_each(|_| {
+            let slot = self.random.range(0, self.slots.len());
+            self.remove(peer, slot)?;
+            self.install(peer, slot)
+        })
+    }
+
+    /// Puts the functions in random order.
+    pub(crate) fn shuffle(&mut self) {
+        self.random.shuffle(&mut self.slots);
+    }
+
+    /// Frees every function in the order of the slots.
+    pub(crate) fn empty<P: Peer<Code = C>>(&mut self, peer: &P) -> Result<()> {
+        (0..self.slots.len()).try_for_each(|slot| self.remove(peer, slot))
+    }
+
+    fn install<P: Peer<Code = C>>(&mut self, peer: &P, slot: usize) -> Result<()> {
+        let len = (self.plan.size)(&mut self.random);
+        self.tag += 1;
+        let tag = self.tag;
+        let code = self.template.with(len, tag, |bytes| peer.install(bytes))?;
+        self.slots[slot] = Some(Function { code, len, tag });
+        Ok(())
+    }
+
+    fn remove<P: Peer<Code = C>>(&mut self, peer: &P, slot: usize) -> Result<()> {
+        let function = self.slots[slot].take().context("an empty slot")?;
+        peer.remove(function.code)
+    }
+
+    /// Bytes of the live functions.
+    pub(crate) fn live_bytes(&self) -> usize {
+        self.slots.iter().flatten().map(|function| function.len).sum()
+    }
+
+    /// Calls every live function and looks at its last bytes.
+    pub(crate) fn check<P: Peer<Code = C>>(&self, peer: &P) -> Result<()> {
+        for function in self.slots.iter().flatten() {
+            let entry = peer.entry(&function.code);
+            // SAFETY: a function of this length was installed there and is live: the load holds its handle.
+            let tail = unsafe { code::tail(entry, function.len) };
+            ensure!(tail == function.tag, "the end of function {} is {tail:#x}", function.tag);
+            if P::EXECUTES && RUNS_HERE {
+                // SAFETY: likewise, and the peer made it executable.
+                let answer = unsafe { code::call(entry) };
+                ensure!(answer == function.tag, "function {} answers {answer:#x}", function.tag);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the peer returned for every live function.
+    pub(crate) fn codes(&self) -> impl Iterator<Item = &C> {
+        self.slots.iter().flatten().map(|function| &function.code)
+    }
+
+    /// Entry and tag of every live function.
+    pub(crate) fn entries<P: Peer<Code = C>>(&self, peer: &P) -> Vec<(usize, u32)> {
+        self.slots.iter().flatten().map(|function| (peer.entry(&function.code), function.tag)).collect()
+    }
+}

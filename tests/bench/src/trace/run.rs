@@ -1,0 +1,122 @@
+//! Running a trace on a peer: its phases, and what is measured around them.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+
+use super::{Load, Plan, Timed};
+use crate::code::{self, RUNS_HERE};
+use crate::measure::{Measures, Memory, cpu_time, median, ns_per, thread_cpu_time};
+use crate::peers::Peer;
+use crate::random::{Random, SEED};
+
+/// Calls of a pass of [`ns_per_call`], and passes.
+const CALLS: usize = 1 << 19;
+const PASSES: usize = 5;
+
+/// Runs a trace and measures it.
+pub(crate) fn measure<P: Peer>(plan: &Plan) -> Result<Measures> {
+    let mut loads = loads::<P>(plan);
+    let before = Memory::now()?;
+    let peer = P::new(plan.kind)?;
+    let start = cpu_time();
+    each(&mut loads, |load| load.fill(&peer))?;
+    let filled = cpu_time() - start;
+    let (start, wall) = (cpu_time(), Instant::now());
+    each(&mut loads, |load| load.churn(&peer, plan.steps))?;
+    let (churned, wall) = (cpu_time() - start, wall.elapsed());
+    let mut measures = measure_live(&loads, &peer, before)?;
+    loads.iter_mut().for_each(Load::shuffle);
+    let start = cpu_time();
+    each(&mut loads, |load| load.empty(&peer))?;
+    let emptied = cpu_time() - start;
+    peer.finish()?;
+    let timed = match plan.timed {
+        Timed::Churn => churned,
+        Timed::FillAndEmpty => filled + emptied,
+    };
+    measures.insert("cpu_ns_per_pair".into(), ns_per(timed, plan.pairs()));
+    if plan.timed == Timed::Churn {
+        measures.insert("wall_ns_per_pair".into(), ns_per(wall, plan.pairs()));
+    }
+    Ok(measures)
+}
+
+/// Runs a trace between two marks for whoever counts system calls.
+pub(crate) fn count_system_calls<P: Peer>(plan: &Plan) -> Result<()> {
+    let mut loads = loads::<P>(plan);
+    execmem_syscalls::wait_for_counter()?;
+    execmem_syscalls::mark()?;
+    let peer = P::new(plan.kind)?;
+    each(&mut loads, |load| load.fill(&peer))?;
+    each(&mut loads, |load| load.churn(&peer, plan.steps))?;
+    loads.iter_mut().for_each(Load::shuffle);
+    each(&mut loads, |load| load.empty(&peer))?;
+    execmem_syscalls::mark()?;
+    peer.finish()
+}
+
+/// Runs the phases and nothing else, for whoever counts instructions.
+pub(crate) fn run_bare<P: Peer>(plan: &Plan) -> Result<()> {
+    let mut loads = loads::<P>(plan);
+    let peer = P::new(plan.kind)?;
+    each(&mut loads, |load| load.fill(&peer))?;
+    each(&mut loads, |load| load.churn(&peer, plan.steps))?;
+    loads.iter().try_for_each(|load| load.check(&peer))
+}
+
+fn loads<P: Peer>(plan: &Plan) -> Vec<Load<P::Code>> {
+    (0..plan.threads).map(|thread| Load::new(*plan, thread)).collect()
+}
+
+/// Does something with every load, each on a thread of its own if there are several.
+fn each<C: Send>(loads: &mut [Load<C>], work: impl Fn(&mut Load<C>) -> Result<()> + Sync) -> Result<()> {
+    if let [load] = loads {
+        return work(load);
+    }
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = loads.iter_mut().map(|load| scope.spawn(|| work(load))).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| anyhow::bail!("a thread panicked")))
+    })
+}
+
+/// Checks every live function, and measures the placement that the trace left.
+fn measure_live<P: Peer>(loads: &[Load<P::Code>], peer: &P, before: Memory) -> Result<Measures> {
+    let now = Memory::now()?;
+    loads.iter().try_for_each(|load| load.check(peer))?;
+    let live: usize = loads.iter().map(Load::live_bytes).sum();
+    let per_live = |bytes: u64| bytes as f64 / live as f64;
+    let mut measures = Measures::from([
+        ("live_bytes".into(), live as f64),
+        ("resident_per_live".into(), per_live(now.resident.saturating_sub(before.resident))),
+        ("wx_bytes".into(), now.writable_and_executable as f64),
+    ]);
+    if P::EXECUTES {
+        measures.insert("mapped_per_live".into(), per_live(now.executable - before.executable));
+        measures.insert("large_mapped_bytes".into(), (now.large - before.large) as f64);
+        let entries: Vec<_> = loads.iter().flat_map(|load| load.entries(peer)).collect();
+        if RUNS_HERE {
+            measures.insert("ns_per_call".into(), ns_per_call(&entries)?);
+        }
+    }
+    Ok(measures)
+}
+
+/// What a call costs when any live function may be the next.
+fn ns_per_call(entries: &[(usize, u32)]) -> Result<f64> {
+    let mut random = Random::new(SEED);
+    let mut passes = [0.0; PASSES];
+    for pass in &mut passes {
+        let (mut answers, mut expected) = (0_u64, 0_u64);
+        let start = thread_cpu_time();
+        for _ in 0..CALLS {
+            let (entry, tag) = entries[random.below(entries.len())];
+            // SAFETY: the entries are of functions that are live while the caller holds their handles.
+            answers += u64::from(unsafe { code::call(entry) });
+            expected += u64::from(tag);
+        }
+        *pass = ns_per(thread_cpu_time() - start, CALLS);
+        ensure!(answers == expected, "a function gave a wrong answer");
+    }
+    Ok(median(&passes))
+}
