@@ -1,7 +1,7 @@
 //! What loads, where it lands, and what happens when the memory refuses.
 
 use execmem::{Engine, Kind};
-use execmem_arch_x86::{TABLE, TABLES};
+use execmem_arch_x86::TABLES;
 use execmem_clients::Error;
 use execmem_clients::module::Loader;
 use execmem_sim::Sim;

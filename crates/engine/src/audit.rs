@@ -26,8 +26,8 @@ pub enum Violation {
         /// What is wrong.
         source: execmem_range::Violation,
     },
-    /// The spans of ranges and the blocks differ, or what blocks count.
-    #[error("I1: {kind}: ranges are managed where no block is, or the reverse, or live bytes are counted wrong")]
+    /// The spans of ranges and the blocks differ, or a mark on a block is wrong.
+    #[error("I1: {kind}: ranges are managed where no block is, or the reverse, or one is wrongly marked empty")]
     BlocksAndSpans {
         /// The pool.
         kind: Kind,
@@ -168,7 +168,7 @@ fn audit_pool<L: Locking>(pool: &Pool<L>, reserved: &mut Vec<Extent>) -> Result<
 /// Checks one region. Returns its live bytes.
 fn audit_region(kind: Kind, region: &Region, reserved: &mut Vec<Extent>) -> Result<u64, Violation> {
     let totals = region.arena().audit().map_err(|source| Violation::Ranges { kind, source })?;
-    if !region.spans_are_blocks() {
+    if !region.spans_are_blocks() || !region.are_marks_right() {
         return Err(Violation::BlocksAndSpans { kind });
     }
     let window = region.window.extent;

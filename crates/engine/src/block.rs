@@ -12,8 +12,10 @@ pub(crate) struct Block {
     pub(crate) page: PageSize,
     /// The addresses that are reserved for it, more than `extent` while it grows.
     pub(crate) reserved: Extent,
-    /// Live bytes in it.
-    pub(crate) live: u64,
+    /// Nothing in it is live.
+    pub(crate) is_empty: bool,
+    /// Bytes in holes, when last [counted](crate::drain).
+    pub(crate) free: u64,
     /// Allocations in it that are not sealed yet, where the kind seals by block.
     pub(crate) open: u32,
     /// It is read-only until the next allocation in it, where the kind seals by block.
@@ -34,7 +36,7 @@ pub(crate) struct Tail {
 impl Block {
     /// A fresh block.
     pub(crate) const fn new(extent: Extent, page: PageSize, reserved: Extent) -> Self {
-        Block { extent, page, reserved, live: 0, open: 0, is_closed: false }
+        Block { extent, page, reserved, is_empty: true, free: 0, open: 0, is_closed: false }
     }
 
     /// Whether it holds the start of its reservation, rather than continuing a block that does.

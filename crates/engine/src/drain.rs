@@ -7,7 +7,7 @@
 
 use execmem_types::Extent;
 
-use crate::block::Block;
+use crate::block::{Block, Ordered as _};
 
 /// Empty blocks that are kept at most.
 pub(crate) const SPARE_BLOCKS: usize = 1;
@@ -15,42 +15,32 @@ pub(crate) const SPARE_BLOCKS: usize = 1;
 /// An empty block goes when so many times its bytes were freed and it was not needed.
 const SPARE_PATIENCE: u64 = 4;
 
-/// After so many frees the block to avoid is chosen anew.
-const FREES_PER_CHOICE: u32 = 256;
+/// After so many frees, and at least as many as there are holes, the block to avoid is chosen anew.
+const FREES_PER_CHOICE: usize = 256;
 
 /// What a region remembers to decide.
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
-    /// Blocks without live bytes.
+    /// Empty blocks.
     empty: usize,
     /// Bytes freed since the number of empty blocks changed.
     freed_bytes: u64,
-    frees_to_choice: u32,
+    frees_to_choice: usize,
     avoided: Option<Extent>,
 }
 
 impl Drain {
-    /// Blocks without live bytes.
+    /// Number of empty blocks.
+    #[inline]
     pub(crate) const fn empty(&self) -> usize {
         self.empty
     }
 
     /// The number of empty blocks changes.
-    pub(crate) fn set_empty(&mut self, empty: usize) {
+    pub(crate) const fn set_empty(&mut self, empty: usize) {
         self.empty = empty;
         self.freed_bytes = 0;
         self.frees_to_choice = 0;
-    }
-
-    /// Live bytes of a block change from `before` to `after`.
-    #[inline]
-    pub(crate) fn count(&mut self, before: u64, after: u64) {
-        match (before, after) {
-            (0, 0) => {}
-            (0, _) => self.set_empty(self.empty - 1),
-            (_, 0) => self.set_empty(self.empty + 1),
-            _ => {}
-        }
     }
 
     /// How many empty blocks should be kept, after `bytes` more were freed.
@@ -60,20 +50,40 @@ impl Drain {
             return 0;
         }
         self.freed_bytes += bytes;
-        let longest = blocks.iter().filter(|block| block.live == 0).map(|block| block.extent.len()).max();
+        let longest = blocks.iter().filter(|block| block.is_empty).map(|block| block.extent.len()).max();
         let is_unneeded = longest.is_some_and(|len| self.freed_bytes > len.saturating_mul(SPARE_PATIENCE));
         if is_unneeded { 0 } else { SPARE_BLOCKS }
     }
 
-    /// The block to avoid from now on, if it is another than before. `None` inside means none.
+    /// Whether it is time to choose, after one more free.
     #[inline]
-    pub(crate) fn choose(&mut self, blocks: &[Block]) -> Option<Option<Extent>> {
-        if let Some(left) = self.frees_to_choice.checked_sub(1) {
-            self.frees_to_choice = left;
-            return None;
+    pub(crate) const fn is_time(&mut self) -> bool {
+        match self.frees_to_choice.checked_sub(1) {
+            Some(left) => {
+                self.frees_to_choice = left;
+                false
+            }
+            None => true,
         }
-        self.frees_to_choice = FREES_PER_CHOICE;
-        let emptiest = blocks.iter().filter(|_| blocks.len() > 1).min_by_key(|block| block.live);
+    }
+
+    /// The block to avoid from now on, given where the holes are, if it is another than before. `None` inside means
+    /// none.
+    pub(crate) fn choose(
+        &mut self,
+        blocks: &mut [Block],
+        holes: impl Iterator<Item = Extent>,
+    ) -> Option<Option<Extent>> {
+        blocks.iter_mut().for_each(|block| block.free = 0);
+        let mut count = 0;
+        for hole in holes {
+            for block in blocks.touched(hole) {
+                block.free += block.extent.intersection(hole).map_or(0, Extent::len);
+            }
+            count += 1;
+        }
+        self.frees_to_choice = FREES_PER_CHOICE.max(count);
+        let emptiest = blocks.iter().filter(|_| blocks.len() > 1).min_by_key(|block| block.extent.len() - block.free);
         let chosen = emptiest.map(|block| block.extent);
         (core::mem::replace(&mut self.avoided, chosen) != chosen).then_some(chosen)
     }

@@ -77,6 +77,7 @@ pub(crate) struct Region {
     arena: Arena,
     /// In order of address.
     blocks: Vec<Block>,
+    smallest_block: u64,
     drain: Drain,
 }
 
@@ -85,7 +86,7 @@ impl Region {
     pub(crate) fn new(window: &Window) -> Result<Self, Error> {
         let arena = Arena::over(Arc::clone(&window.ledger)).keeping_ready(READY_SHARE_LOG2);
         let arena = arena.map_err(|_| Error::OutOfMemory)?;
-        Ok(Region { window: window.clone(), arena, blocks: Vec::new(), drain: Drain::default() })
+        Ok(Region { window: window.clone(), arena, blocks: Vec::new(), smallest_block: 0, drain: Drain::default() })
     }
 
     /// Carves the tightest place out of the blocks. `None` if they have none.
@@ -95,7 +96,9 @@ impl Region {
         match self.arena.alloc(&request) {
             Ok(range) => {
                 let extent = self.window.extent_of(&range);
-                self.count(extent, |live, len| live + len);
+                if self.drain.empty() > 0 {
+                    self.note_used(extent);
+                }
                 Ok(Some(extent))
             }
             Err(execmem_range::Error::OutOfMemory) => Err(Error::OutOfMemory),
@@ -107,25 +110,42 @@ impl Region {
     #[inline]
     pub(crate) fn free(&mut self, start: u64) -> Option<Emptied> {
         let freed = self.arena.free(start - self.window.base).ok()?;
-        let extent = self.window.extent_of(&freed.range);
-        self.count(extent, |live, len| live - len);
-        for _ in 0..SETTLED_PER_FREE {
-            let is_settled = self.arena.has_excess_ready() && self.arena.settle_one().is_some();
-            if !is_settled {
-                break;
-            }
+        if self.window.is_donated {
+            return Some(Emptied::new());
         }
-        Some(if self.window.is_donated { Emptied::new() } else { self.drain(extent.len()) })
+        self.note_empty(&freed.hole);
+        for _ in 0..SETTLED_PER_FREE {
+            let Some(settled) = self.arena.has_excess_ready().then(|| self.arena.settle_one()).flatten() else { break };
+            self.note_empty(&settled.hole);
+        }
+        Some(self.drain(freed.range.end - freed.range.start))
     }
 
-    /// Changes the live bytes of the blocks that an extent touches.
+    /// Marks the blocks that a hole covers.
     #[inline]
-    fn count(&mut self, extent: Extent, change: impl Fn(u64, u64) -> u64) {
+    fn note_empty(&mut self, hole: &Range<u64>) {
+        if hole.end - hole.start >= self.smallest_block {
+            let hole = self.window.extent_of(hole);
+            self.mark(hole, true);
+        }
+    }
+
+    /// Unmarks the blocks that an allocation touches.
+    #[cold]
+    fn note_used(&mut self, extent: Extent) {
+        self.mark(extent, false);
+    }
+
+    fn mark(&mut self, extent: Extent, is_empty: bool) {
+        let mut empty = self.drain.empty();
         for block in self.blocks.touched(extent) {
-            let Some(part) = block.extent.intersection(extent) else { continue };
-            let live = change(block.live, part.len());
-            self.drain.count(block.live, live);
-            block.live = live;
+            if block.is_empty != is_empty && (!is_empty || extent.covers(block.extent)) {
+                block.is_empty = is_empty;
+                empty = if is_empty { empty + 1 } else { empty - 1 };
+            }
+        }
+        if empty != self.drain.empty() {
+            self.drain.set_empty(empty);
         }
     }
 
@@ -134,25 +154,35 @@ impl Region {
     fn drain(&mut self, bytes: u64) -> Emptied {
         let spares = self.drain.spares_after(bytes, &self.blocks);
         let emptied = if self.drain.empty() > spares { self.take_empty(spares) } else { Emptied::new() };
-        if let Some(avoided) = self.drain.choose(&self.blocks) {
+        if self.drain.is_time() {
+            self.choose();
+        }
+        emptied
+    }
+
+    /// Chooses the block to avoid.
+    fn choose(&mut self) {
+        let holes = self.arena.holes_unordered().map(|hole| self.window.extent_of(&hole));
+        if let Some(avoided) = self.drain.choose(&mut self.blocks, holes) {
             // Out of memory for it, nothing is avoided until the next choice.
             let _ = self.arena.avoid(avoided.map(|extent| self.window.offsets(extent)));
         }
-        emptied
     }
 
     /// Takes empty blocks out of the region until `keep` are left.
     pub(crate) fn take_empty(&mut self, keep: usize) -> Emptied {
         let mut taken = Emptied::new();
-        if self.window.is_donated || self.drain.empty() <= keep {
+        if self.window.is_donated {
             return taken;
         }
-        self.arena.settle();
+        while let Some(settled) = self.arena.settle_one() {
+            self.note_empty(&settled.hole);
+        }
         let mut left = self.drain.empty();
         for index in (0..self.blocks.len()).rev() {
             let block = self.blocks[index];
             // Out of memory for cutting it out, a block stays until the next time.
-            let goes = block.live == 0 && left > keep && self.arena.remove(self.window.offsets(block.extent)).is_ok();
+            let goes = block.is_empty && left > keep && self.arena.remove(self.window.offsets(block.extent)).is_ok();
             if goes {
                 taken.push(self.blocks.remove(index));
                 self.drain.forget(block.extent);
@@ -185,7 +215,7 @@ impl Region {
                 _ => self.blocks.insert(at, *block),
             }
         }
-        self.recount_empty();
+        self.recount_blocks();
         Ok(())
     }
 
@@ -204,11 +234,12 @@ impl Region {
                 true
             });
         }
-        self.recount_empty();
+        self.recount_blocks();
     }
 
-    fn recount_empty(&mut self) {
-        self.drain.set_empty(self.blocks.iter().filter(|block| block.live == 0).count());
+    fn recount_blocks(&mut self) {
+        self.smallest_block = self.blocks.iter().map(|block| block.extent.len()).min().unwrap_or(0);
+        self.drain.set_empty(self.blocks.iter().filter(|block| block.is_empty).count());
     }
 
     /// The incomplete block, if there is one, and how far it would have to grow for a request.
@@ -235,7 +266,7 @@ impl Region {
         }
     }
 
-    /// Whether the arena manages exactly the blocks, and they count their live bytes right.
+    /// Whether the arena manages exactly the blocks.
     pub(crate) fn spans_are_blocks(&self) -> bool {
         let mut runs: Vec<Extent> = Vec::new();
         for block in &self.blocks {
@@ -244,10 +275,17 @@ impl Region {
                 None => runs.push(block.extent),
             }
         }
-        let live: u64 = self.blocks.iter().map(|block| block.live).sum();
-        let empty = self.blocks.iter().filter(|block| block.live == 0).count();
-        let is_counted = live == self.arena.live_len() && empty == self.drain.empty();
-        is_counted && self.arena.spans().map(|span| self.window.extent_of(&span)).eq(runs)
+        self.arena.spans().map(|span| self.window.extent_of(&span)).eq(runs)
+    }
+
+    /// Whether the blocks that are marked empty are, and are counted.
+    pub(crate) fn are_marks_right(&self) -> bool {
+        let marked = || self.blocks.iter().filter(|block| block.is_empty);
+        let is_unused = |block: &Block| {
+            let free = self.unused().filter_map(|free| free.intersection(block.extent));
+            free.map(Extent::len).sum::<u64>() == block.extent.len()
+        };
+        marked().count() == self.drain.empty() && (self.window.is_donated || marked().all(is_unused))
     }
 
     /// The blocks in order of address.

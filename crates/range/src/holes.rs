@@ -84,6 +84,11 @@ impl Holes {
         if end < hole_end { self.reserve_start(end) } else { Ok(()) }
     }
 
+    /// All holes, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Range<u32>> + '_ {
+        self.starts.iter(&self.nodes).map(|id| self.nodes[id].start..self.nodes[id].end())
+    }
+
     /// Number of holes.
     pub(crate) fn count(&self) -> usize {
         self.nodes.in_use() - self.ready_count()

@@ -1,8 +1,9 @@
 //! The ledger: which ranges are live, written by arenas and read by anybody without a lock.
 //!
 //! A [`Word`] tells all about the *plain* live ranges that start in its 36 quanta, which are nearly all. The others (those
-//! with a tag, the very long ones, and the first of two that start in one pair of quanta) have an [entry](tags). In
-//! either case a single load decides, so an answer is never a mixture of what was there at two times.
+//! with another tag than is usual in their [`Page`], the very long ones, and the first of two that start in one pair of
+//! quanta) have an [entry](tags). In either case a single load decides, so an answer is never a mixture of what was
+//! there at two times. What is usual in a page is settled by its first range, for good.
 //!
 //! # Looking without a lock
 //!
@@ -145,7 +146,7 @@ impl Ledger {
     #[inline]
     fn decide(&self, (start, word): (u32, Word)) -> Option<(u32, u32)> {
         match word.live_len(in_word(start)) {
-            Some(len) => Some((len, 0)),
+            Some(len) => Some((len, self.page(start)?.usual_tag()?)),
             None => self.tags.get(page_of(start))?.get(in_page(start)).map(|entry| (entry.len, entry.tag)),
         }
     }
@@ -195,7 +196,11 @@ impl Ledger {
     /// [`Error::BadTag`], [`Error::OutOfMemory`].
     #[inline]
     pub(crate) fn reserve_live(&self, start: u32, len: u32, tag: u32) -> Result<(), Error> {
-        if is_plain(start, len, tag) { Ok(()) } else { self.reserve_entry(start, tag) }
+        let is_usual = self.page(start).and_then(Page::usual_tag).is_none_or(|usual| usual == tag);
+        if is_usual && tag >> TAG_BITS == 0 && word::is_plain(in_word(start), len) {
+            return Ok(());
+        }
+        self.reserve_entry(start, tag)
     }
 
     /// Makes sure that a live range can be [split](Self::split) without allocating.
@@ -279,7 +284,12 @@ impl Ledger {
     #[inline]
     pub(crate) fn enter(&self, range: Range<u32>, tag: u32) {
         let Range { start, end } = range;
-        if is_plain(start, end - start, tag) {
+        if let Some(page) = self.page(start)
+            && page.usual_tag().is_none()
+        {
+            page.set_usual_tag(tag);
+        }
+        if self.is_plain(start, end - start, tag) {
             self.update(start, |word, at| word.with_live(at, end - start));
         } else {
             self.put(start, end - start, tag);
@@ -314,7 +324,7 @@ impl Ledger {
     /// A live range ends at `cut` now, and a range that is not live starts there. There must be room for both.
     pub(crate) fn shorten(&self, start: u32, cut: u32, tag: u32) {
         let was_plain = self.word(start).is_live(in_word(start));
-        if was_plain && is_plain(start, cut - start, tag) {
+        if was_plain && self.is_plain(start, cut - start, tag) {
             self.add_start(cut);
             self.update(start, |word, at| word.with_live(at, cut - start));
             return;
@@ -335,10 +345,17 @@ impl Ledger {
         self.update(start, Word::without_live);
         self.enter(cut..end, tag);
         self.put(start, cut - start, tag);
-        if is_plain(start, cut - start, tag) {
+        if self.is_plain(start, cut - start, tag) {
             self.enter(start..cut, tag);
             self.remove_entry(start);
         }
+    }
+
+    /// Whether a word can tell about a live range.
+    #[inline]
+    fn is_plain(&self, start: u32, len: u32, tag: u32) -> bool {
+        let usual = self.page(start).and_then(Page::usual_tag);
+        usual == Some(tag) && word::is_plain(in_word(start), len)
     }
 
     fn put(&self, start: u32, len: u32, tag: u32) {
@@ -354,10 +371,4 @@ impl Ledger {
         let tags: usize = self.tags.iter().map(Tags::heap_bytes).sum();
         self.pages.iter().count() * size_of::<Page>() + self.pages.heap_bytes() + self.tags.heap_bytes() + tags
     }
-}
-
-/// Whether a word can tell about a live range.
-#[inline]
-const fn is_plain(start: u32, len: u32, tag: u32) -> bool {
-    tag == 0 && word::is_plain(in_word(start), len)
 }

@@ -26,8 +26,8 @@ pub struct Request {
     pub within: Option<Range<u64>>,
     /// Where to put it.
     pub fit: Fit,
-    /// What [`Ledger::find`](crate::Ledger::find) tells about it beside its place; 20 bits, 0 for nothing. A tag costs
-    /// 8 bytes and a little time.
+    /// What [`Ledger::find`](crate::Ledger::find) tells about it beside its place; 20 bits, 0 for nothing. One that
+    /// is unusual where the range lies costs 8 bytes and a little time.
     pub tag: u32,
 }
 

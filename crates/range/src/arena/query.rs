@@ -32,6 +32,17 @@ impl Arena {
         self.ranges_that(|state| state == State::Hole)
     }
 
+    /// The holes in no order, without looking at anything else.
+    pub fn holes_unordered(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.holes.iter().map(|hole| self.positions(hole))
+    }
+
+    /// Number of holes.
+    #[must_use]
+    pub fn hole_count(&self) -> usize {
+        self.holes.count()
+    }
+
     /// The hole that ends at `position`.
     #[must_use]
     pub fn hole_before(&self, position: u64) -> Option<Range<u64>> {

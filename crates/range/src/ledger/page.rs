@@ -4,7 +4,7 @@
 //! relative to the page.
 
 use super::word::{WORD, Word};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Quanta of a page, as a power of two. Fewer where tests and models want to see many pages.
 pub(super) const PAGE_LOG2: u32 = if cfg!(any(test, loom)) { 7 } else { 15 };
@@ -17,11 +17,17 @@ pub(super) struct Page {
     words: [AtomicU64; WORDS],
     /// Bit `w` is set if something starts in word `w`. May be set when nothing does any more.
     used: [AtomicU64; WORDS.div_ceil(64)],
+    /// The tag of plain ranges: that of the first live range there was, plus 1. 0 before.
+    usual: AtomicU32,
 }
 
 impl Default for Page {
     fn default() -> Self {
-        Page { words: core::array::from_fn(|_| AtomicU64::new(0)), used: core::array::from_fn(|_| AtomicU64::new(0)) }
+        Page {
+            words: core::array::from_fn(|_| AtomicU64::new(0)),
+            used: core::array::from_fn(|_| AtomicU64::new(0)),
+            usual: AtomicU32::new(0),
+        }
     }
 }
 
@@ -43,6 +49,18 @@ impl Page {
     #[inline]
     pub(super) fn word(&self, index: usize) -> Word {
         Word(self.words[index].load(Ordering::Acquire))
+    }
+
+    /// The tag of plain ranges, if there ever was a live range.
+    #[inline]
+    pub(super) fn usual_tag(&self) -> Option<u32> {
+        self.usual.load(Ordering::Acquire).checked_sub(1)
+    }
+
+    /// Sets the tag of plain ranges for good.
+    #[cold]
+    pub(super) fn set_usual_tag(&self, tag: u32) {
+        self.usual.store(tag + 1, Ordering::Release);
     }
 
     /// Replaces a word by one in which the same ranges start.

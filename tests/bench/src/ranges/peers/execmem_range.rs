@@ -31,7 +31,7 @@ impl Ranges for ExecmemRange {
     type Token = u64;
 
     fn new(capacity: u64, _: usize) -> Result<Self> {
-        let mut arena = Arena::new(GRANULE_BYTES.trailing_zeros())?.keeping_ready(READY_SHARE_LOG2);
+        let mut arena = Arena::new(GRANULE_BYTES.trailing_zeros())?.keeping_ready(READY_SHARE_LOG2)?;
         arena.add(0..capacity * GRANULE_BYTES)?;
         Ok(ExecmemRange(arena))
     }
@@ -47,7 +47,7 @@ impl Ranges for ExecmemRange {
     }
 
     fn bookkeeping_bytes(&self) -> Option<usize> {
-        Some(self.0.bookkeeping_bytes().0)
+        Some(self.0.bookkeeping_bytes().0 + self.0.ledger().bookkeeping_bytes())
     }
 }
 
