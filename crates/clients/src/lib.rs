@@ -2,16 +2,28 @@
 //!
 //! - [`module`]: a loader for relocatable ELF modules, kernel modules among them. Each kind of section goes to memory of
 //!   its kind; all of a module is loaded, or nothing is.
+//! - [`kprobe`]: slots for instructions that are executed elsewhere than where they stand.
+//! - [`ftrace`]: trampolines of tracers, and sites that call them; [`patch`]: how an instruction is replaced while others
+//!   execute it.
 //!
-//! A client is generic over the memory: what runs here on real memory runs unchanged on the simulated machine.
+//! A client is generic over the memory: what runs here on real memory runs unchanged on the simulated machine. It names
+//! what it holds by [`Id`]s, which go stale when the thing is freed, and charges every byte to an account ([`Usage`]).
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod account;
+mod client;
 mod error;
+pub mod ftrace;
+pub mod kprobe;
 pub mod module;
 mod name;
+pub mod patch;
+mod registry;
 
+pub use account::{Credit, Usage};
 pub use error::{Error, Field};
 pub use name::Name;
+pub use registry::Id;

@@ -1,0 +1,5 @@
+//! The callers on simulated memory: states, accounts, misuse, and refusals at every step.
+
+mod ftrace;
+mod kprobe;
+mod support;
