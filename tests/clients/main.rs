@@ -1,5 +1,6 @@
 //! The callers on simulated memory: states, accounts, misuse, and refusals at every step.
 
+mod bpf;
 mod ftrace;
 mod kprobe;
 mod support;

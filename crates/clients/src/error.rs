@@ -178,6 +178,14 @@ pub enum Error {
         /// Bytes there are.
         room: u64,
     },
+    /// More targets than a dispatcher has.
+    #[error("{wanted} targets are more than the {limit} of a dispatcher")]
+    TooManyTargets {
+        /// How many were wanted.
+        wanted: usize,
+        /// How many there can be.
+        limit: usize,
+    },
     /// A branch, or an operand relative to the instruction, does not reach its target.
     #[error("{target:#x} is out of reach of the instruction at {site:#x}")]
     BranchOutOfReach {

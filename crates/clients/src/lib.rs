@@ -3,6 +3,7 @@
 //! - [`module`]: a loader for relocatable ELF modules, kernel modules among them. Each kind of section goes to memory of
 //!   its kind; all of a module is loaded, or nothing is.
 //! - [`kprobe`]: slots for instructions that are executed elsewhere than where they stand.
+//! - [`bpf`]: programs with a writable twin, trampolines, dispatchers.
 //! - [`ftrace`]: trampolines of tracers, and sites that call them; [`patch`]: how an instruction is replaced while others
 //!   execute it.
 //!
@@ -14,6 +15,7 @@
 extern crate alloc;
 
 mod account;
+pub mod bpf;
 mod client;
 mod error;
 pub mod ftrace;

@@ -2,6 +2,9 @@
 #![cfg(target_arch = "x86_64")]
 #![expect(unsafe_code, reason = "calls the code it generates")]
 
+mod dispatcher;
+mod ebpf;
 mod ftrace;
 mod kprobe;
+mod programs;
 mod support;
