@@ -8,6 +8,9 @@ use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+/// Where every release of Debian is, and the keys that sign them.
+const ARCHIVE: &str = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian";
+
 /// apt for one architecture.
 #[derive(Debug)]
 pub(super) struct Apt {
@@ -31,8 +34,8 @@ impl Archive {
 }
 
 impl Apt {
-    /// apt with its lists in a folder.
-    pub(super) fn new(folder: &Path, arch: &str) -> Result<Self> {
+    /// apt with its lists in a folder, for the releases that the system knows, or for one that is named.
+    pub(super) fn new(folder: &Path, arch: &str, suite: Option<&str>) -> Result<Self> {
         fs::create_dir_all(folder.join("lists/partial"))?;
         fs::create_dir_all(folder.join("cache/archives/partial"))?;
         let settings = [
@@ -44,6 +47,13 @@ impl Apt {
             format!("Dir::State::lists={}/lists", folder.display()),
             format!("Dir::Cache={}/cache", folder.display()),
         ];
+        let mut settings = Vec::from(settings);
+        if let Some(suite) = suite {
+            let sources = folder.join("sources.list");
+            fs::write(&sources, format!("deb {ARCHIVE} {suite} main\n"))?;
+            settings.push(format!("Dir::Etc::sourcelist={}", sources.display()));
+            settings.push("Dir::Etc::sourceparts=-".to_owned());
+        }
         let options = settings.into_iter().flat_map(|setting| ["-o".to_owned(), setting]).collect();
         Ok(Apt { arch: arch.to_owned(), options })
     }
