@@ -238,6 +238,12 @@ pub enum Error {
         /// The name.
         module: Name,
     },
+    /// Another module exports the symbol already.
+    #[error("symbol {name} is exported by two modules")]
+    DuplicateSymbol {
+        /// Its name.
+        name: Name,
+    },
     /// Other modules refer to this one.
     #[error("module {module} is used by {users} others")]
     ModuleInUse {
