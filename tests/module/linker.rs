@@ -191,6 +191,7 @@ fn real_modules_far_from_the_kernel_call_it_by_way_of_a_plt() {
         let loader = Loader::new(&engine).expect("a machine");
         let modules = fetched(machine);
         let sample = modules.iter().step_by(modules.len() / 100 + 1);
+        let mut with_plt = 0;
         for (data, path) in sample.map(|path| (read(path), path)) {
             let near = loader.load(&data, &|name: &str| Some(import_address(name)));
             // 16 TiB away: only what names functions by distance can be there, and data stays where it is.
@@ -206,11 +207,34 @@ fn real_modules_far_from_the_kernel_call_it_by_way_of_a_plt() {
             let text = |coming: &Coming| {
                 coming.extents().find(|(kind, _)| *kind == Kind::Text).map_or(0, |(_, extent)| extent.len())
             };
-            assert!(text(&far) >= text(&near));
+            with_plt += usize::from(text(&far) > text(&near));
             far.unload(&engine);
             near.unload(&engine);
         }
         assert_eq!(granted(&engine), 0);
+        assert!(with_plt > 0 || modules.is_empty(), "{}", machine.name);
+    }
+}
+
+#[test]
+fn plt_entries_hold_the_address_of_what_is_far_and_are_shared_by_its_callers() {
+    const FAR: u64 = 0x1234_5678_9abc;
+    for machine in MACHINES[1..].iter().filter(|machine| machine.has_tools()) {
+        let folder = scratch();
+        let [source, object] = ["s", "o"].map(|end| folder.join(format!("{}-far.{end}", machine.name)));
+        let call = if machine.name == "arm64" { "bl" } else { "call" };
+        std::fs::write(&source, format!("{call} outer\n{call} outer\n{call} other\n")).expect("the source");
+        run(&machine.tool("as"), &["-o", object.to_str().expect("a path"), source.to_str().expect("a path")]);
+        let engine = engine_of(machine.name);
+        let loader = Loader::new(&engine).expect("a machine");
+        let outside = |name: &str| Some(if name == "outer" { FAR } else { FAR + 16 });
+        let coming = loader.load(&read(&object), &outside).expect("a module");
+        let (_, text) = coming.extents().find(|(kind, _)| *kind == Kind::Text).expect("text");
+        let mut bytes = vec![0; usize::try_from(text.len()).expect("small")];
+        engine.backend().fetch(text.start(), &mut bytes).expect("published");
+        let count = |address: u64| bytes.windows(8).filter(|word| **word == address.to_le_bytes()).count();
+        assert_eq!((count(FAR), count(FAR + 16)), (1, 1), "{}", machine.name);
+        coming.unload(&engine);
     }
 }
 
