@@ -3,4 +3,5 @@
 mod bpf;
 mod ftrace;
 mod kprobe;
+mod prog_pack;
 mod support;

@@ -6,6 +6,7 @@
 //! - [`bpf`]: programs with a writable twin, trampolines, dispatchers.
 //! - [`ftrace`]: trampolines of tracers, and sites that call them; [`patch`]: how an instruction is replaced while others
 //!   execute it.
+//! - [`prog_pack`]: the policy that BPF had before, to compare with.
 //!
 //! A client is generic over the memory: what runs here on real memory runs unchanged on the simulated machine. It names
 //! what it holds by [`Id`]s, which go stale when the thing is freed, and charges every byte to an account ([`Usage`]).
@@ -23,6 +24,7 @@ pub mod kprobe;
 pub mod module;
 mod name;
 pub mod patch;
+pub mod prog_pack;
 mod registry;
 
 pub use account::{Credit, Usage};
