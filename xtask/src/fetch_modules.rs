@@ -2,7 +2,7 @@
 //!
 //! Everything stays under `target/modules/ARCH/PACKAGE_VERSION/`; no content of a package enters the repository.
 
-mod apt;
+pub(crate) mod apt;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -94,7 +94,7 @@ fn modules(folder: &Path) -> Option<PathBuf> {
     folders.find(|folder| folder.is_dir())
 }
 
-fn remove(folder: &Path) -> Result<()> {
+pub(crate) fn remove(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
     }

@@ -6,5 +6,6 @@ mod dispatcher;
 mod ebpf;
 mod ftrace;
 mod kprobe;
+mod objects;
 mod programs;
 mod support;
