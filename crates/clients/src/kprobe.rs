@@ -62,6 +62,8 @@ pub struct Kprobes<'e, B, R> {
     /// Clean slots that are kept, and dirty ones beyond which it is time to collect.
     kept: usize,
     clean: Lock<R, Vec<Draft<Kprobe>>>,
+    /// What was released since somebody last began to collect.
+    dirty: Lock<R, Vec<Id<Slot>>>,
 }
 
 impl<'e, B: Backend, R: RawMutex> Kprobes<'e, B, R> {
@@ -69,7 +71,8 @@ impl<'e, B: Backend, R: RawMutex> Kprobes<'e, B, R> {
     pub fn new(engine: &'e Engine<B, R>, format: SlotFormat, limit: u64) -> Self {
         let granted = engine.table().quantum(Kind::Kprobe).round_up(format.bytes).unwrap_or(PAGE_BYTES);
         let kept = usize::try_from(PAGE_BYTES / granted.max(1)).unwrap_or(0).max(1);
-        Kprobes { client: Client::new(engine, limit), format, kept, clean: Lock::new(Vec::new()) }
+        let client = Client::new(engine, limit);
+        Kprobes { client, format, kept, clean: Lock::new(Vec::new()), dirty: Lock::new(Vec::new()) }
     }
 
     /// Puts code into a slot. `build` makes it for the address of the slot.
@@ -117,24 +120,26 @@ impl<'e, B: Backend, R: RawMutex> Kprobes<'e, B, R> {
     /// [`Error::StaleId`] if it was released before; [`Error::ForeignId`].
     pub fn release(&self, slot: Id<Slot>) -> Result<bool, Error> {
         self.client.with(slot, |held| match held.is_dirty {
-            true => Err(stale(slot)),
+            true => Err(Error::StaleId { index: slot.index() }),
             false => {
                 held.is_dirty = true;
                 Ok(())
             }
         })?;
-        Ok(self.slots().dirty > self.kept)
+        Ok(self.dirty.with(|dirty| {
+            dirty.push(slot);
+            dirty.len() > self.kept
+        }))
     }
 
     /// Waits until no processor is in any slot that is dirty now, by calling `grace`, and destroys these slots. Returns
     /// how many.
     pub fn collect(&self, grace: impl FnOnce()) -> usize {
-        let dirty = self.client.ids(|slot| slot.is_dirty);
+        let dirty = self.dirty.with(core::mem::take);
         if dirty.is_empty() {
             return 0;
         }
         grace();
-        // Another collector may have been faster.
         let slots: Vec<Slot> = dirty.into_iter().filter_map(|id| self.client.take(id).ok()).collect();
         let count = slots.len();
         slots.into_iter().for_each(|slot| self.client.free(slot.code));
@@ -171,7 +176,7 @@ impl<'e, B: Backend, R: RawMutex> Kprobes<'e, B, R> {
         self.client.find(address)
     }
 
-    /// How many slots there are.
+    /// How many slots there are. Asks every one of them.
     #[must_use]
     pub fn slots(&self) -> Slots {
         let dirty = self.client.ids(|slot| slot.is_dirty).len();
@@ -193,8 +198,4 @@ impl<'e, B: Backend, R: RawMutex> Kprobes<'e, B, R> {
         }
         self.clean.with(core::mem::take).into_iter().for_each(|draft| self.client.free(draft));
     }
-}
-
-fn stale(slot: Id<Slot>) -> Error {
-    Error::StaleId { index: slot.index() }
 }

@@ -9,7 +9,7 @@ use execmem_clients::bpf::{Bpf, Options, Program, Request, Trust};
 use execmem_clients::{Credit, Id};
 use execmem_linux::Linux;
 
-use crate::support::{Traps, check_empty, engine, run, stress_time};
+use crate::support::{Traps, check_empty, engine, pin, run, stress_time};
 
 type Client<'e> = Bpf<'e, Linux, StdMutex, fn()>;
 
@@ -90,7 +90,11 @@ fn stress_dispatchers_change_while_another_thread_calls_them() {
     let mut live: [Option<(Id<Program>, u64)>; TARGETS] = [None; TARGETS];
     let end = Instant::now() + stress_time();
     let updates = std::thread::scope(|scope| {
-        scope.spawn(|| shared.call(entry));
+        scope.spawn(|| {
+            pin(0);
+            shared.call(entry);
+        });
+        pin(1);
         let mut updates = 0_u32;
         while Instant::now() < end {
             let slot = updates as usize * 5 % TARGETS;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use execmem::Handle as _;
 use execmem_clients::ftrace::Ftrace;
 
-use crate::support::{HITS, Traps, check_empty, engine, install, run, stress_time};
+use crate::support::{HITS, Traps, check_empty, engine, install, pin, run, stress_time};
 
 /// A site, then `lea eax, [rdi + 7]; ret`, and the same site again at an odd address across a cache line.
 fn traced(nop: &[u8]) -> Vec<u8> {
@@ -73,12 +73,14 @@ fn stress_sites_change_while_another_thread_executes_them() {
     let end = Instant::now() + stress_time();
     let changes = std::thread::scope(|scope| {
         scope.spawn(|| {
+            pin(0);
             while !ends.load(Ordering::Relaxed) {
                 let argument = rounds.fetch_add(1, Ordering::SeqCst) & 0xffff;
                 let result = run(code.address() + CROSSING_SITE, [argument, 0, 0, 0]);
                 assert_eq!(result & 0xffff_ffff, argument + 7);
             }
         });
+        pin(1);
         let mut changes = 0_u64;
         while Instant::now() < end {
             ftrace.enable(ops, &code, CROSSING_SITE).expect("a site");

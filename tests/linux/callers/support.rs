@@ -45,6 +45,16 @@ pub(crate) fn stress_time() -> Duration {
     seconds.map_or(Duration::from_millis(300), Duration::from_secs)
 }
 
+/// Keeps this thread on one processor, so that two threads of a stress test run at the same time. Best effort.
+pub(crate) fn pin(processor: usize) {
+    // SAFETY: all zero is a valid, empty set of processors.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the number is less than CPU_SETSIZE, which is all CPU_SET asks for.
+    unsafe { libc::CPU_SET(processor % 64, &mut set) };
+    // SAFETY: the set is valid for reads of its size, and 0 is the calling thread (sched_setaffinity(2)).
+    unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
+}
+
 const SITES: usize = 8;
 /// Sites with a breakpoint, and where each goes on. Zero is free.
 static ARMED: [(AtomicU64, AtomicU64); SITES] = [const { (AtomicU64::new(0), AtomicU64::new(0)) }; SITES];
