@@ -67,7 +67,8 @@ impl Fleet {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
-        low + ((self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) * (high - low) >> 32)
+        let number = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
+        low + ((number * (high - low)) >> 32)
     }
 
     fn len(&mut self) -> u64 {
