@@ -61,9 +61,12 @@ fn holes_are_of_every_length_there_is_room_for() {
     };
     let offsets: BTreeSet<u64> = (0..1000).map(offset).collect();
     assert_eq!(offsets, (8..=28).step_by(4).collect());
-    let aligned = bpf.alloc(&Request { align: 64, ..REQUEST }).expect("room");
-    assert!(aligned.address().is_multiple_of(64));
-    drop(aligned);
+    for (len, align) in (0..200).flat_map(|len| [0, 1, 2, 3, 8, 64, 1000].map(|align| (len, align))) {
+        let mut binary = bpf.alloc(&Request { len, align, ..REQUEST }).expect("room");
+        assert!(binary.address().is_multiple_of(align.clamp(1, 64).next_power_of_two()));
+        assert!(binary.address() >= binary.extent().start() + 8 && binary.image_mut().len() as u64 == len);
+        assert!(binary.address() + len <= binary.extent().last() + 1);
+    }
     assert_eq!(bpf.usage().bytes, 0);
     check_empty(&engine);
 }

@@ -16,14 +16,14 @@ use crate::objects::{engine_of, granted};
 
 /// A machine: the name of its table, of its packages, and of its binutils; and code of relocation types that occur in its
 /// modules, for the assembler.
-struct Machine {
-    name: &'static str,
+pub(crate) struct Machine {
+    pub(crate) name: &'static str,
     package: &'static str,
     prefix: &'static str,
     source: &'static str,
 }
 
-const MACHINES: [Machine; 3] = [
+pub(crate) const MACHINES: [Machine; 3] = [
     Machine { name: "x86", package: "amd64", prefix: "", source: include_str!("sources/x86.s") },
     Machine { name: "arm64", package: "arm64", prefix: "aarch64-linux-gnu-", source: include_str!("sources/arm64.s") },
     Machine {
@@ -70,7 +70,7 @@ fn run(program: &str, args: &[&str]) {
 }
 
 /// An address for an imported symbol: within reach of every machine's calls, different for different names.
-fn import_address(name: &str) -> u64 {
+pub(crate) fn import_address(name: &str) -> u64 {
     0xffff_ffff_bf00_0000
         + name.bytes().fold(7_u64, |hash, byte| hash * 31 % 0xf0_0000 + u64::from(byte)) * 16 % 0xf0_0000
 }
@@ -125,7 +125,7 @@ fn compare(machine: &Machine, object_path: &Path) -> usize {
 }
 
 /// The content of an object, unpacked.
-fn read(path: &Path) -> Vec<u8> {
+pub(crate) fn read(path: &Path) -> Vec<u8> {
     let packed = std::fs::read(path).expect("the object");
     if path.extension().is_none_or(|extension| extension != "xz") {
         return packed;
@@ -147,7 +147,7 @@ fn every_relocation_type_agrees_with_binutils() {
 }
 
 /// The modules of a machine that `cargo xtask fetch-modules` has brought.
-fn fetched(machine: &Machine) -> Vec<PathBuf> {
+pub(crate) fn fetched(machine: &Machine) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/modules").join(machine.package)];
     while let Some(folder) = folders.pop() {

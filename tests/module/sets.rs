@@ -6,7 +6,8 @@ use execmem_clients::module::{Coming, Modules, plan};
 use execmem_sim::Sim;
 use object::elf::R_X86_64_64;
 
-use crate::objects::{Builder, IMPORTS_AT, engine, granted};
+use crate::linker::{MACHINES, fetched, import_address, read};
+use crate::objects::{Builder, IMPORTS_AT, engine, engine_of, granted};
 
 /// A module that defines a function and holds the addresses of others in its data.
 fn module(defines: &str, refers: &[&str]) -> Vec<u8> {
@@ -146,6 +147,40 @@ fn modules_of_one_level_load_in_several_threads() {
     engine.shrink();
     engine.audit().expect("audit");
     assert_eq!(engine.stats().bytes_mapped(), 0);
+}
+
+/// Real modules of each machine that need each other, where `cargo xtask fetch-modules` has brought some.
+#[test]
+fn real_modules_refer_to_each_other() {
+    const NAMES: [&str; 6] = ["bridge", "stp", "llc", "nf_tables", "nfnetlink", "libcrc32c"];
+    for machine in &MACHINES {
+        let fetched = fetched(machine);
+        let data = |name: &'static str| {
+            let is_it = |path: &&std::path::PathBuf| {
+                let file = path.file_name().and_then(|file| file.to_str()).unwrap_or("");
+                file.strip_prefix(name).is_some_and(|rest| rest.starts_with(".ko"))
+            };
+            Some((name, read(fetched.iter().find(is_it)?)))
+        };
+        let set: Vec<_> = NAMES.into_iter().filter_map(data).collect();
+        let outside = |name: &str| Some(import_address(name));
+        if set.is_empty() {
+            continue;
+        }
+        let levels = plan(&views(&set), &outside).unwrap_or_else(|error| panic!("{}: {error}", machine.name));
+        let level = |name: &str| levels.iter().position(|level| level.iter().any(|index| set[*index].0 == name));
+        assert!(
+            level("llc") < level("stp") && level("stp") < level("bridge") && level("nfnetlink") < level("nf_tables")
+        );
+        let engine = engine_of(machine.name);
+        let modules = Modules::new(&engine).expect("a machine");
+        for (name, data) in levels.concat().into_iter().map(|index| &set[index]) {
+            modules.load(name, data, &outside, no_init).unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+        assert!(matches!(modules.unload("llc"), Err(Error::ModuleInUse { .. })));
+        modules.unload_all();
+        assert_eq!(granted(&engine), 0);
+    }
 }
 
 /// Loads the set with the backend call number `nth` refused, and unloads what was loaded. Whether all calls were made.

@@ -42,6 +42,9 @@ pub use trampoline::Trampoline;
 /// Places that are tried for a program that is not trusted before predictors are flushed.
 const TRIES: usize = 4;
 
+/// Largest alignment of an image: that of the memory.
+const MAX_ALIGN: u64 = 64;
+
 /// What an account has to hold beyond an image: the header, and 16 bytes so that there is always some hole.
 const EXTRA_BYTES: u64 = HEADER_BYTES + 16;
 
@@ -59,7 +62,8 @@ pub enum Trust {
 pub struct Request {
     /// Bytes of the compiled program.
     pub len: u64,
-    /// What the address of its first byte is a multiple of; a power of two of at most 64.
+    /// What the address of its first byte is a multiple of; a power of two of at most 64; others are
+    /// taken for the nearest.
     pub align: u64,
     /// Who wrote it.
     pub trust: Trust,
@@ -119,7 +123,9 @@ impl<'e, B: Backend, R: RawMutex, F: Fn()> Bpf<'e, B, R, F> {
     pub fn alloc(&self, request: &Request) -> Result<Binary<'_, 'e, B, R>, Error> {
         let out_of_memory = Error::OutOfMemory { kind: Kind::Bpf, len: request.len };
         let len = usize::try_from(request.len).map_err(|_| out_of_memory)?;
-        let needed = request.len.checked_add(EXTRA_BYTES).ok_or(out_of_memory)?;
+        let align = request.align.clamp(1, MAX_ALIGN).next_power_of_two();
+        let extra = EXTRA_BYTES.max(HEADER_BYTES.next_multiple_of(align));
+        let needed = request.len.checked_add(extra).ok_or(out_of_memory)?;
         let draft = self.place(needed, request)?;
         let granted = usize::try_from(draft.extent().len()).unwrap_or(usize::MAX);
         let mut twin = Vec::new();
@@ -130,7 +136,7 @@ impl<'e, B: Backend, R: RawMutex, F: Fn()> Bpf<'e, B, R, F> {
         twin.resize(granted, 0);
         self.client.engine.table().machine().trap.fill(draft.address(), &mut twin);
         Header { len: draft.extent().len() }.put(&mut twin);
-        let start = self.hole(granted - len, request.align);
+        let start = self.hole(granted - len, align);
         Ok(Binary::new(&self.client, draft, twin, start..start + len))
     }
 
@@ -144,7 +150,7 @@ impl<'e, B: Backend, R: RawMutex, F: Fn()> Bpf<'e, B, R, F> {
         let mut refused = alloc::vec![first];
         let mut found = None;
         while refused.len() < TRIES && found.is_none() {
-            // Exceeding the limit for a moment would refuse somebody else: these are not charged twice in the end.
+            // All of them are charged until they are freed below, so fewer are tried close to the limit.
             let Ok(draft) = self.client.alloc::<BpfKind>(len, request.credit) else { break };
             if is_dirty(&draft) { refused.push(draft) } else { found = Some(draft) }
         }
@@ -160,9 +166,10 @@ impl<'e, B: Backend, R: RawMutex, F: Fn()> Bpf<'e, B, R, F> {
         draft.ok_or(Error::OutOfMemory { kind: Kind::Bpf, len })
     }
 
-    /// Where the image starts, behind the header: a random multiple of `align` such that `free` bytes lie around it.
+    /// Where the image starts, behind the header: a random multiple of `align` such that `free` bytes, which is at least
+    /// the first such multiple, lie around it.
     fn hole(&self, free: usize, align: u64) -> usize {
-        let align = usize::try_from(align.clamp(1, 64)).unwrap_or(64);
+        let align = usize::try_from(align).unwrap_or(1);
         let first = usize::try_from(HEADER_BYTES).unwrap_or(0).next_multiple_of(align);
         let places = free.saturating_sub(first) / align + 1;
         let random = self.random.with(|state| {

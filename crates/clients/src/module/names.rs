@@ -10,6 +10,8 @@ use super::object_file::{ObjectFile, Place};
 
 /// Names that an exported symbol has an entry by (`include/linux/export.h`).
 pub(super) const EXPORT_PREFIX: &str = "__ksymtab_";
+/// The section of what a kernel module says about itself.
+pub(super) const ABOUT: &str = ".modinfo";
 /// What every module defines and none exports: the functions that begin and end it, and the kernel's record of it.
 pub(super) const LIFE: [&str; 3] = ["init_module", "cleanup_module", "__this_module"];
 /// The section of the build ID, the type and owner of its note (`ld --build-id`).
@@ -26,6 +28,8 @@ pub struct Names {
     by_address: Vec<(u64, Box<str>)>,
     sections: Vec<(Box<str>, u64)>,
     build_id: Box<[u8]>,
+    /// It says which of its global symbols others may refer to.
+    marks_exports: bool,
 }
 
 impl Names {
@@ -46,6 +50,7 @@ impl Names {
             by_address,
             sections: sections.filter_map(|(index, section)| Some((section.name.into(), address_of(index)?))).collect(),
             build_id: build_id(object).unwrap_or_default().into(),
+            marks_exports: marks_exports(object),
         }
     }
 
@@ -65,15 +70,15 @@ impl Names {
         self.by_address.get(first).map(|(_, name)| (&**name, address - start))
     }
 
-    /// What other modules may refer to: where a module says which symbols it exports, those; where it says nothing of
-    /// the kind, every global symbol it defines.
+    /// What other modules may refer to: of a kernel module, what it marks; of another object, every global symbol it
+    /// defines.
     pub(super) fn exports(&self) -> impl Iterator<Item = (&str, u64)> {
         let marked: BTreeSet<&str> =
             self.by_address.iter().filter_map(|(_, name)| name.strip_prefix(EXPORT_PREFIX)).collect();
         let is_defined = |address: u64| self.by_address.binary_search_by_key(&address, |(start, _)| *start).is_ok();
-        let is_exported = move |name: &str, address| match marked.is_empty() {
-            true => is_defined(address) && !LIFE.contains(&name),
-            false => marked.contains(name),
+        let is_exported = move |name: &str, address| match self.marks_exports {
+            true => marked.contains(name),
+            false => is_defined(address) && !LIFE.contains(&name),
         };
         let symbols = self.symbols.iter().map(|(name, address)| (&**name, *address));
         symbols.filter(move |(name, address)| is_exported(name, *address))
@@ -97,6 +102,11 @@ impl Names {
         self.by_address.retain(|(address, _)| !is_gone(*address));
         self.sections.retain(|(_, address)| !is_gone(*address));
     }
+}
+
+/// Whether an object is a kernel module, which says of itself what it is, and marks what it exports.
+pub(super) fn marks_exports(object: &ObjectFile<'_>) -> bool {
+    object.sections.iter().any(|section| section.name == ABOUT)
 }
 
 /// The content of the build ID's note.

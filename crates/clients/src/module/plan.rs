@@ -4,13 +4,12 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::names::{EXPORT_PREFIX, LIFE};
+use super::names::{ABOUT, EXPORT_PREFIX, LIFE, marks_exports};
 use super::object_file::{self, ObjectFile, Place};
 use super::symbols::Symbols;
 use crate::{Error, Name};
 
-/// The section of what a module says about itself, and the entry with the modules it needs.
-const ABOUT: &str = ".modinfo";
+/// The entry with the modules that a module needs.
 const DEPENDS: &str = "depends=";
 
 /// Sorts modules, given by name and content, into levels: the modules of one can be loaded at the same time, when those
@@ -78,14 +77,14 @@ fn on_cycle(needs: &[BTreeSet<usize>], waiting: &BTreeSet<usize>) -> usize {
     at
 }
 
-/// What a module exports: what it marks, or all it defines if it marks nothing.
+/// What a module exports: of a kernel module, what it marks; of another object, every global symbol it defines.
 fn exports<'o>(object: &'o ObjectFile<'_>) -> impl Iterator<Item = &'o str> {
     let marks = object.symbols.iter().filter_map(|symbol| symbol.name.strip_prefix(EXPORT_PREFIX));
     let marked: BTreeSet<&str> = marks.collect();
     let defined = object.symbols.iter().filter(|symbol| symbol.is_global && matches!(symbol.place, Place::Section(_)));
-    defined.map(|symbol| symbol.name).filter(move |name| match marked.is_empty() {
-        true => !LIFE.contains(name),
-        false => marked.contains(name),
+    defined.map(|symbol| symbol.name).filter(move |name| match marks_exports(object) {
+        true => marked.contains(name),
+        false => !LIFE.contains(name),
     })
 }
 
