@@ -4,3 +4,4 @@ mod linker;
 mod loads;
 mod malformed;
 mod objects;
+mod sets;

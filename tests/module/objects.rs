@@ -17,6 +17,12 @@ pub(crate) fn engine() -> Engine<Sim> {
     Engine::new(TABLE, Sim::new(TABLE.machine())).expect("memory")
 }
 
+/// The same for modules of another machine: its table is that of x86 under its name.
+pub(crate) fn engine_of(machine: &'static str) -> Engine<Sim> {
+    let table = TABLE.adjusted(|facts, _| facts.name = machine).expect("every rule");
+    Engine::new(table, Sim::new(table.machine())).expect("memory")
+}
+
 /// Where the tests say that everything a module imports lies.
 pub(crate) const IMPORTS_AT: u64 = 0xffff_ffff_8123_4560;
 

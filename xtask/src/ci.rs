@@ -10,6 +10,15 @@ const MORE: &[Step] = &[
     Step::cargo("run", &["run", "--release", "--", "run"]),
     Step::cargo("run --backend sim", &["run", "--release", "--", "run", "--backend", "sim", "--json"]),
     Step::cargo("bench --quick", &["run", "--release", "--package", "execmem-bench", "--", "--quick"]),
+    Step::cargo(
+        "run everything",
+        &["run", "--release", "--", "run", "--workload", "configs/workloads/everything.toml"],
+    ),
+    Step::cargo_with(
+        "patching under execution",
+        &["test", "--release", "--package", "execmem-tests", "--test", "callers", "stress"],
+        &[("EXECMEM_STRESS_SECONDS", "2")],
+    ),
     Step::task("fetch-modules", fetch_modules::run_default),
     Step::cargo("run --modules", &["run", "--release", "--", "run", "--modules", "target/modules/amd64"]),
     Step::cargo_with(

@@ -2,7 +2,7 @@
 //!
 //! Everything stays under `target/modules/ARCH/PACKAGE_VERSION/`; no content of a package enters the repository.
 
-mod apt;
+pub(crate) mod apt;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,20 +25,26 @@ pub(crate) struct Options {
     /// Kernel image package. By default, the one that `linux-image-ARCH` depends on.
     #[arg(long)]
     package: Option<String>,
+    /// Release of Debian to take it from, `trixie` say. By default, those that this system's apt knows; not every
+    /// architecture is in every release.
+    #[arg(long)]
+    suite: Option<String>,
 }
 
 /// Fetches the modules that CI loads.
 pub(crate) fn run_default() -> Result<()> {
-    run(&Options { arch: "amd64".into(), package: None })
+    run(&Options { arch: "amd64".into(), package: None, suite: None })
 }
 
 /// Fetches the modules unless they are there, and prints their folder as the last line.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    for name in options.package.iter().chain([&options.arch]) {
-        ensure!(is_debian_name(name), "`{name}` is no name of a Debian package or architecture");
+    for name in options.package.iter().chain(&options.suite).chain([&options.arch]) {
+        ensure!(is_debian_name(name), "`{name}` is no name of a Debian package, release or architecture");
     }
     let store = workspace::root().join("target/modules").join(&options.arch);
-    let apt = Apt::new(&store.join("apt"), &options.arch)?;
+    let suite = options.suite.as_deref();
+    let apt =
+        Apt::new(&store.join(suite.map_or("apt".to_owned(), |suite| format!("apt-{suite}"))), &options.arch, suite)?;
     let package = options.package.as_deref();
     // What an earlier call found and unpacked will do, and needs no network.
     let earlier = apt.find(package).ok().and_then(|archive| modules(&store.join(archive.stem())));
@@ -88,7 +94,7 @@ fn modules(folder: &Path) -> Option<PathBuf> {
     folders.find(|folder| folder.is_dir())
 }
 
-fn remove(folder: &Path) -> Result<()> {
+pub(crate) fn remove(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
     }

@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod ci;
+mod fetch_bpf;
 mod fetch_modules;
 mod generate;
 mod steps;
@@ -34,6 +35,8 @@ enum Task {
     Check,
     /// Exactly what CI runs: `check` and more.
     Ci,
+    /// Download Debian packages with BPF programs into `target/bpf` and print that folder.
+    FetchBpf,
     /// Download the kernel modules of a Debian package into `target/modules` and print their folder.
     FetchModules(fetch_modules::Options),
     /// Turn `configs/arch/*.toml` into the generated tables of the arch crates.
@@ -51,6 +54,7 @@ fn main() -> Result<()> {
         Task::Bench { args } => bench::run(&args),
         Task::Check => check::run(),
         Task::Ci => ci::run(),
+        Task::FetchBpf => fetch_bpf::run(),
         Task::FetchModules(options) => fetch_modules::run(&options),
         Task::Gen { check } => generate::run(check),
         Task::Tidy => tidy::run(),

@@ -2,9 +2,11 @@
 //!
 //! Two engines run. *Process* memory is that of this process (or, with `--backend sim`, simulated): functions and
 //! modules of ours are installed, executed and freed there. *Kernel* memory is always simulated, because kernel modules
-//! are linked for kernel addresses: a module set is laid out there, or real modules are loaded with every relocation.
+//! are linked for kernel addresses: a module set is laid out there, or real modules are loaded with every relocation. A
+//! load with *callers* has a third engine, of process memory, for the four of them together.
 
 mod baseline;
+mod callers;
 mod kernel;
 mod modules;
 mod print;
@@ -29,6 +31,9 @@ pub(crate) fn run(options: &RunOptions) -> Result<ExitCode> {
     let mut report = Report::new(options, &workload);
     report.is_legacy = named.table.is_legacy();
     process::run(options.backend, &named.table, &workload, &mut report)?;
+    if let Some(load) = &workload.callers {
+        callers::run(options.backend, &named.table, load, &mut report)?;
+    }
     match &options.modules {
         Some(folder) => modules::run(folder, &named.table, &mut report)?,
         None => kernel::run(&named.table, &workload, &mut report)?,

@@ -24,6 +24,48 @@ pub(crate) struct Workload {
     #[serde(default)]
     pub(crate) objects: Objects,
     pub(crate) modules: Option<Modules>,
+    pub(crate) callers: Option<Callers>,
+}
+
+/// The four callers together.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Callers {
+    /// Start of the random numbers; not zero.
+    pub(crate) seed: u64,
+    pub(crate) modules: u32,
+    pub(crate) kprobes: u32,
+    #[serde(default)]
+    pub(crate) kprobe_churn: u32,
+    pub(crate) tracers: u32,
+    pub(crate) bpf: Programs,
+}
+
+/// BPF programs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Programs {
+    #[serde(default)]
+    pub(crate) policy: Policy,
+    /// How many are live at once.
+    pub(crate) count: u32,
+    /// How many of them are freed and replaced after that.
+    #[serde(default)]
+    pub(crate) churn: u32,
+    /// Size classes: share in percent, first size, first size beyond.
+    pub(crate) sizes: Vec<(u32, u32, u32)>,
+}
+
+/// Who places BPF programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Policy {
+    /// The engine, each by itself.
+    #[default]
+    Engine,
+    /// Packs, as before there was an engine.
+    #[serde(alias = "prog_pack")]
+    ProgPack,
 }
 
 /// Generated functions.
@@ -71,18 +113,25 @@ impl Workload {
     }
 
     fn check(&self) -> Result<()> {
-        let Functions { count, seed, sizes, .. } = &self.functions;
-        if *count == 0 {
-            return Ok(());
+        if self.functions.count > 0 {
+            ensure!(self.functions.seed != 0, "functions.seed is 0, from which no random numbers follow");
+            check_sizes("functions.sizes", &self.functions.sizes)?;
         }
-        ensure!(*seed != 0, "functions.seed is 0, from which no random numbers follow");
-        let shares: u64 = sizes.iter().map(|&(share, ..)| u64::from(share)).sum();
-        ensure!(shares == 100, "the shares of functions.sizes add up to {shares} %");
-        for &(_, from, to) in sizes {
-            ensure!(from < to && to <= 1 << 24, "functions.sizes: {from}..{to} is empty or beyond 16 MiB");
+        if let Some(callers) = &self.callers {
+            ensure!(callers.seed != 0, "callers.seed is 0, from which no random numbers follow");
+            check_sizes("callers.bpf.sizes", &callers.bpf.sizes)?;
         }
         Ok(())
     }
+}
+
+fn check_sizes(name: &str, sizes: &[(u32, u32, u32)]) -> Result<()> {
+    let shares: u64 = sizes.iter().map(|&(share, ..)| u64::from(share)).sum();
+    ensure!(shares == 100, "the shares of {name} add up to {shares} %");
+    for &(_, from, to) in sizes {
+        ensure!(from < to && to <= 1 << 24, "{name}: {from}..{to} is empty or beyond 16 MiB");
+    }
+    Ok(())
 }
 
 /// The bytes of a module by kind.
@@ -168,6 +217,9 @@ mod tests {
             assert!(set.len() > 100 && set.iter().all(|module| module.bytes[0] > 0), "{name}");
         }
         assert!(module_set("no such set").is_err());
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/workloads");
+        let everything = Workload::read(Some(&folder.join("everything.toml"))).expect("a workload");
+        assert!(everything.callers.is_some_and(|callers| callers.kprobes > 0 && callers.bpf.policy == Policy::Engine));
     }
 
     #[test]

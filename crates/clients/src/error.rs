@@ -1,11 +1,11 @@
-//! What can be wrong with a module.
+//! What can be wrong with a module, with code that is to be placed, or with the use of a client.
 
 use execmem::Kind;
 use thiserror::Error;
 
 use crate::Name;
 
-/// Why a module was not loaded. Nothing of it stays allocated. (I9)
+/// Why a client refused. Nothing of what it did stays. (I9)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -133,6 +133,130 @@ pub enum Error {
         kind: Kind,
         /// Bytes wanted.
         len: u64,
+    },
+    /// The name belongs to another client.
+    #[error("a name of client {client} was used with client {wanted}")]
+    ForeignId {
+        /// The client it belongs to.
+        client: u32,
+        /// The client it was used with.
+        wanted: u32,
+    },
+    /// What the name stood for is gone, or about to be collected.
+    #[error("entry {index} of this client is free: the name is stale")]
+    StaleId {
+        /// Place in the client's table.
+        index: u32,
+    },
+    /// The account's limit is reached.
+    #[error("{wanted:#x} bytes more than the {held:#x} held exceed the limit of {limit:#x}")]
+    OverLimit {
+        /// Bytes wanted.
+        wanted: u64,
+        /// Bytes held already.
+        held: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The bytes are no instruction.
+    #[error("the bytes at {address:#x} are no whole instruction")]
+    Undecodable {
+        /// Where they stand.
+        address: u64,
+    },
+    /// An instruction that means something else at another address, or does not end where the next begins.
+    #[error("the instruction at {address:#x} cannot be executed elsewhere")]
+    NotCopyable {
+        /// Where it stands.
+        address: u64,
+    },
+    /// The code is longer than the place for it.
+    #[error("{len:#x} bytes of code do not fit {room:#x}")]
+    CodeTooLong {
+        /// Bytes of code.
+        len: u64,
+        /// Bytes there are.
+        room: u64,
+    },
+    /// More targets than a dispatcher has.
+    #[error("{wanted} targets are more than the {limit} of a dispatcher")]
+    TooManyTargets {
+        /// How many were wanted.
+        wanted: usize,
+        /// How many there can be.
+        limit: usize,
+    },
+    /// A branch, or an operand relative to the instruction, does not reach its target.
+    #[error("{target:#x} is out of reach of the instruction at {site:#x}")]
+    BranchOutOfReach {
+        /// Where the instruction stands.
+        site: u64,
+        /// What it names.
+        target: u64,
+    },
+    /// The site does not hold the instruction that is to be replaced.
+    #[error("the code at {site:#x} is not what is to be replaced")]
+    UnexpectedCode {
+        /// The site.
+        site: u64,
+    },
+    /// The site is not a multiple of what the machine needs to replace an instruction in one step.
+    #[error("{site:#x} is not aligned for an instruction that is patched")]
+    MisalignedSite {
+        /// The site.
+        site: u64,
+    },
+    /// The table says that published memory of the kind cannot be changed while it is executed.
+    #[error("{kind} memory cannot be changed while it is executed")]
+    NotPatchable {
+        /// The kind.
+        kind: Kind,
+    },
+    /// Call sites still refer to it.
+    #[error("{sites} sites still refer to it")]
+    InUse {
+        /// How many.
+        sites: u64,
+    },
+    /// A module needs another that is not there.
+    #[error("module {module} needs {wanted}, which is not among those to be loaded")]
+    MissingModule {
+        /// The module.
+        module: Name,
+        /// What it needs.
+        wanted: Name,
+    },
+    /// Modules need each other.
+    #[error("module {module} needs itself, by way of others")]
+    Cycle {
+        /// One of them.
+        module: Name,
+    },
+    /// A module of that name is loaded.
+    #[error("a module named {module} is loaded already")]
+    Duplicate {
+        /// The name.
+        module: Name,
+    },
+    /// Another module exports the symbol already.
+    #[error("symbol {name} is exported by two modules")]
+    DuplicateSymbol {
+        /// Its name.
+        name: Name,
+    },
+    /// Other modules refer to this one.
+    #[error("module {module} is used by {users} others")]
+    ModuleInUse {
+        /// The name.
+        module: Name,
+        /// How many refer to it.
+        users: u64,
+    },
+    /// No module has that name.
+    #[error("no module named {module} is loaded")]
+    NoSuchModule {
+        /// The name.
+        module: Name,
     },
     /// The engine refused.
     #[error("{0}")]

@@ -2,16 +2,32 @@
 //!
 //! - [`module`]: a loader for relocatable ELF modules, kernel modules among them. Each kind of section goes to memory of
 //!   its kind; all of a module is loaded, or nothing is.
+//! - [`kprobe`]: slots for instructions that are executed elsewhere than where they stand.
+//! - [`bpf`]: programs with a writable twin, trampolines, dispatchers.
+//! - [`ftrace`]: trampolines of tracers, and sites that call them; [`patch`]: how an instruction is replaced while others
+//!   execute it.
+//! - [`prog_pack`]: the policy that BPF had before, to compare with.
 //!
-//! A client is generic over the memory: what runs here on real memory runs unchanged on the simulated machine.
+//! A client is generic over the memory: what runs here on real memory runs unchanged on the simulated machine. It names
+//! what it holds by [`Id`]s, which go stale when the thing is freed, and charges every byte to an account ([`Usage`]).
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod account;
+pub mod bpf;
+mod client;
 mod error;
+pub mod ftrace;
+pub mod kprobe;
 pub mod module;
 mod name;
+pub mod patch;
+pub mod prog_pack;
+mod registry;
 
+pub use account::{Credit, Usage};
 pub use error::{Error, Field};
 pub use name::Name;
+pub use registry::Id;

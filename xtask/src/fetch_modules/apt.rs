@@ -8,31 +8,34 @@ use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+/// Where every release of Debian is, and the keys that sign them.
+const ARCHIVE: &str = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian";
+
 /// apt for one architecture.
 #[derive(Debug)]
-pub(super) struct Apt {
+pub(crate) struct Apt {
     arch: String,
     options: Vec<String>,
 }
 
 /// A package at a version.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Archive {
+pub(crate) struct Archive {
     package: String,
     /// `PACKAGE_VERSION_ARCH.deb`.
-    pub(super) file: String,
+    pub(crate) file: String,
 }
 
 impl Archive {
     /// `PACKAGE_VERSION`.
-    pub(super) fn stem(&self) -> &str {
+    pub(crate) fn stem(&self) -> &str {
         self.file.rsplit_once('_').map_or(&*self.file, |(stem, _)| stem)
     }
 }
 
 impl Apt {
-    /// apt with its lists in a folder.
-    pub(super) fn new(folder: &Path, arch: &str) -> Result<Self> {
+    /// apt with its lists in a folder, for the releases that the system knows, or for one that is named.
+    pub(crate) fn new(folder: &Path, arch: &str, suite: Option<&str>) -> Result<Self> {
         fs::create_dir_all(folder.join("lists/partial"))?;
         fs::create_dir_all(folder.join("cache/archives/partial"))?;
         let settings = [
@@ -44,12 +47,19 @@ impl Apt {
             format!("Dir::State::lists={}/lists", folder.display()),
             format!("Dir::Cache={}/cache", folder.display()),
         ];
+        let mut settings = Vec::from(settings);
+        if let Some(suite) = suite {
+            let sources = folder.join("sources.list");
+            fs::write(&sources, format!("deb {ARCHIVE} {suite} main\n"))?;
+            settings.push(format!("Dir::Etc::sourcelist={}", sources.display()));
+            settings.push("Dir::Etc::sourceparts=-".to_owned());
+        }
         let options = settings.into_iter().flat_map(|setting| ["-o".to_owned(), setting]).collect();
         Ok(Apt { arch: arch.to_owned(), options })
     }
 
     /// Fetches the package lists of the mirrors that the system names.
-    pub(super) fn update(&self) -> Result<()> {
+    pub(crate) fn update(&self) -> Result<()> {
         eprintln!("fetching package lists");
         let output = self.output("apt-get", &["-q", "update"], Path::new("."))?;
         ensure!(output.status.success(), "apt-get update failed:\n{}", stderr(&output));
@@ -59,7 +69,7 @@ impl Apt {
     }
 
     /// The newest version of a package; by default, of the kernel the architecture usually gets.
-    pub(super) fn find(&self, package: Option<&str>) -> Result<Archive> {
+    pub(crate) fn find(&self, package: Option<&str>) -> Result<Archive> {
         let package = match package {
             Some(package) => package.to_owned(),
             None => self.default_package()?,
@@ -72,7 +82,7 @@ impl Apt {
     }
 
     /// Downloads an archive into a folder.
-    pub(super) fn download(&self, archive: &Archive, folder: &Path) -> Result<()> {
+    pub(crate) fn download(&self, archive: &Archive, folder: &Path) -> Result<()> {
         eprintln!("downloading {}", archive.file);
         let output = self.output("apt-get", &["-q", "download", &archive.package], folder)?;
         if !output.status.success() || !folder.join(&archive.file).exists() {

@@ -23,10 +23,11 @@ pub(crate) fn print(report: &Report) {
         functions.made, functions.checked, functions.wrong
     );
     println!("modules of ours      {} loaded, {} calls, {} wrong", objects.made, objects.checked, objects.wrong);
+    print_callers(report);
     for layout in &report.module_layouts {
         print_layout(layout);
     }
-    if report.module_layouts.is_empty() {
+    if report.module_layouts.is_empty() && report.callers.is_empty() {
         println!("kernel modules       {} loaded, {} failed", report.modules_loaded, report.modules_failed.len());
         for failure in &report.modules_failed {
             println!("  {}: {}", failure.name, failure.reason);
@@ -53,6 +54,37 @@ fn print_kinds(report: &Report) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     println!("{table}");
+}
+
+fn print_callers(report: &Report) {
+    if report.callers.is_empty() {
+        return;
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_BORDERS_ONLY);
+    table.set_header(["caller", "allocations", "live", "holds", "at most", "refused", "results", "wrong"]);
+    for caller in &report.callers {
+        table.add_row([
+            caller.caller.to_owned(),
+            caller.allocations.to_string(),
+            caller.live.to_string(),
+            bytes(caller.bytes),
+            bytes(caller.peak_bytes),
+            caller.refused.to_string(),
+            caller.results.checked.to_string(),
+            caller.results.wrong.to_string(),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    println!("{table}");
+    if let Some(shared) = report.shared_blocks {
+        println!(
+            "blocks with code     {} of 2M, {} with code of several callers, {} of all",
+            shared.blocks, shared.shared, shared.by_all
+        );
+    }
 }
 
 fn cells(kind: &KindReport) -> Vec<String> {

@@ -39,7 +39,7 @@ pub(crate) fn run(choice: BackendChoice, table: &Table, workload: &Workload, rep
 }
 
 /// What the kernel says about this process: rights, and the sizes of the pages our window is mapped with.
-fn measure_process(engine: &Engine<Linux>, report: &mut Report) -> Result<()> {
+pub(super) fn measure_process(engine: &Engine<Linux>, report: &mut Report) -> Result<()> {
     let window = engine.backend().window();
     let areas = proc::areas().context("reading /proc/self/smaps")?;
     report.wx_bytes +=

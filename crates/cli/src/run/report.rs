@@ -28,6 +28,9 @@ pub(crate) struct Report {
     pub(crate) audit: String,
     pub(crate) functions: Checked,
     pub(crate) objects: Checked,
+    /// Callers that were run together, at their fullest moment.
+    pub(crate) callers: Vec<CallerReport>,
+    pub(crate) shared_blocks: Option<SharedBlocks>,
     pub(crate) text: Option<TextReport>,
     pub(crate) modules_loaded: u64,
     pub(crate) modules_failed: Vec<ModuleFailure>,
@@ -48,6 +51,29 @@ pub(crate) struct KindReport {
     pub(crate) mappings: BTreeMap<u64, u64>,
     pub(crate) windows: Vec<String>,
     pub(crate) shares: Option<&'static str>,
+}
+
+/// What one caller holds.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct CallerReport {
+    pub(crate) caller: &'static str,
+    pub(crate) allocations: u64,
+    pub(crate) live: u64,
+    pub(crate) bytes: u64,
+    pub(crate) peak_bytes: u64,
+    pub(crate) refused: u64,
+    pub(crate) results: Checked,
+}
+
+/// Stretches of 2 MiB, at multiples of that, by how many callers have code in them.
+#[derive(Debug, Default, Clone, Copy, Serialize)]
+pub(crate) struct SharedBlocks {
+    pub(crate) block_bytes: u64,
+    pub(crate) blocks: u64,
+    /// With code of two callers at least.
+    pub(crate) shared: u64,
+    /// With code of all callers.
+    pub(crate) by_all: u64,
 }
 
 /// Results that were compared with what they should be.
@@ -119,6 +145,8 @@ impl Report {
             audit: "ok".into(),
             functions: Checked::default(),
             objects: Checked::default(),
+            callers: Vec::new(),
+            shared_blocks: None,
             text: None,
             modules_loaded: 0,
             modules_failed: Vec::new(),
@@ -129,7 +157,9 @@ impl Report {
 
     /// Whether every audit and every result is right, and no more than one module in a hundred failed.
     pub(crate) fn is_good(&self) -> bool {
-        let wrong = self.functions.wrong + self.objects.wrong + if self.is_legacy { 0 } else { self.wx_bytes };
+        let of_callers: u64 = self.callers.iter().map(|caller| caller.results.wrong).sum();
+        let wrong =
+            self.functions.wrong + self.objects.wrong + of_callers + if self.is_legacy { 0 } else { self.wx_bytes };
         self.audit == "ok" && wrong == 0 && self.modules_failed.len() as u64 * 100 <= self.modules_loaded
     }
 

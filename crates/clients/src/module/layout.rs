@@ -6,7 +6,12 @@ use execmem::Kind;
 
 use super::classify::kind_of;
 use super::object_file::ObjectFile;
+use super::plt;
+use super::rules::MachineRules;
 use crate::Error;
+
+/// Entries hold an address.
+const PLT_ALIGN: u64 = 8;
 
 /// A section's place in the memory of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +34,8 @@ pub(super) struct Layout {
     pub(super) slots: Vec<Option<Slot>>,
     /// By kind.
     pub(super) needs: [Need; Kind::COUNT],
+    /// By kind: where the PLT lies, and for how many entries.
+    pub(super) plts: [Option<(u64, u64)>; Kind::COUNT],
 }
 
 impl Layout {
@@ -48,7 +55,26 @@ impl Layout {
             need.align = need.align.max(section.align);
             slots.push(Some(Slot { kind, offset }));
         }
-        Ok(Layout { slots, needs })
+        Ok(Layout { slots, needs, plts: [None; Kind::COUNT] })
+    }
+
+    /// Adds room for a PLT behind the code of each kind that may need one.
+    pub(super) fn add_plts(&mut self, object: &ObjectFile<'_>, machine: &MachineRules) -> Result<(), Error> {
+        let Some(entry) = &machine.plt else { return Ok(()) };
+        let counts = plt::count(object, self, machine);
+        for (kind, count) in Kind::ALL.into_iter().zip(counts) {
+            if count == 0 || !kind.is_code() {
+                continue;
+            }
+            let need = &mut self.needs[kind.index()];
+            let too_large = Error::TooLarge { kind, section: self.slots.len() };
+            let start = need.len.checked_next_multiple_of(PLT_ALIGN).ok_or(too_large)?;
+            let len = count.checked_mul(entry.bytes() as u64).ok_or(too_large)?;
+            need.len = start.checked_add(len).ok_or(too_large)?;
+            need.align = need.align.max(PLT_ALIGN);
+            self.plts[kind.index()] = Some((start, count));
+        }
+        Ok(())
     }
 
     /// The kinds that have any bytes, with what they need.

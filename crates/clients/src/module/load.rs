@@ -1,7 +1,5 @@
 //! Loading, and the two stages of a module that loaded.
 
-use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use execmem::kinds::Any;
@@ -10,9 +8,11 @@ use execmem::{Backend, Draft, Engine, Extent, Handle, Kind, Live, Sealed};
 use execmem_types::Trap;
 
 use super::layout::{Layout, Need, Slot};
+use super::names::Names;
 use super::object_file::{self, ObjectFile};
+use super::plt::Plt;
 use super::relocate::{Patch, rules_of};
-use super::rules::RelocationRule;
+use super::rules::MachineRules;
 use super::symbols::{Symbols, resolve};
 use crate::Error;
 
@@ -38,19 +38,11 @@ pub struct Module {
     names: Names,
 }
 
-/// Where the named things of a module lie.
-#[derive(Debug)]
-pub struct Names {
-    symbols: BTreeMap<Box<str>, u64>,
-    sections: Vec<(Box<str>, u64)>,
-}
-
 /// Loads modules with one engine.
 #[derive(Debug)]
 pub struct Loader<'e, B, L: Locking> {
     engine: &'e Engine<B, L>,
-    machine: u16,
-    rules: &'static [RelocationRule],
+    machine: &'static MachineRules,
 }
 
 /// The content of each kind, ready to be written, and where what has a name will lie.
@@ -63,8 +55,8 @@ impl<'e, B: Backend, L: Locking> Loader<'e, B, L> {
     ///
     /// [`Error::UnknownMachine`] if there are no rules for its relocations.
     pub fn new(engine: &'e Engine<B, L>) -> Result<Self, Error> {
-        let (machine, rules) = rules_of(engine.table().machine().name).ok_or(Error::UnknownMachine)?;
-        Ok(Loader { engine, machine, rules })
+        let machine = rules_of(engine.table().machine().name).ok_or(Error::UnknownMachine)?;
+        Ok(Loader { engine, machine })
     }
 
     /// Loads a relocatable object: all of it, or nothing. Symbols that it does not define come from `outside`.
@@ -74,13 +66,25 @@ impl<'e, B: Backend, L: Locking> Loader<'e, B, L> {
     /// What is wrong with the object, which symbol or relocation cannot be resolved, or what the engine refused.
     pub fn load(&self, data: &[u8], outside: &impl Symbols) -> Result<Coming, Error> {
         let object = object_file::parse(data)?;
-        if object.machine != self.machine {
-            return Err(Error::WrongMachine { found: object.machine, wanted: self.machine });
+        if object.machine != self.machine.number {
+            return Err(Error::WrongMachine { found: object.machine, wanted: self.machine.number });
         }
-        let layout = Layout::new(&object)?;
-        let mut drafts = self.allocate(&layout)?;
-        let placed = Placed::new(&layout, &drafts);
-        let prepared = self.prepare(&object, &layout, &placed, outside);
+        let mut layout = Layout::new(&object)?;
+        match self.place(&object, &layout, outside) {
+            // Where a call does not reach, it goes by way of a PLT, which takes memory that most modules do not need.
+            Err(Error::OutOfReach { .. }) if self.machine.plt.is_some() => {
+                layout.add_plts(&object, self.machine)?;
+                self.place(&object, &layout, outside)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Loads an object that is laid out.
+    fn place(&self, object: &ObjectFile<'_>, layout: &Layout, outside: &impl Symbols) -> Result<Coming, Error> {
+        let mut drafts = self.allocate(layout)?;
+        let placed = Placed::new(layout, &drafts);
+        let prepared = self.prepare(object, layout, &placed, outside);
         let written = prepared.and_then(|(contents, names)| {
             self.write(&mut drafts, &placed, &contents)?;
             Ok(names)
@@ -125,19 +129,32 @@ impl<'e, B: Backend, L: Locking> Loader<'e, B, L> {
             let Some(bytes) = bytes_of(&mut contents, layout, index, section.len) else { continue };
             if section.data.is_empty() { bytes.fill(0) } else { bytes.copy_from_slice(section.data) }
         }
+        let mut plts = self.plts(layout, placed);
         for (section, relocations) in &object.relocations {
-            let Some(address) = address_of(*section) else { continue };
+            let (Some(address), Some(slot)) = (address_of(*section), layout.slots[*section]) else { continue };
             let len = object.sections[*section].len;
             let Some(bytes) = bytes_of(&mut contents, layout, *section, len) else { continue };
-            let patch = Patch { section: *section, address, rules: self.rules, is_big_endian: object.is_big_endian };
-            patch.apply(relocations, &values, bytes)?;
+            let rules = self.machine.relocations;
+            let (is_big_endian, symbols) = (object.is_big_endian, &*values);
+            let patch = Patch { section: *section, address, rules, is_big_endian, relocations, symbols };
+            patch.apply(bytes, plts[slot.kind.index()].as_mut())?;
         }
-        let globals = object.symbols.iter().zip(&values).filter(|(symbol, _)| symbol.is_global);
-        let symbols = globals.filter_map(|(symbol, value)| Some((symbol.name.into(), (*value)?))).collect();
-        let sections = object.sections.iter().enumerate();
-        let sections =
-            sections.filter_map(|(index, section)| Some((section.name.into(), address_of(index)?))).collect();
-        Ok((contents, Names { symbols, sections }))
+        for (kind, bytes) in &mut contents {
+            let (plt, place) = (&plts[kind.index()], layout.plts[kind.index()]);
+            if let (Some(plt), Some(start)) = (plt, place.and_then(|(start, _)| usize::try_from(start).ok())) {
+                bytes[start..start + plt.code.len()].copy_from_slice(&plt.code);
+            }
+        }
+        Ok((contents, Names::new(object, &values, address_of)))
+    }
+
+    /// The empty PLTs of each kind that has room for one.
+    fn plts(&self, layout: &Layout, placed: &Placed) -> [Option<Plt>; Kind::COUNT] {
+        Kind::ALL.map(|kind| {
+            let (offset, room) = layout.plts[kind.index()]?;
+            let start = placed.address(Slot { kind, offset })?;
+            Some(Plt::new(self.machine.plt?, start, room))
+        })
     }
 
     fn write(&self, drafts: &mut [Draft<Any>], placed: &Placed, contents: &[(Kind, Vec<u8>)]) -> Result<(), Error> {
@@ -221,26 +238,6 @@ fn bytes_of<'a>(
     let (_, bytes) = contents.iter_mut().find(|(kind, _)| *kind == slot.kind)?;
     let start = usize::try_from(slot.offset).ok()?;
     bytes.get_mut(start..start.checked_add(usize::try_from(len).ok()?)?)
-}
-
-impl Names {
-    /// The address of a global symbol.
-    #[must_use]
-    pub fn symbol(&self, name: &str) -> Option<u64> {
-        self.symbols.get(name).copied()
-    }
-
-    /// The name and address of each section, in the order of the file: what a debugger wants.
-    pub fn sections(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.sections.iter().map(|(name, address)| (&**name, *address))
-    }
-
-    /// Forgets what lies in memory that is gone.
-    fn forget(&mut self, gone: &[Extent]) {
-        let is_gone = |address: u64| gone.iter().any(|extent| extent.contains(address));
-        self.symbols.retain(|_, address| !is_gone(*address));
-        self.sections.retain(|(_, address)| !is_gone(*address));
-    }
 }
 
 impl Coming {

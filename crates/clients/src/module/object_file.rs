@@ -152,15 +152,17 @@ fn read_symbols<'data, Elf: FileHeader<Endian = Endianness>>(
                 Place::Section(section.ok_or(bad(Field::Section))?.0)
             }
         };
+        let binding = entry.st_bind();
+        let is_weak = binding == STB_WEAK;
+        let is_global = is_weak || binding == STB_GLOBAL;
         if let Place::Section(section) = place {
             let section = sections.get(section).ok_or(bad(Field::Section))?;
-            if section.is_loaded() && value > section.len {
+            // Compilers refer to data by local anchors, some of them behind the end.
+            if is_global && section.is_loaded() && value > section.len {
                 return Err(bad(Field::Value));
             }
         }
-        let binding = entry.st_bind();
-        let is_weak = binding == STB_WEAK;
-        symbols.push(Symbol { name, place, value, is_weak, is_global: is_weak || binding == STB_GLOBAL });
+        symbols.push(Symbol { name, place, value, is_weak, is_global });
     }
     Ok(symbols)
 }

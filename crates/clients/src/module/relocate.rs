@@ -2,55 +2,75 @@
 //!
 //! A machine's relocations are rows of a table; nothing here knows a machine.
 
-use object::elf::EM_X86_64;
+use alloc::collections::BTreeMap;
 
 use super::object_file::Relocation;
-use super::rules::{RelocationRule, Value};
-use super::x86;
+use super::plt::Plt;
+use super::rules::{MachineRules, RelocationRule, Target, Value};
+use super::{arm64, riscv, x86};
 use crate::Error;
 
-/// The number in ELF, and the rules, of a machine of ours.
-pub(super) fn rules_of(machine: &str) -> Option<(u16, &'static [RelocationRule])> {
-    const MACHINES: [(&str, u16, &[RelocationRule]); 2] =
-        [("x86", EM_X86_64, x86::RULES), ("x86_64", EM_X86_64, x86::RULES)];
-    MACHINES.iter().find(|(name, ..)| *name == machine).map(|&(_, number, rules)| (number, rules))
+const PAGE_MASK: u64 = !0xfff;
+
+/// What the loader knows of a machine of ours.
+pub(super) fn rules_of(machine: &str) -> Option<&'static MachineRules> {
+    static MACHINES: [(&str, MachineRules); 6] = [
+        ("x86", x86::MACHINE),
+        ("x86_64", x86::MACHINE),
+        ("arm64", arm64::MACHINE),
+        ("aarch64", arm64::MACHINE),
+        ("riscv", riscv::MACHINE),
+        ("riscv64", riscv::MACHINE),
+    ];
+    MACHINES.iter().find(|(name, _)| *name == machine).map(|(_, rules)| rules)
 }
 
 /// Patching the copy of one section.
 #[derive(Debug)]
-pub(super) struct Patch {
+pub(super) struct Patch<'a> {
     /// Index of the section.
     pub(super) section: usize,
     /// Where it will lie.
     pub(super) address: u64,
     pub(super) rules: &'static [RelocationRule],
     pub(super) is_big_endian: bool,
+    pub(super) relocations: &'a [Relocation],
+    /// The value of every symbol.
+    pub(super) symbols: &'a [Option<u64>],
 }
 
-impl Patch {
-    /// Applies the relocations of the section, in order, to its bytes.
-    pub(super) fn apply(
-        &self,
-        relocations: &[Relocation],
-        symbols: &[Option<u64>],
-        bytes: &mut [u8],
-    ) -> Result<(), Error> {
-        relocations.iter().enumerate().try_for_each(|(index, relocation)| {
-            let number = relocation.number;
-            let rule = self.rules.iter().find(|rule| rule.number == number);
+impl Patch<'_> {
+    /// Applies the relocations of the section, in order, to its bytes. Calls that do not reach go by way of `plt`.
+    pub(super) fn apply(&self, bytes: &mut [u8], mut plt: Option<&mut Plt>) -> Result<(), Error> {
+        let highs = self.highs();
+        self.relocations.iter().enumerate().try_for_each(|(index, entry)| {
+            let number = entry.number;
             let unknown = Error::UnknownRelocation { section: self.section, relocation: index, number };
-            self.apply_one(rule.ok_or(unknown)?, index, relocation, symbols, bytes)
+            let rule = self.rule(entry).ok_or(unknown)?;
+            self.apply_one(rule, index, &highs, bytes, plt.as_deref_mut())
         })
+    }
+
+    fn rule(&self, entry: &Relocation) -> Option<&'static RelocationRule> {
+        self.rules.iter().find(|rule| rule.number == entry.number)
+    }
+
+    /// The relocations that others refer to, by address.
+    fn highs(&self) -> BTreeMap<u64, &Relocation> {
+        let is_high = |entry: &&Relocation| self.rule(entry).is_some_and(|rule| rule.value == Value::High);
+        let highs = self.relocations.iter().filter(is_high);
+        highs.map(|entry| (self.address.wrapping_add(entry.offset), entry)).collect()
     }
 
     fn apply_one(
         &self,
         rule: &RelocationRule,
         relocation: usize,
-        entry: &Relocation,
-        symbols: &[Option<u64>],
+        highs: &BTreeMap<u64, &Relocation>,
         bytes: &mut [u8],
+        plt: Option<&mut Plt>,
     ) -> Result<(), Error> {
+        let entry = &self.relocations[relocation];
         let (section, name, offset, symbol) = (self.section, rule.name, entry.offset, entry.symbol);
         if rule.value == Value::Nothing {
             return Ok(());
@@ -59,17 +79,42 @@ impl Patch {
         let start = usize::try_from(offset).map_err(|_| outside)?;
         let end = start.checked_add(rule.target.bytes()).ok_or(outside)?;
         let field = bytes.get_mut(start..end).ok_or(outside)?;
-        let target = symbols.get(symbol).copied().flatten();
-        let target = target.ok_or(Error::BadReference { section, relocation, symbol })?;
-        if field.iter().any(|&byte| byte != 0) {
+        let dangling = Error::BadReference { section, relocation, symbol };
+        let target = self.symbols.get(symbol).copied().flatten().ok_or(dangling)?;
+        let place = self.address.wrapping_add(offset);
+        let old = get(field, self.is_big_endian);
+        if rule.is_patched_once() && old != 0 {
             return Err(Error::AlreadyPatched { section, relocation, name });
         }
-        let value = compute(rule.value, target, entry.addend, self.address.wrapping_add(offset));
+        let mut value = match rule.value {
+            Value::Low => self.high(highs, target).ok_or(dangling)?,
+            Value::Add => i128::from(old.wrapping_add(target.wrapping_add_signed(entry.addend))),
+            Value::Subtract => i128::from(old.wrapping_sub(target.wrapping_add_signed(entry.addend))),
+            other => compute(other, target, entry.addend, place),
+        };
+        if !rule.target.holds(value) && rule.is_call {
+            let by_way = plt.and_then(|plt| plt.entry(target.wrapping_add_signed(entry.addend)));
+            value = by_way.map_or(value, |address| compute(rule.value, address, 0, place));
+        }
         if !rule.target.holds(value) {
             return Err(Error::OutOfReach { section, relocation, name, value });
         }
-        put(field, value, self.is_big_endian);
+        put(field, rule.target.insert(old, value), self.is_big_endian);
         Ok(())
+    }
+
+    /// The value of the relocation at an address.
+    fn high(&self, highs: &BTreeMap<u64, &Relocation>, address: u64) -> Option<i128> {
+        let high = highs.get(&address)?;
+        let target = self.symbols.get(high.symbol).copied().flatten()?;
+        Some(compute(Value::High, target, high.addend, address))
+    }
+}
+
+impl RelocationRule {
+    /// Whether nothing but zero can stand in the field before: whole words that no other relocation takes part in.
+    const fn is_patched_once(&self) -> bool {
+        !matches!(self.target, Target::Bits(_) | Target::Wrapping(_))
     }
 }
 
@@ -78,12 +123,19 @@ const fn compute(value: Value, symbol: u64, addend: i64, place: u64) -> i128 {
     let sum = symbol.wrapping_add_signed(addend);
     match value {
         Value::Nothing => 0,
-        Value::Absolute => sum.cast_signed() as i128,
-        Value::Relative => sum.wrapping_sub(place).cast_signed() as i128,
+        Value::Relative | Value::High => sum.wrapping_sub(place).cast_signed() as i128,
+        Value::RelativePage => (sum & PAGE_MASK).wrapping_sub(place & PAGE_MASK).cast_signed() as i128,
+        Value::Absolute | Value::Low | Value::Add | Value::Subtract => sum.cast_signed() as i128,
     }
 }
 
-fn put(field: &mut [u8], value: i128, is_big_endian: bool) {
+/// A field of up to 8 bytes as a number.
+fn get(field: &[u8], is_big_endian: bool) -> u64 {
+    let byte = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+    if is_big_endian { field.iter().fold(0, byte) } else { field.iter().rev().fold(0, byte) }
+}
+
+fn put(field: &mut [u8], value: u64, is_big_endian: bool) {
     let bytes = value.to_le_bytes();
     let len = field.len();
     field.copy_from_slice(&bytes[..len]);
@@ -100,5 +152,14 @@ mod tests {
     fn kernel_addresses_are_negative_numbers() {
         assert_eq!(compute(Value::Absolute, 0xffff_ffff_8100_0000, 8, 0), -0x7eff_fff8);
         assert_eq!(compute(Value::Relative, 0xffff_ffff_8100_0000, -4, 0xffff_ffff_c000_0000), -0x3f00_0004);
+        assert_eq!(compute(Value::RelativePage, 0x1234_5fff, 1, 0x1234_5fff), 0x1000);
+    }
+
+    #[test]
+    fn fields_are_read_and_written_in_their_byte_order() {
+        let mut field = [1, 2, 3, 4];
+        assert_eq!((get(&field, false), get(&field, true)), (0x0403_0201, 0x0102_0304));
+        put(&mut field, 0x0506_0708, true);
+        assert_eq!(field, [5, 6, 7, 8]);
     }
 }

@@ -1,0 +1,93 @@
+//! Kprobes: functions whose first instruction runs in a slot.
+
+use anyhow::{Context as _, Result};
+use execmem::kinds::Text;
+use execmem::sync::ThreadLanes;
+use execmem::{Backend, Extent, Handle as _, Live};
+use execmem_clients::Id;
+use execmem_clients::kprobe::{Kprobes, Slot, SlotFormat, x86};
+use execmem_clients::patch::PatchRule;
+
+use super::{Held, Place, code, count};
+use crate::execute;
+use crate::run::baseline;
+use crate::run::report::Checked;
+use crate::workload::{Callers, Random};
+
+/// The functions and their probes.
+pub(super) struct Probes<'p, 'e, B> {
+    place: &'p Place<'e, B>,
+    client: Kprobes<'e, B, ThreadLanes>,
+    functions: Vec<(Live<Text>, Id<Slot>)>,
+}
+
+pub(super) fn set<'p, 'e, B: Backend>(place: &'p Place<'e, B>, load: &Callers) -> Result<Probes<'p, 'e, B>> {
+    let machine = place.engine.table().machine().name;
+    let format = SlotFormat::of_machine(machine).context("slots of this machine")?;
+    let client = Kprobes::new(place.engine, format, u64::MAX);
+    let mut probes = Probes { place, client, functions: Vec::new() };
+    for number in 0..load.kprobes {
+        let bytes = code::probed(number);
+        let mut draft = place.engine.alloc::<Text>(bytes.len() as u64)?;
+        place.engine.write(&mut draft, 0, &bytes)?;
+        let function = place.engine.publish(draft)?;
+        let slot = probes.insert(&function, number)?;
+        probes.functions.push((function, slot));
+    }
+    let mut random = Random::new(load.seed);
+    for _ in 0..load.kprobe_churn.min(load.kprobes.saturating_mul(1000)) {
+        let number = random.below(load.kprobes);
+        probes.replace(number)?;
+    }
+    Ok(probes)
+}
+
+impl<B: Backend> Probes<'_, '_, B> {
+    /// A probe: the copy in a slot, and a jump to it where the instruction stood.
+    fn insert(&self, function: &Live<Text>, number: u32) -> Result<Id<Slot>> {
+        let (source, bytes) = (function.address(), code::probed(number));
+        let slot = self.client.insert(|slot| Ok(x86::copy(source, &bytes, slot)?.code))?;
+        let rule = PatchRule::of_machine(self.place.engine.table().machine().name).context("patches")?;
+        let jump = rule.jump.encode(source, self.client.address(slot)?)?;
+        // Nobody executes the function yet.
+        self.place.engine.patch(function, 0, jump.bytes())?;
+        Ok(slot)
+    }
+
+    /// Takes a probe away, and sets it again.
+    fn replace(&mut self, number: u32) -> Result<()> {
+        let index = number as usize;
+        let (function, slot) = &self.functions[index];
+        self.place.engine.patch(function, 0, &code::probed(number)[..code::PROBED_BYTES])?;
+        if self.client.release(*slot)? {
+            // Nobody executes anything here meanwhile: the grace period is over at once.
+            self.client.collect(|| ());
+        }
+        let slot = self.insert(function, number)?;
+        self.functions[index].1 = slot;
+        Ok(())
+    }
+
+    pub(super) fn held(&self) -> Result<Held> {
+        let mut results = Checked { made: self.functions.len() as u64, ..Checked::default() };
+        let mut extents = Vec::new();
+        for (number, (function, slot)) in (0..).zip(&self.functions) {
+            let address = self.client.address(*slot)?;
+            let wanted = x86::copy(function.address(), &code::probed(number), address)?.code;
+            let run = || execute::call(function.address(), 5) == code::result(number, 5);
+            count(&mut results, self.place.is_right(address, &wanted, run)?);
+            extents.extend(Extent::new(address, 1));
+        }
+        let usage = self.client.usage();
+        let baseline_pages = baseline::function_pages(usage.bytes);
+        Ok(Held { caller: "kprobes", usage, extents, baseline_pages, results })
+    }
+
+    pub(super) fn unload(self) -> Result<()> {
+        self.client.close(|| ());
+        for (function, _) in self.functions {
+            self.place.engine.free(function)?;
+        }
+        Ok(())
+    }
+}
