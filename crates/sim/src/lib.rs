@@ -26,11 +26,26 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod backend;
+mod buddy;
+mod counts;
+mod direct;
 mod faults;
 mod memory;
+mod options;
 mod paging;
+mod physical;
+mod processors;
 mod sim;
+mod state;
+mod tlb;
+mod unmapped;
 mod unsynced;
 
 pub use access::Fault;
-pub use sim::{Counts, Sim};
+pub use counts::Counts;
+pub use direct::{Alias, Merge};
+pub use options::Options;
+pub use physical::DirectReport;
+pub use sim::{Sim, Translated};
+pub use tlb::{Processor, TlbArray, TlbCounts};
