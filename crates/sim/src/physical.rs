@@ -126,6 +126,12 @@ impl Sim {
         (all * bytes, free * bytes)
     }
 
+    /// Nodes of memory.
+    #[must_use]
+    pub fn node_count(&self) -> u64 {
+        self.state.lock().memory.node_count() as u64
+    }
+
     /// Bytes of memory that are free.
     #[must_use]
     pub fn free_bytes(&self) -> u64 {
