@@ -6,7 +6,7 @@
 
 mod baseline;
 mod kernel;
-mod modules;
+pub(crate) mod modules;
 mod print;
 mod process;
 mod report;
@@ -46,7 +46,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<ExitCode> {
 }
 
 /// A bar on a terminal, nothing elsewhere.
-fn progress(len: u64, what: &'static str) -> ProgressBar {
+pub(crate) fn progress(len: u64, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(len);
     if let Ok(style) = ProgressStyle::with_template("{msg:12} {bar:40} {pos}/{len}") {
         bar.set_style(style);

@@ -75,16 +75,16 @@ impl Array {
 
     /// Looks an address up, whatever the size of its page.
     fn find(&mut self, address: u64) -> bool {
-        for size in self.shape.pages.clone() {
+        (0..self.shape.pages.len()).any(|index| {
+            let size = self.shape.pages[index];
             let set = self.set(address, size);
             let holds = |entry: &Translation| entry.size == size && address.wrapping_sub(entry.start) < size.bytes();
-            if let Some(place) = set.iter().position(holds) {
-                let entry = set.remove(place);
-                set.insert(0, entry);
-                return true;
+            let place = set.iter().position(holds);
+            if let Some(place) = place {
+                set[..=place].rotate_right(1);
             }
-        }
-        false
+            place.is_some()
+        })
     }
 
     /// Keeps a translation, as a smaller page if the array has none that large.

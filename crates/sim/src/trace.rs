@@ -19,6 +19,8 @@ pub struct Trace {
     pub seed: u64,
     /// Pages of 4K of a program that runs every 64 calls. None: an idle machine.
     pub competing_pages: u64,
+    /// Only code of this kind is called.
+    pub only: Option<Kind>,
     /// Where the direct map stands.
     pub direct_base: u64,
     /// Bytes of memory that are loaded from through the direct map.
@@ -48,7 +50,9 @@ impl Trace {
     pub fn run(&self, policy: &dyn Policy) -> TlbCounts {
         let sim = policy.sim();
         let mut random = Random(self.seed | 1);
-        let functions = functions(&policy.placed(), &mut random);
+        let mut placed = policy.placed();
+        placed.retain(|part| self.only.is_none_or(|kind| part.kind == kind || !part.kind.is_code()));
+        let functions = functions(&placed, &mut random);
         sim.reset_tlbs();
         let Some(ranks) = Zipf::new(functions.len(), self.exponent) else { return TlbCounts::default() };
         let (small, large) = (PageSize::kib(4), PageSize::mib(2));
@@ -78,7 +82,7 @@ impl Trace {
 
 /// Cuts code into functions and gives each its rank: by chance, and the same for every policy.
 fn functions(placed: &[Placed], random: &mut Random) -> Vec<Function> {
-    let mut placed: Vec<_> = placed.to_vec();
+    let mut placed = placed.to_vec();
     placed.sort_by_key(|part| (part.id, part.kind, part.bytes));
     let mut functions = Vec::new();
     for part in placed.iter().filter(|part| part.kind.is_code()) {

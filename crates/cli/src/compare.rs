@@ -1,0 +1,91 @@
+//! `execmem compare`: the same modules, programs, probes and trampolines served by several policies, and what each costs.
+
+mod engine;
+mod load;
+mod machine;
+pub(crate) mod outcome;
+mod placement;
+mod print;
+mod replay;
+
+use anyhow::{Context as _, Result, bail};
+use execmem::{Kind, Table};
+use execmem_sim::Merge;
+use execmem_sim::policy::{KernelPolicy, ROWS};
+
+use crate::args::CompareOptions;
+use crate::run::progress;
+use crate::{arch, html};
+use engine::EnginePolicy;
+use load::Loads;
+use machine::Machine;
+use outcome::{Comparison, LoadOutcome, MachineOutcome, Outcome};
+use replay::Replay;
+
+/// The policy of this workspace.
+const OURS: &str = "execmem";
+const ABOUT_OURS: &str = "this engine: every kind in shared large blocks, written through another mapping";
+
+/// Compares, and prints tables or JSON, and a report if wanted.
+pub(crate) fn run(options: &CompareOptions) -> Result<()> {
+    let names = policies(&options.policies)?;
+    let named = arch::table(&options.arch)?;
+    let machine = Machine::read(&options.machine)?;
+    let loads = Loads::read(options, &named.table)?;
+    let bar = progress(names.len() as u64, "policies");
+    let mut outcomes = Vec::new();
+    for name in names {
+        outcomes.push(run_policy(name, &named.table, &machine, &loads, options.churn)?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let comparison = Comparison {
+        load: LoadOutcome {
+            modules_of: loads.name,
+            modules: loads.modules.len(),
+            programs: loads.programs.len(),
+            probes: loads.probes.len(),
+            trampolines: loads.trampolines.len(),
+            churn: options.churn,
+        },
+        arch: named.name.to_owned(),
+        machine: MachineOutcome {
+            name: machine.name,
+            about: machine.about,
+            memory_bytes: machine.memory_bytes,
+            tlb_source: machine.source,
+        },
+        policies: outcomes,
+    };
+    if let Some(file) = &options.html {
+        std::fs::write(file, html::report(&comparison)?).with_context(|| format!("writing {}", file.display()))?;
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&comparison)?);
+    } else {
+        print::print(&comparison);
+    }
+    Ok(())
+}
+
+/// The policies to run, in the order of their table, ours last.
+fn policies(wanted: &[String]) -> Result<Vec<&'static str>> {
+    let all: Vec<_> = ROWS.iter().map(|row| row.name).chain([OURS]).collect();
+    if let Some(unknown) = wanted.iter().find(|name| !all.contains(&name.as_str())) {
+        bail!("no policy {unknown}; there are {}", all.join(", "));
+    }
+    Ok(all.into_iter().filter(|name| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name)).collect())
+}
+
+fn run_policy(name: &'static str, table: &Table, machine: &Machine, loads: &Loads, churn: u32) -> Result<Outcome> {
+    let Some(row) = ROWS.iter().find(|row| row.name == name) else {
+        // Whole blocks come back at once, so the table of each can be looked at then.
+        let mut policy = EnginePolicy::new(table, machine.boot(table, Merge::Scan))?;
+        let outcome = Replay::new(&mut policy, name).run(loads, churn, machine.memory_bytes, ABOUT_OURS)?;
+        policy.audit()?;
+        return Ok(outcome);
+    };
+    let window = table.descriptor(Kind::Text).windows().next().context("a window for text")?;
+    let mut policy = KernelPolicy::new(row, machine.boot(table, Merge::Never), window);
+    Replay::new(&mut policy, name).run(loads, churn, machine.memory_bytes, row.about)
+}
