@@ -9,7 +9,7 @@ mod print;
 mod replay;
 
 use anyhow::{Context as _, Result, bail};
-use execmem::{Kind, Table};
+use execmem::{Extent, Kind, Table};
 use execmem_sim::Merge;
 use execmem_sim::policy::{KernelPolicy, ROWS};
 
@@ -19,7 +19,7 @@ use crate::{arch, html};
 use engine::EnginePolicy;
 use load::Loads;
 use machine::Machine;
-use outcome::{Comparison, LoadOutcome, MachineOutcome, Outcome};
+use outcome::{Comparison, LoadOutcome, MachineOutcome, Outcome, Window};
 use replay::Replay;
 
 /// The policy of this workspace.
@@ -32,6 +32,7 @@ pub(crate) fn run(options: &CompareOptions) -> Result<()> {
     let named = arch::table(&options.arch)?;
     let machine = Machine::read(&options.machine)?;
     let loads = Loads::read(options, &named.table)?;
+    let window = table_window(&named.table)?;
     let bar = progress(names.len() as u64, "policies");
     let mut outcomes = Vec::new();
     for name in names {
@@ -49,6 +50,7 @@ pub(crate) fn run(options: &CompareOptions) -> Result<()> {
             churn: options.churn,
         },
         arch: named.name.to_owned(),
+        window: Window { start: format!("{:#x}", window.start()), len: window.len() },
         machine: MachineOutcome {
             name: machine.name,
             about: machine.about,
@@ -77,15 +79,19 @@ fn policies(wanted: &[String]) -> Result<Vec<&'static str>> {
     Ok(all.into_iter().filter(|name| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name)).collect())
 }
 
+/// The window that the policies of Linux use for all kinds.
+fn table_window(table: &Table) -> Result<Extent> {
+    table.descriptor(Kind::Text).windows().next().context("a window for text")
+}
+
 fn run_policy(name: &'static str, table: &Table, machine: &Machine, loads: &Loads, churn: u32) -> Result<Outcome> {
     let Some(row) = ROWS.iter().find(|row| row.name == name) else {
-        // Whole blocks come back at once, so the table of each can be looked at then.
+        // A kernel with this engine looks at a table of the direct map when a block of it comes back.
         let mut policy = EnginePolicy::new(table, machine.boot(table, Merge::Scan))?;
         let outcome = Replay::new(&mut policy, name).run(loads, churn, machine.memory_bytes, ABOUT_OURS)?;
         policy.audit()?;
         return Ok(outcome);
     };
-    let window = table.descriptor(Kind::Text).windows().next().context("a window for text")?;
-    let mut policy = KernelPolicy::new(row, machine.boot(table, Merge::Never), window);
+    let mut policy = KernelPolicy::new(row, machine.boot(table, Merge::Never), table_window(table)?);
     Replay::new(&mut policy, name).run(loads, churn, machine.memory_bytes, row.about)
 }

@@ -11,7 +11,15 @@ pub(crate) struct Comparison {
     pub(crate) load: LoadOutcome,
     pub(crate) machine: MachineOutcome,
     pub(crate) arch: String,
+    pub(crate) window: Window,
     pub(crate) policies: Vec<Outcome>,
+}
+
+/// Where the policies of Linux place everything. The table of the engine may have more windows.
+#[derive(Debug, Serialize)]
+pub(crate) struct Window {
+    pub(crate) start: String,
+    pub(crate) len: u64,
 }
 
 #[derive(Debug, Serialize)]
