@@ -173,7 +173,11 @@ mod tests {
         assert!(workload.functions.count > 0 && workload.objects.count > 0);
         for (name, _) in MODULE_SETS {
             let set = module_set(name).expect(name);
-            assert!(set.len() > 100 && set.iter().all(|module| module.bytes[0] > 0), "{name}");
+            // libie of 7.2 has constants only.
+            assert!(
+                set.len() > 100 && set.iter().all(|module| module.bytes[0] > 0 || module.name == "libie"),
+                "{name}"
+            );
         }
         assert!(module_set("no such set").is_err());
     }

@@ -78,7 +78,7 @@ impl Array {
         (0..self.shape.pages.len()).any(|index| {
             let size = self.shape.pages[index];
             let set = self.set(address, size);
-            let holds = |entry: &Translation| entry.size == size && address.wrapping_sub(entry.start) < size.bytes();
+            let holds = |entry: &Translation| entry.size == size && (entry.start ^ address) >> size.log2() == 0;
             let place = set.iter().position(holds);
             if let Some(place) = place {
                 set[..=place].rotate_right(1);
@@ -88,14 +88,13 @@ impl Array {
     }
 
     /// Keeps a translation, as a smaller page if the array has none that large.
-    fn insert(&mut self, address: u64, leaf: Translation) -> bool {
-        let Some(size) = self.shape.pages.iter().copied().filter(|size| *size <= leaf.size).max() else { return false };
+    fn insert(&mut self, address: u64, leaf: Translation) {
+        let Some(size) = self.shape.pages.iter().copied().filter(|size| *size <= leaf.size).max() else { return };
         let ways = usize::try_from(self.shape.ways).unwrap_or(1).max(1);
         let entry = Translation { start: size.round_down(address), size, ..leaf };
         let set = self.set(address, size);
         set.truncate(ways - 1);
         set.insert(0, entry);
-        true
     }
 }
 
@@ -141,14 +140,9 @@ impl Tlb {
             return (false, false);
         }
         let is_second = second.iter_mut().any(|array| array.find(address));
-        for array in [&mut *first, second] {
-            let missing = array.iter_mut().filter(|array| array.shape.pages.contains(&leaf.size));
-            let mut kept = false;
-            missing.for_each(|array| kept |= array.find(address) || array.insert(address, leaf));
-            if !kept {
-                // No array for pages that large: the first that takes a part of it.
-                let _ = array.iter_mut().any(|array| array.find(address) || array.insert(address, leaf));
-            }
+        fill(first, address, leaf);
+        if !is_second {
+            fill(second, address, leaf);
         }
         (true, !is_second)
     }
@@ -164,6 +158,15 @@ impl Tlb {
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Translation> {
         let arrays = self.instruction.iter().chain(&self.data).chain(&self.second);
         arrays.flat_map(|array| array.sets.iter().flatten())
+    }
+}
+
+/// Keeps a translation in the array for its size, or a part of it in the first that takes smaller pages.
+fn fill(arrays: &mut [Array], address: u64, leaf: Translation) {
+    let own = arrays.iter().position(|array| array.shape.pages.contains(&leaf.size));
+    let place = own.or_else(|| arrays.iter().position(|array| array.shape.pages.iter().any(|size| *size < leaf.size)));
+    if let Some(place) = place {
+        arrays[place].insert(address, leaf);
     }
 }
 
