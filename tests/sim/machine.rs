@@ -63,6 +63,31 @@ fn inv_11_the_direct_map_is_as_before_after_ten_thousand_cycles() {
 }
 
 #[test]
+fn parallel_loads_leave_the_direct_map_as_it_was() {
+    let engine = Engine::new(TABLE, Sim::with_options(&MACHINE_X86, &options())).expect("memory");
+    let before = engine.backend().direct_map();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let engine = &engine;
+            scope.spawn(move || {
+                let mut held = Vec::new();
+                for round in 0..500 {
+                    held.push(module(engine, round * 11 + thread));
+                    if held.len() > 10 {
+                        unload(engine, held.swap_remove(usize::try_from(round % 10).expect("small")));
+                    }
+                }
+                held.into_iter().for_each(|module| unload(engine, module));
+            });
+        }
+    });
+    engine.audit().expect("audit");
+    engine.shrink();
+    assert_eq!(engine.backend().direct_map(), before);
+    assert_eq!((engine.backend().wx_bytes(), engine.backend().bytes_in_use()), (0, 0));
+}
+
+#[test]
 fn rights_reach_the_alias_as_in_linux() {
     let sim = Sim::with_options(&MACHINE_X86, &options());
     let text = mapping(0, LARGE, Protection::ReadExecute);

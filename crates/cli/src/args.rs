@@ -75,6 +75,15 @@ pub(crate) struct CompareOptions {
     /// Modules and programs to replace by others once everything is loaded
     #[arg(long, default_value_t = 1000)]
     pub(crate) churn: u32,
+    /// Take memory from a cache of frames that the direct map does not show
+    #[arg(long)]
+    pub(crate) unmapped: bool,
+    /// Large pages that can be had; as many as fit the memory without it
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) large_pages: Option<u64>,
+    /// Use only so many MiB at the start of each window
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(4..=1 << 20))]
+    pub(crate) window: Option<u64>,
     /// Print JSON instead of tables. What it says at the top of a policy is of the moment when all modules are loaded;
     /// splits, merges and flushes are of the whole run
     #[arg(long)]

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use execmem::{Extent, Kind, Table};
 use execmem_sim::Merge;
 use execmem_sim::policy::{KernelPolicy, ROWS};
+use execmem_types::Row;
 
 use crate::args::CompareOptions;
 use crate::run::progress;
@@ -30,13 +31,14 @@ const ABOUT_OURS: &str = "this engine: every kind in shared large blocks, writte
 pub(crate) fn run(options: &CompareOptions) -> Result<()> {
     let names = policies(&options.policies)?;
     let named = arch::table(&options.arch)?;
-    let machine = Machine::read(&options.machine)?;
+    let machine = Machine::read(options)?;
     let loads = Loads::read(options, &named.table)?;
-    let window = table_window(&named.table)?;
+    let table = shortened(&named.table, options.window)?;
+    let window = table_window(&table)?;
     let bar = progress(names.len() as u64, "policies");
     let mut outcomes = Vec::new();
     for name in names {
-        outcomes.push(run_policy(name, &named.table, &machine, &loads, options.churn)?);
+        outcomes.push(run_policy(name, &table, &machine, &loads, options.churn)?);
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -77,6 +79,20 @@ fn policies(wanted: &[String]) -> Result<Vec<&'static str>> {
         bail!("no policy {unknown}; there are {}", all.join(", "));
     }
     Ok(all.into_iter().filter(|name| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name)).collect())
+}
+
+/// The table with only the first part of each window, or all of it.
+fn shortened(table: &Table, mib: Option<u64>) -> Result<Table> {
+    let Some(mib) = mib else { return Ok(*table) };
+    let shorten = |window: Extent| window.part(0, window.len().min(mib << 20)).unwrap_or(window);
+    let adjusted = table.adjusted(|_, rows| {
+        for row in rows {
+            if let Row::Own(descriptor) = row {
+                descriptor.windows = descriptor.windows.map(|window| window.map(shorten));
+            }
+        }
+    });
+    Ok(adjusted?)
 }
 
 /// The window that the policies of Linux use for all kinds.

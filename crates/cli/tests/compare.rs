@@ -83,6 +83,31 @@ fn a_map_in_1g_leaves_is_whole_again_and_other_tables_work() {
 }
 
 #[test]
+fn a_cache_of_unmapped_frames_spares_the_direct_map_whatever_the_policy() {
+    let comparison = compare(&["--unmapped", "--churn", "50", "--policies", "module_alloc,linux,execmem"]);
+    for policy in comparison["policies"].as_array().expect("policies") {
+        let marks = policy["marks"].as_array().expect("marks");
+        assert!(marks.iter().all(|mark| count(&mark["direct_map_lost"]) == 0), "{}", policy["name"]);
+        assert!(count(&marks[1]["cached_bytes"]) >= count(&marks[1]["bytes_mapped"]));
+    }
+    let marks = &policy(&comparison, "execmem")["marks"];
+    assert_eq!(count(&marks.as_array().expect("marks").last().expect("a mark")["cached_bytes"]), 0);
+}
+
+#[test]
+fn shortages_cost_entries_or_refusals_and_nothing_for_good() {
+    let shortage = compare(&["--large-pages", "6", "--churn", "50", "--policies", "execmem"]);
+    let ours = policy(&shortage, "execmem");
+    assert_eq!((count(&ours["mappings"][LARGE]), count(&ours["refused"])), (6, 0));
+    assert!(count(&ours["mappings"][SMALL]) > 1000);
+    assert_eq!((&ours["splits"], count(&ours["direct_map"]["lost_for_good"])), (&ours["merges"], 0));
+    let full = compare(&["--window", "16", "--churn", "50"]);
+    for policy in full["policies"].as_array().expect("policies") {
+        assert!(count(&policy["refused"]) > 0 && count(&policy["bytes_mapped"]) <= 16 << 20, "{}", policy["name"]);
+    }
+}
+
+#[test]
 fn wrong_names_are_errors_that_list_the_right_ones() {
     for arguments in [["--policies", "none"], ["--machine", "none"], ["--set", "none"], ["--arch", "none"]] {
         let output = Command::new(env!("CARGO_BIN_EXE_execmem")).arg("compare").args(arguments).output().expect("runs");

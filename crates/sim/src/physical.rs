@@ -6,6 +6,7 @@ use execmem_types::{BackendError, Extent, PageSize};
 
 use crate::direct::{Alias, DirectChange};
 use crate::sim::Sim;
+use crate::state::{State, large_page};
 
 /// The direct map at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -109,7 +110,7 @@ impl Sim {
     /// Asks the cache of unmapped frames for what nobody uses. Returns the bytes that came back.
     pub fn shrink_cache(&self) -> u64 {
         let mut state = self.state.lock();
-        let crate::state::State { cache, memory, direct, .. } = &mut *state;
+        let State { cache, memory, direct, .. } = &mut *state;
         let (Some(cache), Some(direct)) = (cache, direct) else { return 0 };
         let mut change = DirectChange::default();
         let frames = cache.shrink(memory, direct, &mut change);
@@ -139,11 +140,11 @@ impl Sim {
         state.memory.free_frames() * state.memory.frame_bytes()
     }
 
-    /// Leaves memory as a system that has been running leaves it: in each of `units` units of the second leaf size, spread
+    /// Leaves memory as a system that has been running leaves it: in each of `units` large pages, spread
     /// evenly, about half the pages are in use and the free ones lie in blocks of 1 to 64.
     pub fn fragment(&self, units: u64, seed: u64) {
         let mut state = self.state.lock();
-        let unit = state.machine.leaves().nth(1).unwrap_or(state.machine.page()).bytes() / state.memory.frame_bytes();
+        let unit = large_page(&state.machine).bytes() / state.memory.frame_bytes();
         let mut random = seed | 1;
         let mut taken = Vec::new();
         for index in 0..units {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use crate::counts::Counts;
 use crate::options::Options;
 use crate::paging::{Leaf, Owner};
-use crate::state::{Relocate, State};
+use crate::state::{Relocate, State, large_page};
 
 /// A simulated machine.
 ///
@@ -92,6 +92,12 @@ impl Sim {
     #[must_use]
     pub fn machine(&self) -> Machine {
         self.state.lock().machine
+    }
+
+    /// The leaf that memory is given out in where it is given out in bulk: the smallest of at least 1 MiB.
+    #[must_use]
+    pub fn large_page(&self) -> PageSize {
+        large_page(&self.machine())
     }
 
     /// Leaf entries of the engine's memory by size.

@@ -44,12 +44,18 @@ const fn alias_of(protection: Protection, is_writable: bool) -> Alias {
     }
 }
 
+/// The leaf that memory is given out in where it is given out in bulk: the smallest of at least 1 MiB.
+pub(crate) fn large_page(machine: &Machine) -> PageSize {
+    let large = machine.leaves().find(|size| *size >= PageSize::mib(1));
+    large.or(machine.leaves().last()).unwrap_or(machine.page())
+}
+
 impl State {
     pub(crate) fn new(machine: &Machine, options: &Options) -> Self {
         let page = machine.page().bytes();
         let memory = Memory::new(page, options.nodes.max(1), options.bytes_per_node / page);
         let direct = options.direct_leaf.map(|leaf| DirectMap::new(machine, memory.frames(), leaf, options.merge));
-        let unit = machine.leaves().nth(1).unwrap_or(machine.page());
+        let unit = large_page(machine);
         let is_unmapped = options.is_unmapped && direct.is_some();
         State {
             machine: *machine,

@@ -1,6 +1,6 @@
 //! A cache of frames that the direct map does not show, so that taking some of them splits nothing.
 //!
-//! It is filled with whole units, the second leaf size of the machine, each of which leaves the direct map as one leaf;
+//! It is filled with whole units, large pages of the machine, each of which leaves the direct map as one leaf;
 //! where memory has none that large, with smaller blocks. A unit that is free again goes back as it came when asked to.
 
 use std::collections::BTreeMap;

@@ -47,12 +47,10 @@ pub struct Vmalloc {
 }
 
 impl Vmalloc {
-    /// An empty window. Large leaves are those of the second size of the machine.
+    /// An empty window.
     #[must_use]
     pub fn new(sim: &Sim, window: Extent) -> Self {
-        let machine = sim.machine();
-        let large = machine.leaves().filter(|size| size.bytes() >= PageSize::mib(1).bytes()).min();
-        Vmalloc { window, page: machine.page(), large: large.unwrap_or(machine.page()), areas: BTreeMap::new() }
+        Vmalloc { window, page: sim.machine().page(), large: sim.large_page(), areas: BTreeMap::new() }
     }
 
     /// Size of large leaves.

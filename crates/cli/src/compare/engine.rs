@@ -116,6 +116,7 @@ impl Policy for EnginePolicy {
 
     fn settle(&mut self) {
         self.engine.shrink();
+        self.sim().shrink_cache();
     }
 
     fn placed(&self) -> Vec<Placed> {

@@ -7,6 +7,8 @@ use execmem::{PageSize, Table};
 use execmem_sim::{Merge, Options, Processor, Sim, TlbArray};
 use serde::Deserialize;
 
+use crate::args::CompareOptions;
+
 const PROCESSORS: &str = include_str!("../../../../configs/machines/processors.toml");
 
 const MACHINES: &[(&str, &str)] = &[
@@ -59,14 +61,24 @@ pub(crate) struct Machine {
     pub(crate) memory_bytes: u64,
     options: Options,
     fragmented_units: u64,
+    /// Large pages that can be had.
+    large_pages: Option<u64>,
 }
 
 /// Start of the random numbers by which memory is in partial use.
 const FRAGMENT_SEED: u64 = 1;
 
 impl Machine {
+    /// The machine that the options ask for.
+    pub(crate) fn read(options: &CompareOptions) -> Result<Self> {
+        let mut machine = Machine::named(&options.machine)?;
+        machine.options.is_unmapped = options.unmapped;
+        machine.large_pages = options.large_pages;
+        Ok(machine)
+    }
+
     /// The machine of a name.
-    pub(crate) fn read(name: &str) -> Result<Self> {
+    fn named(name: &str) -> Result<Self> {
         let names: Vec<_> = MACHINES.iter().map(|(name, _)| *name).collect();
         let found = MACHINES.iter().find(|(known, _)| *known == name);
         let (name, text) = found.with_context(|| format!("no machine {name}; there are {}", names.join(", ")))?;
@@ -89,6 +101,7 @@ impl Machine {
             memory_bytes: bytes_per_node * file.memory.nodes,
             options,
             fragmented_units: file.memory.fragmented_units,
+            large_pages: None,
         })
     }
 
@@ -96,6 +109,7 @@ impl Machine {
     pub(crate) fn boot(&self, table: &Table, merge: Merge) -> Sim {
         let sim = Sim::with_options(table.machine(), &Options { merge, ..self.options.clone() });
         sim.fragment(self.fragmented_units, FRAGMENT_SEED);
+        self.large_pages.into_iter().for_each(|left| sim.limit_large_pages(left));
         sim
     }
 }
@@ -142,9 +156,9 @@ mod tests {
     #[test]
     fn every_machine_is_readable() {
         for (name, _) in MACHINES {
-            let machine = Machine::read(name).expect(name);
+            let machine = Machine::named(name).expect(name);
             assert!(machine.memory_bytes >= 4 << 30 && !machine.source.is_empty());
         }
-        assert!(Machine::read("none").is_err() && size("4X").is_err() && size("").is_err() && size("3K").is_err());
+        assert!(Machine::named("none").is_err() && size("4X").is_err() && size("").is_err() && size("3K").is_err());
     }
 }

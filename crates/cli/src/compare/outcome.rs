@@ -75,7 +75,7 @@ pub(crate) struct DirectOutcome {
     /// Leaves by size.
     #[serde(flatten)]
     pub(crate) leaves: BTreeMap<u64, u64>,
-    /// Bytes that left large leaves since boot, in units of the second leaf size.
+    /// Bytes that left large leaves since boot, in large pages.
     pub(crate) lost: u64,
     /// The same when everything is unloaded again.
     pub(crate) lost_for_good: u64,
@@ -128,12 +128,17 @@ pub(crate) struct Mark {
     pub(crate) direct_map_lost: u64,
     pub(crate) bytes_mapped: u64,
     pub(crate) bytes_requested: u64,
+    /// In the cache of frames that the direct map does not show, used or not.
+    pub(crate) cached_bytes: u64,
+    pub(crate) wx_bytes: u64,
     /// Since boot, as everything below.
     pub(crate) splits: u64,
     pub(crate) merges: u64,
+    /// Of these, in the direct map.
+    pub(crate) direct_map_splits: u64,
+    pub(crate) direct_map_merges: u64,
     pub(crate) flushes: u64,
     pub(crate) permission_changes: u64,
-    pub(crate) wx_bytes: u64,
 }
 
 /// The direct map after so many events.

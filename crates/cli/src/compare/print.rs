@@ -25,7 +25,7 @@ pub(crate) fn print(comparison: &Comparison) {
         comparison.arch,
         comparison.machine.about
     );
-    println!("\nWith all modules loaded; losses of the direct map in units of its second leaf size");
+    println!("\nWith all modules loaded; losses of the direct map in large pages");
     println!("{}", modules(&comparison.policies));
     println!("\nPage-table entries in the window, and the direct map's losses, after each part of the run");
     println!("{}", marks(&comparison.policies));

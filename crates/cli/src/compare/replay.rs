@@ -47,8 +47,7 @@ pub(crate) struct Replay<'a> {
 impl<'a> Replay<'a> {
     pub(crate) fn new(policy: &'a mut dyn Policy, name: &'static str) -> Self {
         let large_bytes_at_boot = policy.sim().direct_map().large_bytes;
-        let machine = policy.sim().machine();
-        let unit = machine.leaves().nth(1).unwrap_or(machine.page()).bytes();
+        let unit = policy.sim().large_page().bytes();
         let (marks, history) = (Vec::new(), Vec::new());
         let live = BTreeMap::new();
         Replay { policy, name, large_bytes_at_boot, unit, mark: "boot", events: 0, refused: 0, live, marks, history }
@@ -201,8 +200,11 @@ impl<'a> Replay<'a> {
             direct_map_lost: (self.large_bytes_at_boot - direct.large_bytes) / self.unit,
             splits,
             merges,
+            direct_map_splits: counts.direct_splits,
+            direct_map_merges: counts.direct_merges,
             flushes: counts.global_flushes,
             permission_changes: counts.permission_changes,
+            cached_bytes: sim.cached_bytes().0,
             wx_bytes: sim.wx_bytes(),
         });
     }

@@ -234,6 +234,7 @@ impl Policy for KernelPolicy {
 
     fn settle(&mut self) {
         self.cache.clean(&self.sim, &mut self.areas);
+        self.sim.shrink_cache();
     }
 
     fn placed(&self) -> Vec<Placed> {
