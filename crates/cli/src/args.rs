@@ -75,6 +75,9 @@ pub(crate) struct CompareOptions {
     /// Modules and programs to replace by others once everything is loaded
     #[arg(long, default_value_t = 1000)]
     pub(crate) churn: u32,
+    /// Calls in each trace for the translation caches
+    #[arg(long, default_value_t = 200_000)]
+    pub(crate) calls: u64,
     /// Take memory from a cache of frames that the direct map does not show
     #[arg(long)]
     pub(crate) unmapped: bool,

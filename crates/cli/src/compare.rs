@@ -8,7 +8,7 @@ mod placement;
 mod print;
 mod replay;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use execmem::{Extent, Kind, Table};
 use execmem_sim::Merge;
 use execmem_sim::policy::{KernelPolicy, ROWS};
@@ -21,7 +21,7 @@ use engine::EnginePolicy;
 use load::Loads;
 use machine::Machine;
 use outcome::{Comparison, LoadOutcome, MachineOutcome, Outcome, Window};
-use replay::Replay;
+use replay::{Plan, Replay};
 
 /// The policy of this workspace.
 const OURS: &str = "execmem";
@@ -36,11 +36,19 @@ pub(crate) fn run(options: &CompareOptions) -> Result<()> {
     let table = shortened(&named.table, options.window)?;
     let window = table_window(&table)?;
     let bar = progress(names.len() as u64, "policies");
-    let mut outcomes = Vec::new();
-    for name in names {
-        outcomes.push(run_policy(name, &table, &machine, &loads, options.churn)?);
+    let plan = Plan { churn: options.churn, calls: options.calls, physical_bytes: machine.memory_bytes };
+    let run_one = |name| {
+        let outcome = run_policy(name, &table, &machine, &loads, plan);
         bar.inc(1);
-    }
+        outcome
+    };
+    let outcomes = std::thread::scope(|scope| {
+        let running: Vec<_> = names.into_iter().map(|name| scope.spawn(move || run_one(name))).collect();
+        running
+            .into_iter()
+            .map(|policy| policy.join().map_err(|_| anyhow!("a policy panicked"))?)
+            .collect::<Result<_>>()
+    })?;
     bar.finish_and_clear();
     let comparison = Comparison {
         load: LoadOutcome {
@@ -100,14 +108,14 @@ fn table_window(table: &Table) -> Result<Extent> {
     table.descriptor(Kind::Text).windows().next().context("a window for text")
 }
 
-fn run_policy(name: &'static str, table: &Table, machine: &Machine, loads: &Loads, churn: u32) -> Result<Outcome> {
+fn run_policy(name: &'static str, table: &Table, machine: &Machine, loads: &Loads, plan: Plan) -> Result<Outcome> {
     let Some(row) = ROWS.iter().find(|row| row.name == name) else {
         // A kernel with this engine looks at a table of the direct map when a block of it comes back.
         let mut policy = EnginePolicy::new(table, machine.boot(table, Merge::Scan))?;
-        let outcome = Replay::new(&mut policy, name).run(loads, churn, machine.memory_bytes, ABOUT_OURS)?;
+        let outcome = Replay::new(&mut policy, name).run(loads, plan, ABOUT_OURS)?;
         policy.audit()?;
         return Ok(outcome);
     };
     let mut policy = KernelPolicy::new(row, machine.boot(table, Merge::Never), table_window(table)?);
-    Replay::new(&mut policy, name).run(loads, churn, machine.memory_bytes, row.about)
+    Replay::new(&mut policy, name).run(loads, plan, row.about)
 }

@@ -10,7 +10,11 @@ const LARGE: &str = "2097152";
 
 fn compare(arguments: &[&str]) -> Value {
     let program = env!("CARGO_BIN_EXE_execmem");
-    let output = Command::new(program).args(["compare", "--json"]).args(arguments).output().expect("the command");
+    let output = Command::new(program)
+        .args(["compare", "--json", "--calls", "50000"])
+        .args(arguments)
+        .output()
+        .expect("the command");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")
 }

@@ -18,7 +18,7 @@ const EVENTS_PER_SAMPLE: u64 = 16;
 
 /// The trace for the translation caches. Zipf's exponent of one is what function profiles of kernels come close to.
 const TRACE: Trace = Trace {
-    calls: 200_000,
+    calls: 0,
     exponent: 1.0,
     seed: 11,
     competing_pages: 0,
@@ -28,6 +28,17 @@ const TRACE: Trace = Trace {
 };
 /// Pages of code, and as many of data, of a program that competes.
 const COMPETING_PAGES: u64 = 300;
+
+/// How much is run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// Modules and programs that are replaced.
+    pub(crate) churn: u32,
+    /// Calls in each trace.
+    pub(crate) calls: u64,
+    /// Memory of the machine.
+    pub(crate) physical_bytes: u64,
+}
 
 /// A run of one policy.
 pub(crate) struct Replay<'a> {
@@ -54,13 +65,7 @@ impl<'a> Replay<'a> {
     }
 
     /// Runs everything.
-    pub(crate) fn run(
-        mut self,
-        loads: &'a Loads,
-        churn: u32,
-        physical_bytes: u64,
-        about: &'static str,
-    ) -> Result<Outcome> {
+    pub(crate) fn run(mut self, loads: &'a Loads, plan: Plan, about: &'static str) -> Result<Outcome> {
         self.end("boot");
         let mut next = 0;
         let groups = [
@@ -77,13 +82,13 @@ impl<'a> Replay<'a> {
             }
             self.end(mark);
         }
-        let trace = Trace { physical_bytes, ..TRACE };
+        let trace = Trace { calls: plan.calls, physical_bytes: plan.physical_bytes, ..TRACE };
         let idle = trace.run(&*self.policy);
         let competing = Trace { competing_pages: COMPETING_PAGES, ..trace }.run(&*self.policy);
         let programs = Trace { only: Some(Kind::Bpf), competing_pages: COMPETING_PAGES, ..trace }.run(&*self.policy);
         let (code_entries, data_entries) = placement::entries(&*self.policy);
         let map = placement::blocks(&*self.policy, &self.live);
-        self.churn(loads, churn, next)?;
+        self.churn(loads, plan.churn, next)?;
         self.unload()?;
         let modules = self.marks.iter().find(|mark| mark.mark == "modules").context("the mark of modules")?.clone();
         let last = self.marks.last().context("a last mark")?;
