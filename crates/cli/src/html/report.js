@@ -83,7 +83,7 @@ function runs(block, width) {
 function label(block) {
   const used = block.allocations.reduce((sum, [, len]) => sum + len, 0);
   return `${block.start}, ${bytes(block.len)} in leaves of ${bytes(block.page)}, ${block.rights}, ` +
-    `${number.format(block.allocations.length)} allocations, ${Math.round(used / block.len * 100)} % used`;
+    `${number.format(block.allocations.length)} ${block.allocations.length === 1 ? "allocation" : "allocations"}, ${Math.round(used / block.len * 100)} % used`;
 }
 
 function drawMap() {
