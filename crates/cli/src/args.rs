@@ -15,6 +15,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Place functions and modules through one engine, run them, and say where everything landed
     Run(RunOptions),
+    /// Serve the same modules, programs and probes by several policies on a simulated machine, and say what each costs
+    Compare(CompareOptions),
     /// Print the tables of an architecture
     Tables(TablesOptions),
     /// The load whose system calls `run` counts, in a process of its own
@@ -45,6 +47,53 @@ pub(crate) struct RunOptions {
 pub(crate) enum BackendChoice {
     Linux,
     Sim,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CompareOptions {
+    /// Take the sizes of the kernel modules below this folder (.ko, .ko.xz, .ko.zst) instead of a module set
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["set", "kernel"])]
+    pub(crate) modules: Option<PathBuf>,
+    /// Whose modules: workstation, server or laptop
+    #[arg(long, default_value = "workstation")]
+    pub(crate) set: String,
+    /// Of which kernel: 6.1 or 7.2
+    #[arg(long, default_value = "6.1")]
+    pub(crate) kernel: String,
+    /// The machine around the memory: guest, server or board
+    #[arg(long, default_value = "guest")]
+    pub(crate) machine: String,
+    /// Table for the policy `execmem`, and the window and page sizes of all; `execmem tables` lists them
+    #[arg(long, default_value = "x86")]
+    pub(crate) arch: String,
+    /// Policies, separated by commas; all of them without it
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) policies: Vec<String>,
+    /// BPF programs to load after the modules
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) programs: usize,
+    /// Modules and programs to replace by others once everything is loaded
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) churn: u32,
+    /// Calls in each trace for the translation caches
+    #[arg(long, default_value_t = 200_000)]
+    pub(crate) calls: u64,
+    /// Take memory from a cache of frames that the direct map does not show
+    #[arg(long)]
+    pub(crate) unmapped: bool,
+    /// Large pages that can be had; as many as fit the memory without it
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) large_pages: Option<u64>,
+    /// Use only so many MiB at the start of each window
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(4..=1 << 20))]
+    pub(crate) window: Option<u64>,
+    /// Print JSON instead of tables. What it says at the top of a policy is of the moment when all modules are loaded;
+    /// splits, merges and flushes are of the whole run
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write a report to look at in a browser
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -4,8 +4,10 @@
 
 mod arch;
 mod args;
+mod compare;
 mod execute;
 mod generate;
+mod html;
 mod run;
 mod tables;
 mod workload;
@@ -19,6 +21,7 @@ use args::{Args, Command};
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Run(options) => run::run(&options),
+        Command::Compare(options) => compare::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Tables(options) => tables::print(&options).map(|()| ExitCode::SUCCESS),
         Command::SteadyState => run::steady::child().map(|()| ExitCode::SUCCESS),
     };

@@ -8,7 +8,7 @@
 mod baseline;
 mod callers;
 mod kernel;
-mod modules;
+pub(crate) mod modules;
 mod print;
 mod process;
 mod report;
@@ -51,7 +51,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<ExitCode> {
 }
 
 /// A bar on a terminal, nothing elsewhere.
-fn progress(len: u64, what: &'static str) -> ProgressBar {
+pub(crate) fn progress(len: u64, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(len);
     if let Ok(style) = ProgressStyle::with_template("{msg:12} {bar:40} {pos}/{len}") {
         bar.set_style(style);

@@ -3,7 +3,8 @@
 use execmem_types::{Access, BackendError, Extent, Protection};
 
 use crate::paging::{Leaf, Owner};
-use crate::sim::{Sim, State};
+use crate::sim::Sim;
+use crate::state::State;
 
 /// Why a simulated instruction could not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -74,7 +75,7 @@ impl State {
         let mut rest = bytes;
         for Piece { frame, offset, len } in pieces {
             let (chunk, after) = rest.split_at_mut(len);
-            chunk.copy_from_slice(&self.memory.bytes(frame)[offset..offset + len]);
+            self.memory.read(frame, offset, chunk);
             rest = after;
         }
         Ok(())
@@ -90,7 +91,7 @@ impl State {
         let mut rest = bytes;
         for Piece { frame, offset, len } in self.pieces(address, bytes.len(), allowed)? {
             let (chunk, after) = rest.split_at(len);
-            self.memory.bytes_mut(frame)[offset..offset + len].copy_from_slice(chunk);
+            self.memory.write(frame, offset, chunk);
             rest = after;
         }
         Ok(())

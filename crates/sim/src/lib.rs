@@ -26,11 +26,32 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod backend;
+mod buddy;
+mod counts;
+mod direct;
 mod faults;
 mod memory;
+mod options;
 mod paging;
+mod physical;
+pub mod policy;
+mod processors;
+mod refusal;
 mod sim;
+mod state;
+mod tlb;
+pub mod trace;
+mod unmapped;
 mod unsynced;
+mod vmalloc;
 
 pub use access::Fault;
-pub use sim::{Counts, Sim};
+pub use counts::Counts;
+pub use direct::{Alias, Merge};
+pub use options::Options;
+pub use physical::DirectReport;
+pub use refusal::Refusal;
+pub use sim::{Sim, Translated};
+pub use tlb::{Processor, TlbArray, TlbCounts};
+pub use vmalloc::{Area, Huge, Vmalloc};

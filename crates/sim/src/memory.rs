@@ -1,34 +1,37 @@
-//! Physical memory: frames of the machine's page size, with content.
+//! Physical memory: frames of the machine's page size on nodes, with content.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use execmem_types::Trap;
 
-/// Number of a frame.
-pub(crate) type Frame = u64;
+use crate::buddy::{Buddy, Frame, MAX_ORDER};
 
-/// Frames that are in use, and runs that are not.
+/// What a frame holds.
+#[derive(Debug)]
+enum Content {
+    /// A pattern, since nothing was written yet.
+    Pattern(Trap),
+    Bytes(Box<[u8]>),
+}
+
+/// Frames of all nodes. Node `n` has the frames from `n * per_node` on.
 #[derive(Debug)]
 pub(crate) struct Memory {
     frame_bytes: usize,
-    /// Content of frames in use.
-    contents: BTreeMap<Frame, Box<[u8]>>,
-    /// Free runs below `next`, by start: length.
-    free: BTreeMap<Frame, u64>,
-    /// First frame never used.
-    next: Frame,
-    /// Frames there are.
-    limit: Frame,
+    nodes: Vec<Buddy>,
+    per_node: u64,
+    /// Content of frames that belong to mappings.
+    contents: HashMap<Frame, Content>,
 }
 
 impl Memory {
-    pub(crate) fn new(frame_bytes: u64, limit: Frame) -> Self {
+    pub(crate) fn new(frame_bytes: u64, nodes: u64, per_node: u64) -> Self {
+        let node = |node: u64| Buddy::new(node * per_node, (node + 1) * per_node, MAX_ORDER);
         Memory {
             frame_bytes: usize::try_from(frame_bytes).unwrap_or(usize::MAX),
-            contents: BTreeMap::new(),
-            free: BTreeMap::new(),
-            next: 0,
-            limit,
+            nodes: (0..nodes).map(node).collect(),
+            per_node,
+            contents: HashMap::new(),
         }
     }
 
@@ -36,74 +39,88 @@ impl Memory {
         self.frame_bytes as u64
     }
 
-    /// Frames in use.
+    /// Frames that hold content.
     pub(crate) fn in_use(&self) -> u64 {
         self.contents.len() as u64
     }
 
-    /// `count` frames in a row, starting at a multiple of `count`, filled with a pattern.
-    pub(crate) fn take(&mut self, count: u64, pattern: Trap) -> Option<Frame> {
-        let first = self.find(count)?;
-        let mut page = vec![0; self.frame_bytes];
-        pattern.fill(0, &mut page);
-        for frame in first..first + count {
-            self.contents.insert(frame, page.clone().into_boxed_slice());
-        }
-        Some(first)
+    /// Number of frames.
+    pub(crate) fn frames(&self) -> u64 {
+        self.per_node * self.nodes.len() as u64
     }
 
-    fn find(&mut self, count: u64) -> Option<Frame> {
-        let fits = |(&start, &len): (&Frame, &u64)| {
-            let aligned = start.next_multiple_of(count);
-            (aligned + count <= start + len).then_some((start, len, aligned))
-        };
-        if let Some((start, len, aligned)) = self.free.iter().find_map(fits) {
-            self.free.remove(&start);
-            self.add_free(start, aligned - start);
-            self.add_free(aligned + count, start + len - aligned - count);
-            return Some(aligned);
-        }
-        let first = self.next.next_multiple_of(count);
-        if first + count > self.limit {
-            return None;
-        }
-        self.add_free(self.next, first - self.next);
-        self.next = first + count;
-        Some(first)
+    /// Frames that are free, on all nodes.
+    pub(crate) fn free_frames(&self) -> u64 {
+        self.nodes.iter().map(Buddy::free_frames).sum()
     }
 
-    fn add_free(&mut self, start: Frame, len: u64) {
-        if len > 0 {
-            self.free.insert(start, len);
-        }
+    pub(crate) fn node_count(&self) -> usize {
+        self.nodes.len()
     }
 
-    /// Gives frames back and merges them with free neighbours.
+    /// The node of a frame.
+    pub(crate) fn node_of(&self, frame: Frame) -> usize {
+        usize::try_from(frame / self.per_node.max(1)).unwrap_or(0).min(self.nodes.len() - 1)
+    }
+
+    /// `count` frames in a row, a power of two, aligned to their number: on `node` if it has them, else on the next.
+    pub(crate) fn take(&mut self, count: u64, node: usize) -> Option<Frame> {
+        let nodes = self.nodes.len();
+        (0..nodes).find_map(|step| self.nodes[(node + step) % nodes].take(count.ilog2()))
+    }
+
+    /// The same from one node only.
+    pub(crate) fn take_on(&mut self, count: u64, node: usize) -> Option<Frame> {
+        self.nodes.get_mut(node)?.take(count.ilog2())
+    }
+
+    /// Gives frames back.
     pub(crate) fn give_back(&mut self, first: Frame, count: u64) {
+        let node = self.node_of(first);
+        self.nodes[node].give(first, count.ilog2());
+    }
+
+    /// Fills frames with a pattern.
+    pub(crate) fn fill(&mut self, first: Frame, count: u64, pattern: Trap) {
+        for frame in first..first + count {
+            self.contents.insert(frame, Content::Pattern(pattern));
+        }
+    }
+
+    /// Forgets the content of frames.
+    pub(crate) fn forget(&mut self, first: Frame, count: u64) {
         for frame in first..first + count {
             self.contents.remove(&frame);
         }
-        let (mut start, mut len) = (first, count);
-        if let Some((&before, &before_len)) = self.free.range(..start).next_back()
-            && before + before_len == start
-        {
-            self.free.remove(&before);
-            (start, len) = (before, before_len + len);
-        }
-        if let Some(after_len) = self.free.remove(&(start + len)) {
-            len += after_len;
-        }
-        self.add_free(start, len);
     }
 
-    /// Bytes of a frame.
-    pub(crate) fn bytes(&self, frame: Frame) -> &[u8] {
-        self.contents.get(&frame).map_or(&[], |content| content)
+    /// Copies bytes out of a frame.
+    pub(crate) fn read(&self, frame: Frame, offset: usize, bytes: &mut [u8]) {
+        match self.contents.get(&frame) {
+            Some(Content::Bytes(content)) => bytes.copy_from_slice(&content[offset..offset + bytes.len()]),
+            Some(Content::Pattern(pattern)) => pattern.fill(offset as u64, bytes),
+            None => bytes.fill(0),
+        }
     }
 
-    /// Bytes of a frame, to be changed.
-    pub(crate) fn bytes_mut(&mut self, frame: Frame) -> &mut [u8] {
-        self.contents.get_mut(&frame).map_or(&mut [], |content| content)
+    /// Copies bytes into a frame.
+    pub(crate) fn write(&mut self, frame: Frame, offset: usize, bytes: &[u8]) {
+        let Some(content) = self.contents.get_mut(&frame) else { return };
+        if let Content::Pattern(pattern) = content {
+            let mut page = vec![0; self.frame_bytes].into_boxed_slice();
+            pattern.fill(0, &mut page);
+            *content = Content::Bytes(page);
+        }
+        if let Content::Bytes(content) = content {
+            content[offset..offset + bytes.len()].copy_from_slice(bytes);
+        }
+    }
+
+    /// Moves the content of one frame to another.
+    pub(crate) fn move_content(&mut self, from: Frame, to: Frame) {
+        if let Some(content) = self.contents.remove(&from) {
+            self.contents.insert(to, content);
+        }
     }
 }
 
@@ -112,16 +129,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_come_back_as_one_run() {
-        let mut memory = Memory::new(4096, 1024);
-        let small = memory.take(1, Trap::byte(0xcc)).expect("room");
-        let large = memory.take(512, Trap::ZERO).expect("room");
-        assert_eq!((small, large % 512, memory.in_use()), (0, 0, 513));
-        assert!(memory.take(512, Trap::ZERO).is_none(), "the rest is not aligned");
-        assert_eq!(memory.bytes(small)[7], 0xcc);
-        memory.give_back(small, 1);
-        memory.give_back(large, 512);
-        assert_eq!(memory.free.iter().collect::<Vec<_>>(), [(&0, &1024)]);
-        assert!(memory.take(512, Trap::ZERO).is_some());
+    fn frames_hold_a_pattern_until_they_are_written() {
+        let mut memory = Memory::new(4096, 1, 1024);
+        let frame = memory.take(2, 0).expect("room");
+        memory.fill(frame, 2, Trap::word([1, 2, 3, 4]));
+        memory.write(frame, 5, &[9]);
+        let mut bytes = [0; 4];
+        memory.read(frame, 3, &mut bytes);
+        assert_eq!(bytes, [4, 1, 9, 3]);
+        memory.move_content(frame, frame + 1);
+        memory.read(frame + 1, 3, &mut bytes);
+        assert_eq!((bytes, memory.in_use()), ([4, 1, 9, 3], 1));
+    }
+
+    #[test]
+    fn a_full_node_borrows_from_the_next() {
+        let mut memory = Memory::new(4096, 2, 512);
+        assert_eq!(memory.take(512, 1), Some(512));
+        assert_eq!(memory.take_on(512, 1), None);
+        assert_eq!(memory.take(512, 1).map(|frame| memory.node_of(frame)), Some(0));
+        assert_eq!(memory.free_frames(), 0);
+        memory.give_back(512, 512);
+        assert_eq!((memory.free_frames(), memory.frames()), (512, 1024));
     }
 }

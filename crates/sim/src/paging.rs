@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use execmem_types::{BackendError, Extent, Machine, PageSize, Protection};
 
-use crate::memory::Frame;
+use crate::buddy::Frame;
 
 /// A leaf entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -56,14 +56,14 @@ pub(crate) fn run(folder: &Path, table: &Table, report: &mut Report) -> Result<(
 
 /// An address for a symbol of the kernel: the same for the same name, within reach of the modules, aligned as functions
 /// are.
-fn synthetic_address(name: &str) -> u64 {
+pub(crate) fn synthetic_address(name: &str) -> u64 {
     let hash = name
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     KERNEL_TEXT + hash % KERNEL_TEXT_BYTES / 16 * 16
 }
 
-fn module_files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn module_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -85,7 +85,7 @@ fn module_files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The bytes of a module file, unpacked.
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     let packed = std::fs::read(path)?;
     let mut data = Vec::new();
     match path.extension().and_then(OsStr::to_str) {
