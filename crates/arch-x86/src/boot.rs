@@ -1,6 +1,6 @@
-//! What a boot changes: the start of the module window under KASLR.
+//! What a boot changes: the start of the module window under KASLR, and alignment under KASAN.
 
-use execmem_types::{Arch, Extent, Machine, Row, Table, TableError};
+use execmem_types::{Arch, Code, Extent, Machine, PowerOfTwo, Row, Table, TableError};
 
 use crate::generated;
 
@@ -13,6 +13,9 @@ pub struct X86;
 pub struct Boot {
     /// How far the module window starts above its fixed start; `None` without KASLR.
     pub kaslr: Option<KaslrOffset>,
+    /// KASAN is on and shadows modules itself (without `CONFIG_KASAN_VMALLOC`): every block needs whole pages of shadow,
+    /// so that everything is aligned to 32 KiB, which is `MODULE_ALIGN` then.
+    pub is_shadowed: bool,
 }
 
 /// The random part of the start of the module window: 1 to 1,024 pages (`arch/x86/mm/init.c`), which is 10 bits.
@@ -48,17 +51,32 @@ impl Arch for X86 {
     const MACHINE: Machine = generated::MACHINE_X86;
     const TABLE: Table = generated::X86;
 
+    const CODE: Code = generated::CODE_X86;
+
     type Boot = Boot;
 
     fn boot(table: Table, boot: &Boot) -> Result<Table, TableError> {
-        let Some(offset) = boot.kaslr else { return Ok(table) };
-        table.adjusted(|_, rows| {
+        table.adjusted(|machine, rows| {
             for row in rows {
-                if let Row::Own(descriptor) = row {
+                if let (Row::Own(descriptor), Some(offset)) = (&mut *row, boot.kaslr) {
                     descriptor.windows = descriptor.windows.map(|window| Some(moved(window?, offset)));
+                }
+                if boot.is_shadowed {
+                    shadow(row, machine.shadow_unit());
                 }
             }
         })
+    }
+}
+
+/// Gives a row shadow memory.
+fn shadow(row: &mut Row, unit: PowerOfTwo) {
+    match row {
+        Row::Own(descriptor) => {
+            descriptor.is_shadowed = true;
+            descriptor.alignment = descriptor.alignment.max(unit);
+        }
+        Row::Shares { alignment, .. } => *alignment = (*alignment).max(unit),
     }
 }
 
@@ -74,21 +92,45 @@ fn moved(window: Extent, offset: KaslrOffset) -> Extent {
 
 #[cfg(test)]
 mod tests {
-    use execmem_types::Kind;
+    use execmem_types::{Kind, NamedTable};
     use quickcheck::quickcheck;
 
     use super::*;
 
+    /// The tables of 64-bit kernels.
+    fn tables() -> impl Iterator<Item = &'static NamedTable> {
+        generated::TABLES.iter().filter(|named| named.table.machine().address_bits == 64)
+    }
+
     quickcheck! {
-        fn kaslr_moves_the_start_by_1_to_1024_pages_and_keeps_every_rule(random: u32, which: usize) -> bool {
-            let named = &generated::TABLES[which % generated::TABLES.len()];
-            let boot = Boot { kaslr: Some(KaslrOffset::from_random(random)) };
-            let table = X86::boot(named.table, &boot).expect("every rule");
-            let near = table.descriptor(Kind::Text).windows().next().expect("a window");
-            let fixed = generated::WINDOW_MODULES.expect("a window");
-            let offset = near.start() - fixed.start();
-            let unmoved = named.table.descriptor(Kind::Text).windows().next().expect("a window");
-            near.end() == unmoved.end() && offset.is_multiple_of(0x1000) && (0x1000..=0x40_0000).contains(&offset)
+        fn kaslr_moves_the_start_by_1_to_1024_pages_and_keeps_every_rule(random: u32, is_shadowed: bool) -> bool {
+            tables().all(|named| {
+                let boot = Boot { kaslr: Some(KaslrOffset::from_random(random)), is_shadowed };
+                let table = X86::boot(named.table, &boot).expect("every rule");
+                let near = table.descriptor(Kind::Text).windows().next().expect("a window");
+                let fixed = generated::WINDOW_MODULES.expect("a window");
+                let offset = near.start() - fixed.start();
+                let unmoved = named.table.descriptor(Kind::Text).windows().next().expect("a window");
+                near.end() == unmoved.end() && offset.is_multiple_of(0x1000) && (0x1000..=0x40_0000).contains(&offset)
+            })
+        }
+    }
+
+    #[test]
+    fn shadow_of_every_block_is_whole_pages_in_every_table() {
+        for named in generated::TABLES {
+            let table = X86::boot(named.table, &Boot { is_shadowed: true, ..Boot::default() }).expect("every rule");
+            for kind in Kind::ALL {
+                assert!(table.descriptor(kind).is_shadowed);
+                assert!(table.alignment(kind).bytes() >= 0x8000, "{} {kind}", named.name);
+            }
+        }
+    }
+
+    #[test]
+    fn without_kaslr_and_kasan_a_boot_changes_nothing() {
+        for named in generated::TABLES {
+            assert_eq!(X86::boot(named.table, &Boot::default()), Ok(named.table));
         }
     }
 
@@ -101,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_far_window_does_not_move() {
-        let boot = Boot { kaslr: KaslrOffset::from_pages(7) };
+        let boot = Boot { kaslr: KaslrOffset::from_pages(7), ..Boot::default() };
         let table = X86::boot(generated::X86_STRICT, &boot).expect("every rule");
         assert_eq!(table.descriptor(Kind::Text).windows[1], generated::WINDOW_VMALLOC);
     }
