@@ -122,7 +122,9 @@ impl<B: Backend, R: RawMutex> Engine<B, R> {
         let len = self.rounded(kind, requested)?;
         let want = Want { kind, len, align: self.table.alignment(kind), requested };
         let (extent, window) = self.place(pool, &want)?;
-        Ok(Grant { engine: self.id, kind, extent, requested, is_far: window > 0 && pool.descriptor.is_anchored })
+        // The first window of an anchored row is near, by a rule of the table.
+        let is_far = !(window == 0 && pool.descriptor.is_anchored) && self.table.is_far(kind, extent);
+        Ok(Grant { engine: self.id, kind, extent, requested, is_far })
     }
 
     /// A length rounded up to the quantum of its kind.
