@@ -112,7 +112,7 @@ pub(crate) const WINDOW_MODULES_DATA: Option<Extent> = Extent::between(0xffff_80
 /// vm_map_base + PCI_IOSIZE + 2 pages, 256 MiB; arch/loongarch/include/asm/pgtable.h.
 pub(crate) const WINDOW_MODULES_TEXT: Option<Extent> = Extent::between(0xffff_8000_0200_8000, 0xffff_8000_1200_8000);
 
-/// 16K pages, 32M blocks; text in 256 MiB so that its calls reach each other, data behind.
+/// 16K pages, and 32M leaves of full blocks; text in 256 MiB so that its calls reach each other, data behind.
 pub const LOONGARCH: Table = Table::new(
     MACHINE_LOONGARCH,
     [
@@ -121,7 +121,7 @@ pub const LOONGARCH: Table = Table::new(
             windows: [WINDOW_MODULES_TEXT, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(25)), Some(PageSize::from_log2(14)), None, None],
-            growth: Growth::Whole,
+            growth: Growth::Tail,
             alignment: PowerOfTwo::from_log2(6),
             quantum: PowerOfTwo::from_log2(6),
             protection: Protection::ReadExecute,
@@ -138,7 +138,7 @@ pub const LOONGARCH: Table = Table::new(
             windows: [WINDOW_MODULES_DATA, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(25)), Some(PageSize::from_log2(14)), None, None],
-            growth: Growth::Whole,
+            growth: Growth::Tail,
             alignment: PowerOfTwo::from_log2(6),
             quantum: PowerOfTwo::from_log2(6),
             protection: Protection::ReadWrite,
@@ -155,7 +155,7 @@ pub const LOONGARCH: Table = Table::new(
             windows: [WINDOW_MODULES_DATA, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(25)), Some(PageSize::from_log2(14)), None, None],
-            growth: Growth::Whole,
+            growth: Growth::Tail,
             alignment: PowerOfTwo::from_log2(6),
             quantum: PowerOfTwo::from_log2(6),
             protection: Protection::ReadOnly,
@@ -172,7 +172,7 @@ pub const LOONGARCH: Table = Table::new(
             windows: [WINDOW_MODULES_DATA, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(25)), Some(PageSize::from_log2(14)), None, None],
-            growth: Growth::Whole,
+            growth: Growth::Tail,
             alignment: PowerOfTwo::from_log2(6),
             quantum: PowerOfTwo::from_log2(6),
             protection: Protection::ReadOnly,
@@ -202,7 +202,7 @@ pub const LOONGARCH: Table = Table::new(
 /// Every table of this file.
 pub const TABLES: &[NamedTable] = &[NamedTable {
     name: "loongarch",
-    about: "16K pages, 32M blocks; text in 256 MiB so that its calls reach each other, data behind",
+    about: "16K pages, and 32M leaves of full blocks; text in 256 MiB so that its calls reach each other, data behind",
     table: LOONGARCH,
     code: CODE_LOONGARCH,
 }];

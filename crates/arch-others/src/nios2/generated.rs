@@ -68,7 +68,7 @@ pub const CODE_NIOS2: Code = Code {
 /// the 32 MiB below CONFIG_NIOS2_KERNEL_REGION_BASE; arch/nios2/include/asm/pgtable.h.
 pub(crate) const WINDOW_MODULES: Option<Extent> = Extent::between(0xbe00_0000, 0xc000_0000);
 
-/// 4K pages in the 32 MiB below the kernel; flips rights instead of poking.
+/// 4K pages in the 32 MiB below the kernel.
 pub const NIOS2: Table = Table::new(
     MACHINE_NIOS2,
     [
@@ -78,10 +78,10 @@ pub const NIOS2: Table = Table::new(
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(12)), None, None, None],
             growth: Growth::Whole,
-            alignment: PowerOfTwo::from_log2(12),
-            quantum: PowerOfTwo::from_log2(12),
+            alignment: PowerOfTwo::from_log2(5),
+            quantum: PowerOfTwo::from_log2(5),
             protection: Protection::ReadExecute,
-            fill: Fill::Flip,
+            fill: Fill::Poke,
             unused: Unused::Trap,
             seal: Seal::Never,
             is_anchored: false,
@@ -112,10 +112,10 @@ pub const NIOS2: Table = Table::new(
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(12)), None, None, None],
             growth: Growth::Whole,
-            alignment: PowerOfTwo::from_log2(12),
-            quantum: PowerOfTwo::from_log2(12),
+            alignment: PowerOfTwo::from_log2(5),
+            quantum: PowerOfTwo::from_log2(5),
             protection: Protection::ReadOnly,
-            fill: Fill::Flip,
+            fill: Fill::Poke,
             unused: Unused::Zero,
             seal: Seal::Never,
             is_anchored: false,
@@ -129,39 +129,35 @@ pub const NIOS2: Table = Table::new(
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(12)), None, None, None],
             growth: Growth::Whole,
-            alignment: PowerOfTwo::from_log2(12),
-            quantum: PowerOfTwo::from_log2(12),
+            alignment: PowerOfTwo::from_log2(5),
+            quantum: PowerOfTwo::from_log2(5),
             protection: Protection::ReadOnly,
             fill: Fill::Direct,
             unused: Unused::Zero,
-            seal: Seal::Pages,
+            seal: Seal::Block,
             is_anchored: false,
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
         }),
         // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(12), quantum: PowerOfTwo::from_log2(12) },
+        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
         // init-data
         Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
         // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(12), quantum: PowerOfTwo::from_log2(12) },
+        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
         // kprobe
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(12), quantum: PowerOfTwo::from_log2(12) },
+        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
         // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(12), quantum: PowerOfTwo::from_log2(12) },
+        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
         // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(12), quantum: PowerOfTwo::from_log2(12) },
+        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
     ],
 );
 
 /// Every table of this file.
-pub const TABLES: &[NamedTable] = &[NamedTable {
-    name: "nios2",
-    about: "4K pages in the 32 MiB below the kernel; flips rights instead of poking",
-    table: NIOS2,
-    code: CODE_NIOS2,
-}];
+pub const TABLES: &[NamedTable] =
+    &[NamedTable { name: "nios2", about: "4K pages in the 32 MiB below the kernel", table: NIOS2, code: CODE_NIOS2 }];
 
 /// Where the numbers are from.
 pub const SOURCES: &[Source] = &[
