@@ -1,4 +1,4 @@
-//! What a boot changes: the start of the module window under KASLR, and alignment under KASAN.
+//! What a boot changes: where the module window starts, under KASLR or without it, and alignment under KASAN.
 
 use execmem_types::{Arch, Code, Extent, Machine, PowerOfTwo, Row, Table, TableError};
 
@@ -8,9 +8,32 @@ use crate::generated;
 #[derive(Debug, Clone, Copy)]
 pub struct X86;
 
+/// Room for the kernel image, `KERNEL_IMAGE_SIZE`; modules begin behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Image {
+    /// 1 GiB: with `CONFIG_RANDOMIZE_BASE`.
+    #[default]
+    Gib1,
+    /// 512 MiB: without it.
+    Mib512,
+}
+
+impl Image {
+    /// The room, from `__START_KERNEL_map` on.
+    fn extent(self) -> Option<Extent> {
+        let len = match self {
+            Image::Gib1 => 1 << 30,
+            Image::Mib512 => 512 << 20,
+        };
+        Extent::new(generated::MACHINE_X86.anchor?.start(), len)
+    }
+}
+
 /// What is known at boot only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Boot {
+    /// Room for the kernel image.
+    pub image: Image,
     /// How far the module window starts above its fixed start; `None` without KASLR.
     pub kaslr: Option<KaslrOffset>,
     /// KASAN is on and shadows modules itself (without `CONFIG_KASAN_VMALLOC`): every block needs whole pages of shadow,
@@ -50,22 +73,35 @@ impl KaslrOffset {
 impl Arch for X86 {
     const MACHINE: Machine = generated::MACHINE_X86;
     const TABLE: Table = generated::X86;
-
     const CODE: Code = generated::CODE_X86;
 
     type Boot = Boot;
 
     fn boot(table: Table, boot: &Boot) -> Result<Table, TableError> {
         table.adjusted(|machine, rows| {
+            if machine.anchor == generated::MACHINE_X86.anchor {
+                machine.anchor = boot.image.extent();
+            }
             for row in rows {
-                if let (Row::Own(descriptor), Some(offset)) = (&mut *row, boot.kaslr) {
-                    descriptor.windows = descriptor.windows.map(|window| Some(moved(window?, offset)));
+                if let Row::Own(descriptor) = &mut *row {
+                    descriptor.windows = descriptor.windows.map(|window| Some(boot.moved(window?)));
                 }
                 if boot.is_shadowed {
                     shadow(row, machine.shadow_unit());
                 }
             }
         })
+    }
+}
+
+impl Boot {
+    /// The module window, or the first part of it, starts behind the image, and under KASLR later, and ends where it did;
+    /// other windows stay.
+    fn moved(&self, window: Extent) -> Extent {
+        let modules = generated::WINDOW_MODULES.map(Extent::start);
+        let Some(image) = self.image.extent().filter(|_| modules == Some(window.start())) else { return window };
+        let offset = self.kaslr.map_or(0, KaslrOffset::bytes);
+        u64::try_from(image.end()).ok().and_then(|end| Extent::between(end + offset, window.end())).unwrap_or(window)
     }
 }
 
@@ -77,16 +113,6 @@ fn shadow(row: &mut Row, unit: PowerOfTwo) {
             descriptor.alignment = descriptor.alignment.max(unit);
         }
         Row::Shares { alignment, .. } => *alignment = (*alignment).max(unit),
-    }
-}
-
-/// The module window, or the first part of it, starts later and ends where it did; other windows stay.
-fn moved(window: Extent, offset: KaslrOffset) -> Extent {
-    let modules = generated::WINDOW_MODULES.map(Extent::start);
-    if modules == Some(window.start()) {
-        Extent::between(window.start() + offset.bytes(), window.end()).unwrap_or(window)
-    } else {
-        window
     }
 }
 
@@ -103,13 +129,14 @@ mod tests {
     }
 
     quickcheck! {
-        fn kaslr_moves_the_start_by_1_to_1024_pages_and_keeps_every_rule(random: u32, is_shadowed: bool) -> bool {
+        fn kaslr_moves_the_start_by_1_to_1024_pages_and_keeps_every_rule(random: u32, is_shadowed: bool, is_small: bool) -> bool {
             tables().all(|named| {
-                let boot = Boot { kaslr: Some(KaslrOffset::from_random(random)), is_shadowed };
+                let image = if is_small { Image::Mib512 } else { Image::Gib1 };
+                let boot = Boot { image, kaslr: Some(KaslrOffset::from_random(random)), is_shadowed };
                 let table = X86::boot(named.table, &boot).expect("every rule");
                 let near = table.descriptor(Kind::Text).windows().next().expect("a window");
-                let fixed = generated::WINDOW_MODULES.expect("a window");
-                let offset = near.start() - fixed.start();
+                let fixed = if is_small { 0xffff_ffff_a000_0000 } else { 0xffff_ffff_c000_0000 };
+                let offset = near.start() - fixed;
                 let unmoved = named.table.descriptor(Kind::Text).windows().next().expect("a window");
                 near.end() == unmoved.end() && offset.is_multiple_of(0x1000) && (0x1000..=0x40_0000).contains(&offset)
             })
@@ -139,6 +166,15 @@ mod tests {
         assert_eq!(KaslrOffset::from_pages(0), None);
         assert_eq!(KaslrOffset::from_pages(1025), None);
         assert_eq!(KaslrOffset::from_pages(1024), Some(KaslrOffset::from_random(1023)));
+    }
+
+    #[test]
+    fn the_window_is_1008_or_1520_mib_long() {
+        let len = |image| {
+            let table = X86::boot(generated::X86, &Boot { image, ..Boot::default() }).expect("every rule");
+            table.descriptor(Kind::Text).windows[0].map(|window| window.len() >> 20)
+        };
+        assert_eq!((len(Image::Gib1), len(Image::Mib512)), (Some(1008), Some(1520)));
     }
 
     #[test]

@@ -19,7 +19,7 @@
 mod boot;
 mod generated;
 
-pub use boot::{Boot, KaslrOffset, X86};
+pub use boot::{Boot, Image, KaslrOffset, X86};
 pub use generated::{
     CODE_X86, CODE_X86_32, MACHINE_X86, MACHINE_X86_32, SOURCES, TABLES, X86 as TABLE, X86_32, X86_FLIP, X86_KASAN,
     X86_LEGACY, X86_STRICT, X86_STRICT_PACKED, X86_TAIL,

@@ -109,6 +109,8 @@ fn link(
 ) -> Result<Linked, Error> {
     let mut linked = Linked { bytes: copy(body, kind)?, veneers: 0 };
     let mut targets: Vec<(u64, u64)> = Vec::new();
+    let bytes = size_of_val(branches) as u64;
+    targets.try_reserve_exact(branches.len()).map_err(|_| Error::OutOfMemory { kind, len: bytes })?;
     for branch in branches {
         let site = address.wrapping_add(branch.offset);
         let no_veneer = Error::NoVeneer { site, target: branch.target };
@@ -122,7 +124,9 @@ fn link(
                     Some(veneer) => veneer,
                     None => append(machine, &mut linked, address, branch.target, kind)?.ok_or(no_veneer)?,
                 };
-                targets.push((branch.target, veneer));
+                if known.is_none() {
+                    targets.push((branch.target, veneer));
+                }
                 form.encode(site, veneer).ok_or(no_veneer)?
             }
             None => return Err(no_veneer),
