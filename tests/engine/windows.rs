@@ -107,3 +107,26 @@ fn sizes_that_make_no_sense_are_errors() {
     }
     assert_eq!(engine.stats().bytes_mapped(), 0);
 }
+
+#[test]
+fn parts_of_a_cut_allocation_start_where_their_kind_may() {
+    let engine = engine(execmem_arch_x86::X86_KASAN);
+    let mut first = engine.alloc::<Text>(100_000).expect("room");
+    let second = engine.split(&mut first, 100).expect("inside");
+    assert_eq!((first.extent().len(), second.address() % 0x8000), (0x8000, 0));
+    engine.truncate(&mut first, 100).expect("inside");
+    assert_eq!(first.extent().len(), 128, "what is freed needs no alignment");
+    engine.free(first).expect("ours");
+    engine.free(second).expect("ours");
+    engine.audit().expect("audit");
+}
+
+#[test]
+fn code_is_far_where_branches_do_not_reach_and_not_where_its_window_is_not_the_first() {
+    let window = |start| Extent::new(start, BLOCK);
+    let windows = [window(0xffff_ffff_c000_0000), window(0xffff_ffff_d000_0000), far_window(1)];
+    let engine = engine(with(Kind::Text, |text| text.windows = windows));
+    let far: Vec<_> = (0..3).map(|_| engine.alloc::<Text>(BLOCK).expect("room").is_far()).collect();
+    assert_eq!(far, [false, false, true]);
+    assert!(!engine.alloc::<Data>(64).expect("room").is_far(), "data branches nowhere");
+}

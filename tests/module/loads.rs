@@ -141,7 +141,8 @@ fn life_refusing(table: usize, data: &[u8], nth: u64) -> bool {
 #[test]
 fn inv_09_a_refusal_at_any_step_leaves_nothing_of_the_module() {
     let data = complete();
-    for table in 0..TABLES.len() {
+    // Modules of 32-bit machines are not loaded.
+    for table in (0..TABLES.len()).filter(|&table| TABLES[table].table.machine().name == "x86") {
         let calls = (0..).find(|&nth| life_refusing(table, &data, nth)).expect("an end");
         assert!(calls > 15, "each of seven kinds takes more than one call");
     }

@@ -2,7 +2,28 @@
 
 use execmem::{Extent, Kind, Table};
 use execmem_arch_x86::TABLE;
-use execmem_types::{Descriptor, Row};
+use execmem_types::{Descriptor, NamedTable, Row};
+
+/// Every table of every architecture.
+pub fn all() -> impl Iterator<Item = &'static NamedTable> {
+    let own = [
+        execmem_arch_x86::TABLES,
+        execmem_arch_arm64::TABLES,
+        execmem_arch_powerpc_8xx::TABLES,
+        execmem_arch_riscv::TABLES,
+    ];
+    own.into_iter().flatten().chain(execmem_arch_others::tables())
+}
+
+/// The table of a name.
+///
+/// # Panics
+///
+/// If there is none.
+#[must_use]
+pub fn named(name: &str) -> &'static NamedTable {
+    all().find(|named| named.name == name).expect(name)
+}
 
 /// The first x86 table with the descriptor of one kind changed.
 ///

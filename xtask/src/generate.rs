@@ -6,13 +6,14 @@ mod config;
 mod emit;
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::workspace;
 
-/// Writes, or with `check` compares, `crates/arch-NAME/src/generated.rs` for each `configs/arch/NAME.toml`.
+/// Writes, or with `check` compares, a file of constants for each `configs/arch/NAME.toml`.
 pub(crate) fn run(check: bool) -> Result<()> {
     let root = workspace::root();
     let sources = workspace::files(&root.join("configs/arch"), "toml")?;
@@ -23,7 +24,7 @@ pub(crate) fn run(check: bool) -> Result<()> {
         let text = std::fs::read_to_string(source)?;
         let config = config::parse(&text).with_context(|| format!("in configs/arch/{name}.toml"))?;
         let code = format(&emit::file(&config, name))?;
-        let target = root.join(format!("crates/arch-{name}/src/generated.rs"));
+        let target = target(&root, name);
         let is_current = std::fs::read_to_string(&target).is_ok_and(|committed| committed == code);
         if !is_current && check {
             stale.push(target.display().to_string());
@@ -36,6 +37,16 @@ pub(crate) fn run(check: bool) -> Result<()> {
     }
     println!("{} architectures in step", sources.len());
     Ok(())
+}
+
+/// The file of constants: in the crate of the architecture, or in the one for those that have none.
+fn target(root: &Path, name: &str) -> PathBuf {
+    let own = root.join(format!("crates/arch-{name}"));
+    if own.is_dir() {
+        own.join("src/generated.rs")
+    } else {
+        root.join(format!("crates/arch-others/src/{}/generated.rs", name.replace('-', "_")))
+    }
 }
 
 /// Formats code as `cargo fmt` would.

@@ -3,8 +3,9 @@
 //! Facts and tables.
 
 use execmem_types::{
-    Descriptor, Extent, Fill, Growth, Kind, Machine, NamedTable, PageSize, Placement, PowerOfTwo, Protection, Reach,
-    Row, Seal, Source, Table, Trap, Unused,
+    ByteOrder, CacheRule, Code, Descriptor, Extent, Fill, Growth, Kind, Limits, LongPatch, Machine, NamedTable,
+    Operand, Origin, Others, PageSize, PatchRule, Placement, PowerOfTwo, Protection, Reach, Row, Seal, Sequence, Slice,
+    Source, Table, Template, Trap, Unused,
 };
 
 /// The machine `x86`.
@@ -24,6 +25,136 @@ pub const MACHINE_X86: Machine = Machine {
     trap: Trap::byte(0xcc),
     reach: Reach::Relative { base: 5, min: -0x8000_0000, max: 0x7fff_ffff },
     anchor: Extent::between(0xffff_ffff_8000_0000, 0xffff_ffff_c000_0000),
+    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
+};
+
+/// Instructions of `x86`.
+pub const CODE_X86: Code = Code {
+    call: Some(Sequence {
+        templates: &[Template {
+            len: 5,
+            bits: 0xe8,
+            operand: Some(Operand {
+                from: Origin::Site(5),
+                bias: 0x0,
+                is_signed: true,
+                slices: &[Slice { from: 0, width: 32, to: 8 }],
+            }),
+        }],
+        address_bits: 64,
+        order: ByteOrder::Little,
+    }),
+    jump: Some(Sequence {
+        templates: &[Template {
+            len: 5,
+            bits: 0xe9,
+            operand: Some(Operand {
+                from: Origin::Site(5),
+                bias: 0x0,
+                is_signed: true,
+                slices: &[Slice { from: 0, width: 32, to: 8 }],
+            }),
+        }],
+        address_bits: 64,
+        order: ByteOrder::Little,
+    }),
+    veneers: &[Sequence {
+        templates: &[
+            Template { len: 6, bits: 0x25ff, operand: None },
+            Template {
+                len: 8,
+                bits: 0x0,
+                operand: Some(Operand {
+                    from: Origin::Zero,
+                    bias: 0x0,
+                    is_signed: false,
+                    slices: &[Slice { from: 0, width: 64, to: 0 }],
+                }),
+            },
+        ],
+        address_bits: 64,
+        order: ByteOrder::Little,
+    }],
+    veneer_alignment: PowerOfTwo::from_log2(4),
+    nops: &[
+        &[0x90],
+        &[0x66, 0x90],
+        &[0x0f, 0x1f, 0x00],
+        &[0x0f, 0x1f, 0x40, 0x00],
+        &[0x0f, 0x1f, 0x44, 0x00, 0x00],
+        &[0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
+        &[0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
+        &[0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+    ],
+    breakpoint: &[0xcc],
+    patch: PatchRule {
+        alignment: PowerOfTwo::from_log2(0),
+        atomic: PowerOfTwo::from_log2(0),
+        longer: LongPatch::BreakpointFirst,
+    },
+    cache: CacheRule { data_line: None, instruction_line: None, others: Others::Interrupt },
+};
+
+/// The machine `x86-32`.
+pub const MACHINE_X86_32: Machine = Machine {
+    name: "x86-32",
+    address_bits: 32,
+    leaves: [Some(PageSize::from_log2(12)), Some(PageSize::from_log2(21)), None, None, None, None, None, None],
+    trap: Trap::byte(0xcc),
+    reach: Reach::Relative { base: 5, min: -0x8000_0000, max: 0x7fff_ffff },
+    anchor: Extent::between(0xc100_0000, 0xc200_0000),
+    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
+};
+
+/// Instructions of `x86-32`.
+pub const CODE_X86_32: Code = Code {
+    call: Some(Sequence {
+        templates: &[Template {
+            len: 5,
+            bits: 0xe8,
+            operand: Some(Operand {
+                from: Origin::Site(5),
+                bias: 0x0,
+                is_signed: true,
+                slices: &[Slice { from: 0, width: 32, to: 8 }],
+            }),
+        }],
+        address_bits: 32,
+        order: ByteOrder::Little,
+    }),
+    jump: Some(Sequence {
+        templates: &[Template {
+            len: 5,
+            bits: 0xe9,
+            operand: Some(Operand {
+                from: Origin::Site(5),
+                bias: 0x0,
+                is_signed: true,
+                slices: &[Slice { from: 0, width: 32, to: 8 }],
+            }),
+        }],
+        address_bits: 32,
+        order: ByteOrder::Little,
+    }),
+    veneers: &[],
+    veneer_alignment: PowerOfTwo::from_log2(0),
+    nops: &[
+        &[0x90],
+        &[0x66, 0x90],
+        &[0x0f, 0x1f, 0x00],
+        &[0x0f, 0x1f, 0x40, 0x00],
+        &[0x0f, 0x1f, 0x44, 0x00, 0x00],
+        &[0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
+        &[0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
+        &[0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+    ],
+    breakpoint: &[0xcc],
+    patch: PatchRule {
+        alignment: PowerOfTwo::from_log2(0),
+        atomic: PowerOfTwo::from_log2(0),
+        longer: LongPatch::BreakpointFirst,
+    },
+    cache: CacheRule { data_line: None, instruction_line: None, others: Others::Interrupt },
 };
 
 /// MODULES_VADDR with RANDOMIZE_BASE, and MODULES_END; arch/x86/include/asm/pgtable_64_types.h.
@@ -43,6 +174,9 @@ pub(crate) const WINDOW_MODULES_TEXT: Option<Extent> = Extent::between(0xffff_ff
 
 /// VMALLOC_START and 32 TiB of it, 4-level paging; Documentation/arch/x86/x86_64/mm.rst.
 pub(crate) const WINDOW_VMALLOC: Option<Extent> = Extent::between(0xffff_c900_0000_0000, 0xffff_e900_0000_0000);
+
+/// VMALLOC_START behind 887 MiB of low memory, and VMALLOC_END below the fixed map, rounded to 16 MiB; arch/x86/include/asm/pgtable_32_areas.h.
+pub(crate) const WINDOW_VMALLOC_32: Option<Extent> = Extent::between(0xf800_0000, 0xff00_0000);
 
 /// 2M blocks for every kind; kprobe, ftrace and bpf share those of text.
 pub const X86: Table = Table::new(
@@ -102,6 +236,93 @@ pub const X86: Table = Table::new(
         // ro-after-init
         Row::Own(Descriptor {
             windows: [WINDOW_MODULES, None, None],
+            placement: Placement::TopDown,
+            granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
+            growth: Growth::Whole,
+            alignment: PowerOfTwo::from_log2(6),
+            quantum: PowerOfTwo::from_log2(6),
+            protection: Protection::ReadOnly,
+            fill: Fill::Direct,
+            unused: Unused::Zero,
+            seal: Seal::Block,
+            is_anchored: false,
+            is_shadowed: false,
+            is_exclusive: false,
+            is_writable_and_executable: false,
+        }),
+        // init-text
+        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
+        // init-data
+        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
+        // init-rodata
+        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
+        // kprobe
+        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
+        // ftrace
+        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
+        // bpf
+        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
+    ],
+);
+
+/// 32-bit with PAE: as x86, in the vmalloc area.
+pub const X86_32: Table = Table::new(
+    MACHINE_X86_32,
+    [
+        // text
+        Row::Own(Descriptor {
+            windows: [WINDOW_VMALLOC_32, None, None],
+            placement: Placement::BottomUp,
+            granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
+            growth: Growth::Whole,
+            alignment: PowerOfTwo::from_log2(6),
+            quantum: PowerOfTwo::from_log2(6),
+            protection: Protection::ReadExecute,
+            fill: Fill::Poke,
+            unused: Unused::Trap,
+            seal: Seal::Never,
+            is_anchored: true,
+            is_shadowed: false,
+            is_exclusive: false,
+            is_writable_and_executable: false,
+        }),
+        // data
+        Row::Own(Descriptor {
+            windows: [WINDOW_VMALLOC_32, None, None],
+            placement: Placement::TopDown,
+            granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
+            growth: Growth::Whole,
+            alignment: PowerOfTwo::from_log2(6),
+            quantum: PowerOfTwo::from_log2(6),
+            protection: Protection::ReadWrite,
+            fill: Fill::Direct,
+            unused: Unused::Zero,
+            seal: Seal::Never,
+            is_anchored: false,
+            is_shadowed: false,
+            is_exclusive: false,
+            is_writable_and_executable: false,
+        }),
+        // rodata
+        Row::Own(Descriptor {
+            windows: [WINDOW_VMALLOC_32, None, None],
+            placement: Placement::TopDown,
+            granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
+            growth: Growth::Whole,
+            alignment: PowerOfTwo::from_log2(6),
+            quantum: PowerOfTwo::from_log2(6),
+            protection: Protection::ReadOnly,
+            fill: Fill::Poke,
+            unused: Unused::Zero,
+            seal: Seal::Never,
+            is_anchored: false,
+            is_shadowed: false,
+            is_exclusive: false,
+            is_writable_and_executable: false,
+        }),
+        // ro-after-init
+        Row::Own(Descriptor {
+            windows: [WINDOW_VMALLOC_32, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
             growth: Growth::Whole,
@@ -215,6 +436,93 @@ pub const X86_FLIP: Table = Table::new(
         Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(12), quantum: PowerOfTwo::from_log2(12) },
         // bpf
         Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(12), quantum: PowerOfTwo::from_log2(12) },
+    ],
+);
+
+/// As x86, with shadow memory for KASAN without CONFIG_KASAN_VMALLOC: MODULE_ALIGN is 32K.
+pub const X86_KASAN: Table = Table::new(
+    MACHINE_X86,
+    [
+        // text
+        Row::Own(Descriptor {
+            windows: [WINDOW_MODULES, None, None],
+            placement: Placement::BottomUp,
+            granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
+            growth: Growth::Whole,
+            alignment: PowerOfTwo::from_log2(15),
+            quantum: PowerOfTwo::from_log2(6),
+            protection: Protection::ReadExecute,
+            fill: Fill::Poke,
+            unused: Unused::Trap,
+            seal: Seal::Never,
+            is_anchored: true,
+            is_shadowed: true,
+            is_exclusive: false,
+            is_writable_and_executable: false,
+        }),
+        // data
+        Row::Own(Descriptor {
+            windows: [WINDOW_MODULES, None, None],
+            placement: Placement::TopDown,
+            granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
+            growth: Growth::Whole,
+            alignment: PowerOfTwo::from_log2(15),
+            quantum: PowerOfTwo::from_log2(6),
+            protection: Protection::ReadWrite,
+            fill: Fill::Direct,
+            unused: Unused::Zero,
+            seal: Seal::Never,
+            is_anchored: false,
+            is_shadowed: true,
+            is_exclusive: false,
+            is_writable_and_executable: false,
+        }),
+        // rodata
+        Row::Own(Descriptor {
+            windows: [WINDOW_MODULES, None, None],
+            placement: Placement::TopDown,
+            granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
+            growth: Growth::Whole,
+            alignment: PowerOfTwo::from_log2(15),
+            quantum: PowerOfTwo::from_log2(6),
+            protection: Protection::ReadOnly,
+            fill: Fill::Poke,
+            unused: Unused::Zero,
+            seal: Seal::Never,
+            is_anchored: false,
+            is_shadowed: true,
+            is_exclusive: false,
+            is_writable_and_executable: false,
+        }),
+        // ro-after-init
+        Row::Own(Descriptor {
+            windows: [WINDOW_MODULES, None, None],
+            placement: Placement::TopDown,
+            granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
+            growth: Growth::Whole,
+            alignment: PowerOfTwo::from_log2(15),
+            quantum: PowerOfTwo::from_log2(6),
+            protection: Protection::ReadOnly,
+            fill: Fill::Direct,
+            unused: Unused::Zero,
+            seal: Seal::Block,
+            is_anchored: false,
+            is_shadowed: true,
+            is_exclusive: false,
+            is_writable_and_executable: false,
+        }),
+        // init-text
+        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(15), quantum: PowerOfTwo::from_log2(6) },
+        // init-data
+        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(15), quantum: PowerOfTwo::from_log2(6) },
+        // init-rodata
+        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(15), quantum: PowerOfTwo::from_log2(6) },
+        // kprobe
+        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(15), quantum: PowerOfTwo::from_log2(4) },
+        // ftrace
+        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(15), quantum: PowerOfTwo::from_log2(4) },
+        // bpf
+        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(15), quantum: PowerOfTwo::from_log2(6) },
     ],
 );
 
@@ -527,31 +835,49 @@ pub const TABLES: &[NamedTable] = &[
         name: "x86",
         about: "2M blocks for every kind; kprobe, ftrace and bpf share those of text",
         table: X86,
+        code: CODE_X86,
+    },
+    NamedTable {
+        name: "x86-32",
+        about: "32-bit with PAE: as x86, in the vmalloc area",
+        table: X86_32,
+        code: CODE_X86_32,
     },
     NamedTable {
         name: "x86-flip",
         about: "no text poking: code and constants page by page, read-write until published",
         table: X86_FLIP,
+        code: CODE_X86,
+    },
+    NamedTable {
+        name: "x86-kasan",
+        about: "as x86, with shadow memory for KASAN without CONFIG_KASAN_VMALLOC: MODULE_ALIGN is 32K",
+        table: X86_KASAN,
+        code: CODE_X86,
     },
     NamedTable {
         name: "x86-legacy",
         about: "example 1: everything writable and executable, one allocator",
         table: X86_LEGACY,
+        code: CODE_X86,
     },
     NamedTable {
         name: "x86-strict",
         about: "example 2: large text and data, strict separation, a far window for text, constants page by page",
         table: X86_STRICT,
+        code: CODE_X86,
     },
     NamedTable {
         name: "x86-strict-packed",
         about: "example 3: large text, data and constants, strict separation",
         table: X86_STRICT_PACKED,
+        code: CODE_X86,
     },
     NamedTable {
         name: "x86-tail",
         about: "as x86, but the last block of each kind grows by small pages",
         table: X86_TAIL,
+        code: CODE_X86,
     },
 ];
 
@@ -561,6 +887,25 @@ pub const SOURCES: &[Source] = &[
     Source { of: "x86 trap", source: "int3; arch/x86/mm/init.c, execmem_fill_trapping_insns" },
     Source { of: "x86 reach", source: "call rel32 and jmp rel32 count from the next instruction" },
     Source { of: "x86 anchor", source: "__START_KERNEL_map, and KERNEL_IMAGE_SIZE of 1 GiB with RANDOMIZE_BASE" },
+    Source { of: "x86 code", source: "Intel SDM, volume 2: CALL, JMP, NOP, INT3" },
+    Source {
+        of: "x86 patch",
+        source: "Intel SDM, volume 3, 9.1.3, cross-modifying code; arch/x86/kernel/alternative.c, text_poke_bp_batch",
+    },
+    Source {
+        of: "x86 cache",
+        source: "Intel SDM, volume 3, 9.1.3: fetch sees stores, other processors must serialise",
+    },
+    Source { of: "x86-32 leaves", source: "PAE paging: PTE, PMD" },
+    Source { of: "x86-32 trap", source: "int3; arch/x86/mm/init.c, execmem_fill_trapping_insns" },
+    Source { of: "x86-32 reach", source: "call rel32 and jmp rel32 count from the next instruction" },
+    Source { of: "x86-32 anchor", source: "PAGE_OFFSET + CONFIG_PHYSICAL_START, and an image of 16 MiB" },
+    Source {
+        of: "x86-32 code",
+        source: "Intel SDM, volume 2: CALL, JMP, NOP, INT3; rel32 reaches all 4 GiB, so there are no veneers",
+    },
+    Source { of: "x86-32 patch", source: "as x86" },
+    Source { of: "x86-32 cache", source: "as x86" },
     Source {
         of: "window modules",
         source: "MODULES_VADDR with RANDOMIZE_BASE, and MODULES_END; arch/x86/include/asm/pgtable_64_types.h",
@@ -572,5 +917,9 @@ pub const SOURCES: &[Source] = &[
     Source {
         of: "window vmalloc",
         source: "VMALLOC_START and 32 TiB of it, 4-level paging; Documentation/arch/x86/x86_64/mm.rst",
+    },
+    Source {
+        of: "window vmalloc-32",
+        source: "VMALLOC_START behind 887 MiB of low memory, and VMALLOC_END below the fixed map, rounded to 16 MiB; arch/x86/include/asm/pgtable_32_areas.h",
     },
 ];

@@ -1,13 +1,13 @@
 //! x86 for execmem: facts, tables, and what a boot changes about them.
 //!
 //! The numbers and tables are generated from `configs/arch/x86.toml`, where each has its source. The only code is the
-//! rule for KASLR.
+//! rules of a boot.
 //!
 //! ```
 //! use execmem_arch_x86::{Boot, KaslrOffset, X86};
 //! use execmem_types::{Arch, Kind};
 //!
-//! let boot = Boot { kaslr: KaslrOffset::from_pages(0x123) };
+//! let boot = Boot { kaslr: KaslrOffset::from_pages(0x123), ..Boot::default() };
 //! let table = X86::boot(X86::TABLE, &boot)?;
 //! let near = table.descriptor(Kind::Text).windows().next().expect("a window");
 //! assert_eq!(near.start(), 0xffff_ffff_c012_3000);
@@ -19,7 +19,8 @@
 mod boot;
 mod generated;
 
-pub use boot::{Boot, KaslrOffset, X86};
+pub use boot::{Boot, Image, KaslrOffset, X86};
 pub use generated::{
-    MACHINE_X86, SOURCES, TABLES, X86 as TABLE, X86_FLIP, X86_LEGACY, X86_STRICT, X86_STRICT_PACKED, X86_TAIL,
+    CODE_X86, CODE_X86_32, MACHINE_X86, MACHINE_X86_32, SOURCES, TABLES, X86 as TABLE, X86_32, X86_FLIP, X86_KASAN,
+    X86_LEGACY, X86_STRICT, X86_STRICT_PACKED, X86_TAIL,
 };

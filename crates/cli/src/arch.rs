@@ -3,17 +3,29 @@
 use anyhow::{Context as _, Result};
 use execmem_types::{NamedTable, Source};
 
-/// The tables of one architecture crate.
-struct Arch {
-    tables: &'static [NamedTable],
-    sources: &'static [Source],
-}
+/// The tables of one file of facts, and where its numbers are from.
+type Arch = (&'static [NamedTable], &'static [Source]);
 
-const ARCHES: &[Arch] = &[Arch { tables: execmem_arch_x86::TABLES, sources: execmem_arch_x86::SOURCES }];
+/// Architectures with a crate of their own.
+const ARCHES: &[Arch] = &[
+    (execmem_arch_x86::TABLES, execmem_arch_x86::SOURCES),
+    (execmem_arch_arm64::TABLES, execmem_arch_arm64::SOURCES),
+    (execmem_arch_powerpc_8xx::TABLES, execmem_arch_powerpc_8xx::SOURCES),
+    (execmem_arch_riscv::TABLES, execmem_arch_riscv::SOURCES),
+];
+
+fn arches() -> impl Iterator<Item = &'static Arch> {
+    ARCHES.iter().chain(execmem_arch_others::ARCHES)
+}
 
 /// Every table.
 pub(crate) fn all() -> impl Iterator<Item = &'static NamedTable> {
-    ARCHES.iter().flat_map(|arch| arch.tables)
+    arches().flat_map(|(tables, _)| *tables)
+}
+
+/// The table that grows by the tail, if an architecture has both.
+pub(crate) fn tail_of(name: &str) -> Option<&'static NamedTable> {
+    all().find(|table| table.name.strip_suffix("-tail") == Some(name))
 }
 
 /// The table of a name.
@@ -24,8 +36,61 @@ pub(crate) fn table(name: &str) -> Result<&'static NamedTable> {
     })
 }
 
-/// Where the numbers of a table are from.
-pub(crate) fn sources(name: &str) -> &'static [Source] {
-    let arch = ARCHES.iter().find(|arch| arch.tables.iter().any(|table| table.name == name));
-    arch.map_or(&[], |arch| arch.sources)
+/// Where the numbers of a table's machine, and of the windows beside it, are from.
+pub(crate) fn sources(named: &NamedTable) -> impl Iterator<Item = &'static Source> {
+    let machine = named.table.machine().name;
+    let arch = arches().find(|(tables, _)| tables.iter().any(|table| table.name == named.name));
+    let sources = arch.map_or(&[][..], |(_, sources)| sources).iter();
+    sources.filter(move |source| {
+        let item = source.of.split_once(' ').map(|(item, _)| item);
+        item == Some(machine) || item == Some("window")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_table_has_a_name_of_its_own_and_a_source_for_every_number() {
+        let names: BTreeSet<_> = all().map(|table| table.name).collect();
+        assert_eq!(names.len(), all().count());
+        for table in all() {
+            let machine = table.table.machine();
+            let of: Vec<_> = sources(table).map(|source| source.of).collect();
+            for item in ["leaves", "trap", "reach", "code", "patch", "cache"] {
+                assert!(of.contains(&&*format!("{} {item}", machine.name)), "{}: {item} in {of:?}", table.name);
+            }
+            assert_eq!(machine.anchor.is_some(), of.contains(&&*format!("{} anchor", machine.name)), "{}", table.name);
+            assert!(of.iter().any(|item| item.starts_with("window ")), "{}", table.name);
+        }
+    }
+
+    #[test]
+    fn the_architectures_of_the_survey_are_there() {
+        let wanted = [
+            "x86",
+            "x86-32",
+            "arm64-4k",
+            "arm64-16k",
+            "arm64-64k",
+            "powerpc-8xx",
+            "powerpc-book3s32",
+            "riscv64",
+            "arm",
+            "mips",
+            "s390",
+            "loongarch",
+            "sparc64",
+            "nios2",
+            "parisc",
+        ];
+        for name in wanted {
+            assert_eq!(table(name).map(|table| table.name).ok(), Some(name));
+        }
+        let legacy: Vec<_> = all().filter(|table| table.table.is_legacy()).map(|table| table.name).collect();
+        assert_eq!(legacy, ["x86-legacy"], "writable and executable memory is named as what it is");
+    }
 }

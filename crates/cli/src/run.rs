@@ -58,3 +58,30 @@ pub(crate) fn progress(len: u64, what: &'static str) -> ProgressBar {
     }
     bar.with_message(what)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::BackendChoice;
+
+    #[test]
+    fn the_workload_runs_on_every_table() {
+        let mut workload = Workload::read(None).expect("the default workload");
+        (workload.functions.count, workload.functions.churn) = (1000, 1000);
+        for named in arch::all() {
+            let options = RunOptions {
+                modules: None,
+                workload: None,
+                backend: BackendChoice::Sim,
+                arch: named.name.to_owned(),
+                json: false,
+            };
+            let mut report = Report::new(&options, &workload);
+            report.is_legacy = named.table.is_legacy();
+            process::run(options.backend, &named.table, &workload, &mut report).expect(named.name);
+            kernel::run(&named.table, &workload, &mut report).expect(named.name);
+            assert!(report.is_good(), "{}: {}", named.name, report.audit);
+            assert_eq!((report.modules_loaded, report.functions.made), (176, 2000), "{}", named.name);
+        }
+    }
+}

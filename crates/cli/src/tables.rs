@@ -1,5 +1,7 @@
 //! `execmem tables`: a table as the engine sees it.
 
+mod code;
+
 use anyhow::Result;
 use comfy_table::{Table as TextTable, presets};
 use execmem::{Extent, Kind};
@@ -49,6 +51,10 @@ fn print_text(named: &NamedTable) {
         machine.trap.bytes()
     );
     println!("anchor {anchor}, reach {:?}", machine.reach);
+    if let Some(segment) = machine.limits.executable_segment {
+        println!("execution is a right of segments of {segment}");
+    }
+    code::print(&named.code);
     let mut text = TextTable::new();
     text.load_preset(presets::UTF8_BORDERS_ONLY);
     text.set_header(["kind", "windows", "from", "granularities", "align", "quantum", "rights", "fill", "flags"]);
@@ -57,7 +63,7 @@ fn print_text(named: &NamedTable) {
     }
     println!("{text}");
     println!("Sources:");
-    for source in arch::sources(named.name) {
+    for source in arch::sources(named) {
         println!("  {}: {}", source.of, source.source);
     }
 }
@@ -118,7 +124,7 @@ fn flags(descriptor: &Descriptor) -> Vec<&'static str> {
 fn as_json(named: &NamedTable) -> Value {
     let machine = named.table.machine();
     let rows: Vec<_> = Kind::ALL.into_iter().map(|kind| row_json(named, kind)).collect();
-    let sources = arch::sources(named.name).iter().map(|source| (source.of.to_owned(), json!(source.source)));
+    let sources = arch::sources(named).map(|source| (source.of.to_owned(), json!(source.source)));
     json!({
         "name": named.name,
         "about": named.about,
@@ -127,8 +133,12 @@ fn as_json(named: &NamedTable) -> Value {
             "address_bits": machine.address_bits,
             "leaves": machine.leaves().map(|leaf| leaf.bytes()).collect::<Vec<_>>(),
             "trap": machine.trap.bytes(),
+            "reach": code::reach_json(machine.reach),
             "anchor": machine.anchor.map(range_json),
+            "executable_segment": machine.limits.executable_segment.map(|segment| segment.bytes()),
+            "shadow_unit": machine.shadow_unit().bytes(),
         },
+        "code": code::json(&named.code),
         "rows": rows,
         "sources": sources.collect::<serde_json::Map<_, _>>(),
     })

@@ -258,6 +258,26 @@ pub enum Error {
         /// The name.
         module: Name,
     },
+    /// A branch does not reach its target, and no veneer leads there.
+    #[error("a branch at {site:#x} does not reach {target:#x}, and no veneer leads there")]
+    NoVeneer {
+        /// Address of the branch.
+        site: u64,
+        /// Where it should lead.
+        target: u64,
+    },
+    /// A branch is not inside the code it belongs to.
+    #[error("the branch at offset {offset:#x} is outside the code")]
+    OutsideCode {
+        /// Where it should be.
+        offset: u64,
+    },
+    /// An island for entries near the anchor would be far from it.
+    #[error("no room near the anchor: the island would be at {address:#x}")]
+    FarIsland {
+        /// Where it would be.
+        address: u64,
+    },
     /// The engine refused.
     #[error("{0}")]
     Engine(#[from] execmem::Error),

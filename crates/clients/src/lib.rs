@@ -7,6 +7,7 @@
 //! - [`ftrace`]: trampolines of tracers, and sites that call them; [`patch`]: how an instruction is replaced while others
 //!   execute it.
 //! - [`prog_pack`]: the policy that BPF had before, to compare with.
+//! - [`veneer`]: direct branches that lead further than they reach, in and to far windows.
 //!
 //! A client is generic over the memory: what runs here on real memory runs unchanged on the simulated machine. It names
 //! what it holds by [`Id`]s, which go stale when the thing is freed, and charges every byte to an account ([`Usage`]).
@@ -26,6 +27,7 @@ mod name;
 pub mod patch;
 pub mod prog_pack;
 mod registry;
+pub mod veneer;
 
 pub use account::{Credit, Usage};
 pub use error::{Error, Field};

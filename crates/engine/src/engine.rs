@@ -140,7 +140,9 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         let len = self.rounded(pool, kind, requested)?;
         let want = Want { kind, owner, len, align: self.table.alignment(kind), requested };
         let (extent, site) = self.place(pool, &want)?;
-        let is_far = site.is_far() && pool.descriptor.is_anchored;
+        // The first window of an anchored row is near, by a rule of the table.
+        let is_near = pool.descriptor.is_anchored && site.is_first_window();
+        let is_far = !is_near && self.table.is_far(kind, extent);
         Ok(Grant { engine: self.id, kind, extent, requested, owner, site, is_far })
     }
 

@@ -79,7 +79,7 @@ pub trait Handle: Staged + core::fmt::Debug + Sized {
         self.grant().owner
     }
 
-    /// Whether it lies in a far window, from where direct branches to the anchor need veneers.
+    /// Whether it is code too far from the anchor for direct branches, which need veneers then.
     #[must_use]
     fn is_far(&self) -> bool {
         self.grant().is_far

@@ -1,6 +1,6 @@
 //! The end of allocations, and cutting them: free, truncate, split.
 
-use execmem_types::{Backend, Extent, Seal};
+use execmem_types::{Backend, Extent, PowerOfTwo, Seal};
 
 use crate::block::Emptied;
 use crate::handle::{Grant, Stage};
@@ -52,25 +52,27 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     ///
     /// [`Error::BadCut`] unless some bytes stay and some go; [`Error::ForeignHandle`], [`Error::OutOfMemory`].
     pub fn truncate<H: Handle>(&self, handle: &mut H, len: u64) -> Result<(), Error> {
-        let rest = self.split_off(H::STAGE, handle.grant_mut(), len)?;
+        let unit = self.table().quantum(handle.kind());
+        let rest = self.split_off(H::STAGE, handle.grant_mut(), len, unit)?;
         self.free_grant(H::STAGE, rest);
         Ok(())
     }
 
-    /// Cuts an allocation in two of the same stage and kind after `len` bytes, rounded up to the quantum of its kind.
-    /// The handle keeps the first part; the second is returned, and is freed by itself.
+    /// Cuts an allocation in two of the same stage and kind after `len` bytes, rounded up to the quantum and the
+    /// alignment of its kind. The handle keeps the first part; the second is returned, and is freed by itself.
     ///
     /// # Errors
     ///
     /// [`Error::BadCut`] unless both parts have bytes; [`Error::ForeignHandle`], [`Error::OutOfMemory`].
     pub fn split<H: Handle>(&self, handle: &mut H, len: u64) -> Result<H, Error> {
-        self.split_off(H::STAGE, handle.grant_mut(), len).map(H::from_grant)
+        let unit = self.table().quantum(handle.kind()).max(self.table().alignment(handle.kind()));
+        self.split_off(H::STAGE, handle.grant_mut(), len, unit).map(H::from_grant)
     }
 
-    fn split_off(&self, stage: Stage, grant: &mut Grant, len: u64) -> Result<Grant, Error> {
+    fn split_off(&self, stage: Stage, grant: &mut Grant, len: u64, unit: PowerOfTwo) -> Result<Grant, Error> {
         self.check_owner(grant)?;
         let bad_cut = Error::BadCut { len, extent: grant.extent };
-        let rounded = self.table().quantum(grant.kind).round_up(len).unwrap_or(u64::MAX);
+        let rounded = unit.round_up(len).unwrap_or(u64::MAX);
         if rounded == 0 || rounded >= grant.extent.len() {
             return Err(bad_cut);
         }

@@ -27,9 +27,9 @@ impl Site {
         Site { shard: shard as u8, window: window as u8 }
     }
 
-    /// Whether it is not in the first window.
-    pub(crate) const fn is_far(self) -> bool {
-        self.window != DONATED && self.window > 0
+    /// Whether it is in the first window.
+    pub(crate) const fn is_first_window(self) -> bool {
+        self.window == 0
     }
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn machine() -> Machine {
         trap,
         reach,
         anchor: None,
+        limits: execmem_types::Limits::NONE,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an architecture crate provides.
 
-use crate::{Machine, Table, TableError};
+use crate::{Code, Machine, Table, TableError};
 
 /// An architecture: facts, tables, and what a boot may change about them.
 ///
@@ -14,6 +14,9 @@ pub trait Arch {
 
     /// The table a kernel starts from.
     const TABLE: Table;
+
+    /// Instructions, and rules for patching them.
+    const CODE: Code;
 
     /// What is known at boot only: where the kernel lies, random offsets, features of the processor.
     type Boot;
@@ -36,6 +39,8 @@ pub struct NamedTable {
     pub about: &'static str,
     /// The table.
     pub table: Table,
+    /// Instructions of the machine, and rules for patching.
+    pub code: Code,
 }
 
 /// Where a number is from.

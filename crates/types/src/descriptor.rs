@@ -58,6 +58,14 @@ impl Descriptor {
     pub fn granularities(&self) -> impl Iterator<Item = PageSize> + '_ {
         self.granularities.iter().flatten().copied()
     }
+
+    /// Makes content arrive by stores into pages of its own, whose rights change when it is published.
+    pub(crate) fn flip(&mut self, page: PageSize) {
+        self.fill = Fill::Flip;
+        self.granularities = [Some(page), None, None, None];
+        self.growth = Growth::Whole;
+        (self.alignment, self.quantum) = (self.alignment.max(page), page);
+    }
 }
 
 /// Which end of a window is used first.

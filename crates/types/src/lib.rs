@@ -24,6 +24,7 @@
 
 mod arch;
 mod backend;
+mod code;
 mod descriptor;
 mod extent;
 mod kind;
@@ -33,17 +34,20 @@ mod protection;
 mod reach;
 mod rules;
 mod table;
+mod template;
 mod trap;
 
 pub use arch::{Arch, NamedTable, Source};
 pub use backend::{Access, Backend, BackendError, Mapping, SyncScope};
+pub use code::{CacheRule, Code, LongPatch, Others, PatchRule};
 pub use descriptor::{Descriptor, Fill, Growth, MAX_GRANULARITIES, MAX_WINDOWS, Placement, Row, Seal, Unused};
 pub use extent::Extent;
 pub use kind::{CodeTag, Kind, KindTag, KnownKind, SealableTag, WritableTag, kinds};
-pub use machine::{MAX_LEAVES, Machine};
+pub use machine::{Limits, MAX_LEAVES, Machine};
 pub use page::{PageSize, PowerOfTwo};
 pub use protection::Protection;
 pub use reach::Reach;
 pub use rules::{Rule, TableError};
 pub use table::Table;
+pub use template::{ByteOrder, Encoded, MAX_SEQUENCE_BYTES, Operand, Origin, Sequence, Slice, Template};
 pub use trap::Trap;

@@ -1,6 +1,6 @@
 //! What tables and engine know of an architecture: numbers only.
 
-use crate::{Extent, PageSize, Reach, Trap};
+use crate::{Extent, PageSize, PowerOfTwo, Reach, Trap};
 
 /// Most leaf sizes a machine can have.
 pub const MAX_LEAVES: usize = 8;
@@ -20,6 +20,23 @@ pub struct Machine {
     pub reach: Reach,
     /// The kernel image, or whatever code calls and is called directly. `None` where nothing is.
     pub anchor: Option<Extent>,
+    /// What cannot be decided page by page.
+    pub limits: Limits,
+}
+
+/// What a machine, or a way to build its kernel, cannot decide page by page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Execution is allowed or forbidden for segments of this size as a whole: code and everything else lie in
+    /// different segments. `None` where each page has its own right.
+    pub executable_segment: Option<PowerOfTwo>,
+    /// Base-two logarithm of the bytes of memory that one byte of KASAN shadow describes.
+    pub shadow_scale_log2: u8,
+}
+
+impl Limits {
+    /// Rights page by page, and generic KASAN: one byte of shadow for eight of memory.
+    pub const NONE: Limits = Limits { executable_segment: None, shadow_scale_log2: 3 };
 }
 
 impl Machine {
@@ -35,6 +52,35 @@ impl Machine {
     /// The leaf sizes, smallest first.
     pub fn leaves(&self) -> impl Iterator<Item = PageSize> + '_ {
         self.leaves.iter().flatten().copied()
+    }
+
+    /// Whether any instruction in one extent can branch directly to any in the other, both ways. Instructions lie at
+    /// multiples of the trap's length.
+    #[must_use]
+    pub const fn connects(&self, a: Extent, b: Extent) -> bool {
+        // Bytes of a branch, and of what must follow it, behind its first unit.
+        let rest = match self.reach {
+            Reach::Relative { base, .. } if self.trap.unit() == 1 => (base as u64).saturating_sub(1),
+            Reach::Relative { .. } => 0,
+            Reach::Segment { base, .. } => base as u64,
+        };
+        let (a, b) = (self.instructions(a), self.instructions(b));
+        self.reach.spans(a, b, rest) && self.reach.spans(b, a, rest)
+    }
+
+    /// An extent up to the start of its last instruction.
+    const fn instructions(&self, extent: Extent) -> Extent {
+        let len = extent.len().saturating_sub(self.trap.unit() - 1);
+        match Extent::new(extent.start(), len) {
+            Some(starts) => starts,
+            None => extent,
+        }
+    }
+
+    /// What blocks with shadow memory are multiples of: what a page of shadow describes.
+    #[must_use]
+    pub const fn shadow_unit(&self) -> PowerOfTwo {
+        self.page().times_two_to(self.limits.shadow_scale_log2)
     }
 
     /// All addresses.

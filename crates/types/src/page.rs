@@ -74,6 +74,16 @@ impl PowerOfTwo {
         len & !(self.bytes() - 1)
     }
 
+    /// `2^log2` times as much.
+    ///
+    /// # Panics
+    ///
+    /// If that does not fit 64 bits; in a `const` that is a compile error.
+    #[must_use]
+    pub const fn times_two_to(self, log2: u8) -> Self {
+        Self::from_log2(self.log2 + log2)
+    }
+
     /// The larger of two.
     #[must_use]
     pub const fn max(self, other: Self) -> Self {

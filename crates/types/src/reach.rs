@@ -43,25 +43,21 @@ impl Reach {
     }
 
     /// Whether any branch in one extent can name any address of the other, both ways.
+    ///
+    /// Byte by byte, for instructions whose displacement counts from their end;
+    /// [`Machine::connects`](crate::Machine::connects) knows where instructions start.
     #[must_use]
     pub const fn connects(self, a: Extent, b: Extent) -> bool {
-        self.spans(a, b) && self.spans(b, a)
+        let (Reach::Relative { base, .. } | Reach::Segment { base, .. }) = self;
+        let rest = (base as u64).saturating_sub(1);
+        self.spans(a, b, rest) && self.spans(b, a, rest)
     }
 
-    /// Whether any branch in `sites` can name any address of `targets`. The extremes decide: reach is convex.
+    /// Whether any branch in `sites`, of which each has `rest` more bytes behind it, can name any address of `targets`.
+    /// The extremes decide: reach is convex.
     #[must_use]
-    const fn spans(self, sites: Extent, targets: Extent) -> bool {
-        // The last place an instruction of `base` bytes can start.
-        let tail = match self {
-            Reach::Relative { base, .. } | Reach::Segment { base, .. } => {
-                if base == 0 {
-                    0
-                } else {
-                    base as u64 - 1
-                }
-            }
-        };
-        let last = if sites.len() > tail { sites.last() - tail } else { sites.start() };
+    pub(crate) const fn spans(self, sites: Extent, targets: Extent, rest: u64) -> bool {
+        let last = if sites.len() > rest { sites.last() - rest } else { sites.start() };
         self.reaches(sites.start(), targets.start())
             && self.reaches(sites.start(), targets.last())
             && self.reaches(last, targets.start())

@@ -2,8 +2,8 @@
 
 use thiserror::Error;
 
-use crate::descriptor::{Descriptor, Fill, Growth, Row, Seal, Unused};
-use crate::{Extent, Kind, Machine, PageSize, Protection};
+use crate::descriptor::{Descriptor, Fill, Growth, MAX_WINDOWS, Row, Seal, Unused};
+use crate::{Extent, Kind, Machine, PageSize, PowerOfTwo, Protection};
 
 /// A rule that a table breaks, and the row that breaks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -59,7 +59,8 @@ rules! {
     GranularityDescends: "granularities are listed largest first",
     QuantumDividesAlignment: "the quantum divides the alignment",
     QuantumDividesPage: "the quantum divides the last granularity",
-    AlignmentDividesBlock: "the alignment divides the first granularity",
+    AlignmentDividesBlock: "the alignment divides the first granularity, or is that of shadow memory",
+    ShadowIsWholePages: "blocks with shadow memory are multiples of what a page of shadow describes",
     FlipOwnsPages: "what flips or is sealed page by page has a quantum of whole blocks, or it would split them",
     CodeIsExecutable: "code is executable, and nothing else is",
     WritableStaysWritable: "writable data is read-write, and no other kind is",
@@ -67,6 +68,7 @@ rules! {
     SealableIsSealed: "a sealable kind is sealed, and no other kind is",
     CodeTrapsWhenUnused: "unused executable memory traps",
     TailHasTwoSizes: "growth by tail needs a large and a small granularity",
+    SegmentIsOneRight: "where execution is a right of segments, code shares no segment with anything else",
     LegacyIsLegacy: "writable and executable memory needs a legacy table",
 }
 
@@ -81,8 +83,7 @@ pub(crate) const fn check(machine: &Machine, rows: &[Row; Kind::COUNT], legacy: 
         let outcome = match &rows[index] {
             Row::Own(descriptor) => check_descriptor(machine, row, descriptor, legacy),
             Row::Shares { with, alignment, quantum } => {
-                let alignment_ok = quantum.bytes() <= alignment.bytes();
-                check_sharing(row, &rows[with.index()], *with, alignment_ok, alignment.bytes())
+                check_sharing(machine, row, &rows[with.index()], *with, [*alignment, *quantum])
             }
         };
         if let Err(rule) = outcome {
@@ -90,7 +91,7 @@ pub(crate) const fn check(machine: &Machine, rows: &[Row; Kind::COUNT], legacy: 
         }
         index += 1;
     }
-    Ok(())
+    check_segments(machine, rows)
 }
 
 /// Returns the rule from the enclosing function unless the condition holds.
@@ -122,13 +123,35 @@ const fn in_order(first: Option<PageSize>, second: Option<PageSize>) -> bool {
     }
 }
 
-const fn check_sharing(row: Kind, other: &Row, with: Kind, quantum_ok: bool, alignment: u64) -> Result<(), Rule> {
+const fn check_sharing(
+    machine: &Machine,
+    row: Kind,
+    other: &Row,
+    with: Kind,
+    [alignment, quantum]: [PowerOfTwo; 2],
+) -> Result<(), Rule> {
     let Row::Own(other) = other else { return Err(Rule::SharesOnce) };
     require!(!other.is_exclusive, SharesNotExclusive);
     let alike = row.is_code() == with.is_code() && row.is_writable() == with.is_writable();
     require!(alike && !row.is_sealable() || other.is_writable_and_executable, SharesLikeWithLike);
     let Some(first) = other.granularities[0] else { return Err(Rule::HasGranularity) };
-    require!(quantum_ok && alignment <= first.bytes(), SharedAlignment);
+    let fits = alignment.bytes() <= first.max(other.alignment).bytes();
+    require!(quantum.bytes() <= alignment.bytes() && fits, SharedAlignment);
+    check_shadow(machine, other, alignment)
+}
+
+/// Blocks are multiples of the last granularity, and of the alignment they are wanted with.
+const fn check_shadow(machine: &Machine, d: &Descriptor, alignment: PowerOfTwo) -> Result<(), Rule> {
+    let mut last = d.granularities[0];
+    let mut index = 1;
+    while index < d.granularities.len() {
+        if d.granularities[index].is_some() {
+            last = d.granularities[index];
+        }
+        index += 1;
+    }
+    let Some(last) = last else { return Err(Rule::HasGranularity) };
+    require!(!d.is_shadowed || last.max(alignment).bytes() >= machine.shadow_unit().bytes(), ShadowIsWholePages);
     Ok(())
 }
 
@@ -140,7 +163,11 @@ const fn check_descriptor(machine: &Machine, row: Kind, d: &Descriptor, legacy: 
     };
     require!(d.quantum.bytes() <= d.alignment.bytes(), QuantumDividesAlignment);
     require!(d.quantum.bytes() <= last.bytes(), QuantumDividesPage);
-    require!(d.alignment.bytes() <= first.bytes(), AlignmentDividesBlock);
+    let largest = if d.is_shadowed { first.max(machine.shadow_unit()) } else { first };
+    require!(d.alignment.bytes() <= largest.bytes(), AlignmentDividesBlock);
+    if let Err(rule) = check_shadow(machine, d, d.alignment) {
+        return Err(rule);
+    }
     let by_page = matches!(d.fill, Fill::Flip) || matches!(d.seal, Seal::Pages);
     require!(!by_page || d.quantum.bytes() >= first.bytes(), FlipOwnsPages);
     require!(!matches!(d.growth, Growth::Tail) || first.bytes() > last.bytes(), TailHasTwoSizes);
@@ -192,7 +219,7 @@ const fn check_windows(machine: &Machine, d: &Descriptor, page: PageSize) -> Res
     }
     require!(holds(near, page.max(d.alignment)), WindowHoldsBlock);
     if let (true, Some(anchor)) = (d.is_anchored, machine.anchor) {
-        require!(machine.reach.connects(anchor, near), WindowInReach);
+        require!(machine.connects(anchor, near), WindowInReach);
     }
     Ok(())
 }
@@ -216,4 +243,42 @@ const fn check_rights(row: Kind, d: &Descriptor) -> Result<(), Rule> {
     require!(stores == matches!(d.fill, Fill::Direct), DirectIsWritable);
     require!(row.is_code() == matches!(d.unused, Unused::Trap), CodeTrapsWhenUnused);
     Ok(())
+}
+
+/// Where execution is a right of whole segments, none holds windows of both code and something else.
+const fn check_segments(machine: &Machine, rows: &[Row; Kind::COUNT]) -> Result<(), TableError> {
+    let Some(segment) = machine.limits.executable_segment else { return Ok(()) };
+    let mut index = 0;
+    while index < Kind::COUNT * Kind::COUNT {
+        let (code, other) = (Kind::ALL[index / Kind::COUNT], Kind::ALL[index % Kind::COUNT]);
+        if code.is_code()
+            && !other.is_code()
+            && let (Row::Own(a), Row::Own(b)) = (&rows[code.index()], &rows[other.index()])
+            && share_segment(segment, &a.windows, &b.windows)
+        {
+            return Err(TableError { row: other, rule: Rule::SegmentIsOneRight });
+        }
+        index += 1;
+    }
+    Ok(())
+}
+
+/// Whether any window of one list lies in a segment of any of the other.
+const fn share_segment(
+    segment: PowerOfTwo,
+    a: &[Option<Extent>; MAX_WINDOWS],
+    b: &[Option<Extent>; MAX_WINDOWS],
+) -> bool {
+    let shift = segment.log2();
+    let mut index = 0;
+    while index < MAX_WINDOWS * MAX_WINDOWS {
+        if let (Some(a), Some(b)) = (a[index / MAX_WINDOWS], b[index % MAX_WINDOWS])
+            && a.start() >> shift <= b.last() >> shift
+            && b.start() >> shift <= a.last() >> shift
+        {
+            return true;
+        }
+        index += 1;
+    }
+    false
 }

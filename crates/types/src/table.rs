@@ -3,7 +3,7 @@
 //! A table in a `const` is checked by the compiler: a bad row stops the build with the name of the rule.
 
 use crate::rules::TableError;
-use crate::{Descriptor, Fill, Kind, Machine, PowerOfTwo, Row, rules};
+use crate::{Descriptor, Extent, Fill, Kind, Machine, PowerOfTwo, Row, rules};
 
 /// A complete, checked table: the facts of a machine and one [`Row`] per [`Kind`].
 ///
@@ -133,6 +133,37 @@ impl Table {
             index += 1;
         }
         smallest
+    }
+
+    /// Whether memory of `kind` is code too far from the anchor for direct branches both ways.
+    #[must_use]
+    pub const fn is_far(&self, kind: Kind, extent: Extent) -> bool {
+        match self.machine.anchor {
+            Some(anchor) => kind.is_code() && !self.machine.connects(anchor, extent),
+            None => false,
+        }
+    }
+
+    /// The table of the same machine without text poking: what was written through another mapping is read-write, in
+    /// the smallest pages, until it is published.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that the table breaks then.
+    pub fn without_poking(self) -> Result<Self, TableError> {
+        let page = self.machine.page();
+        let homes = Kind::ALL.map(|kind| self.home(kind).index());
+        let flips = homes.map(|home| matches!(&self.rows[home], Row::Own(own) if matches!(own.fill, Fill::Poke)));
+        self.adjusted(|_, rows| {
+            for (row, _) in rows.iter_mut().zip(flips).filter(|(_, flips)| *flips) {
+                match row {
+                    Row::Own(own) => own.flip(page),
+                    Row::Shares { alignment, quantum, .. } => {
+                        (*alignment, *quantum) = ((*alignment).max(page), (*quantum).max(page));
+                    }
+                }
+            }
+        })
     }
 
     /// Whether published memory of `kind` can be changed in place while it is executed.

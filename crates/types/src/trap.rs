@@ -30,6 +30,12 @@ impl Trap {
         Trap { bytes, len: 4 }
     }
 
+    /// Length of the pattern in bytes, which is what an instruction's address is a multiple of.
+    #[must_use]
+    pub const fn unit(&self) -> u64 {
+        self.len as u64
+    }
+
     /// The pattern in memory order.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

@@ -1,8 +1,8 @@
 //! Every rule of a table has a bad table that breaks it and only it.
 
 use execmem_types::{
-    Descriptor, Extent, Fill, Growth, Kind, Machine, PageSize, Placement, PowerOfTwo, Protection, Reach, Row, Rule,
-    Seal, Table, Trap, Unused,
+    Descriptor, Extent, Fill, Growth, Kind, Limits, Machine, PageSize, Placement, PowerOfTwo, Protection, Reach, Row,
+    Rule, Seal, Table, Trap, Unused,
 };
 
 const fn extent(start: u64, end: u128) -> Option<Extent> {
@@ -16,6 +16,7 @@ const MACHINE: Machine = Machine {
     trap: Trap::byte(0xcc),
     reach: Reach::Relative { base: 5, min: i32::MIN as i64, max: i32::MAX as i64 },
     anchor: extent(0x1_0000_0000, 0x1_1000_0000),
+    limits: Limits::NONE,
 };
 
 const CODE: Descriptor = Descriptor {
@@ -109,6 +110,8 @@ fn way_to_break(rule: Rule) -> Break {
             Descriptor(Text, |d| (d.alignment, d.quantum) = (PageSize::kib(8), PageSize::kib(8)))
         }
         Rule::AlignmentDividesBlock => Descriptor(Text, |d| d.alignment = PageSize::mib(4)),
+        Rule::ShadowIsWholePages => Descriptor(Text, |d| d.is_shadowed = true),
+        Rule::SegmentIsOneRight => Machine(|m| m.limits.executable_segment = Some(PageSize::mib(256))),
         Rule::FlipOwnsPages => Descriptor(Text, |d| d.fill = Fill::Flip),
         Rule::CodeIsExecutable => Descriptor(Text, |d| d.protection = Protection::ReadOnly),
         Rule::WritableStaysWritable => Descriptor(RoData, |d| d.protection = Protection::ReadWrite),
@@ -133,6 +136,79 @@ fn inv_08_every_rule_is_enforced_and_named() {
 fn errors_name_the_row_and_the_rule() {
     let error = GOOD.adjusted(|_, rows| rows[Kind::Bpf.index()] = shares(Kind::InitText)).expect_err("chained");
     assert_eq!(error.to_string(), "row bpf: a row shares with a row of its own, not with one that shares");
+}
+
+#[test]
+fn rows_with_shadow_have_large_blocks_or_a_large_alignment() {
+    let shadowed = |change: fn(&mut Descriptor)| {
+        GOOD.adjusted(|_, rows| {
+            if let Row::Own(descriptor) = &mut rows[Kind::Data.index()] {
+                descriptor.is_shadowed = true;
+                change(descriptor);
+            }
+            rows[Kind::InitData.index()] =
+                Row::Shares { with: Kind::Data, alignment: PageSize::kib(32), quantum: PageSize::kib(4) };
+        })
+    };
+    assert!(shadowed(|d| d.granularities[1] = None).is_ok());
+    assert!(shadowed(|d| d.alignment = PageSize::kib(32)).is_ok());
+    let alone = |d: &mut Descriptor| {
+        (d.alignment, d.granularities) = (PageSize::kib(32), [Some(PageSize::kib(4)), None, None, None])
+    };
+    assert!(shadowed(alone).is_ok(), "the alignment of shadow may exceed the granularity");
+    assert_eq!(shadowed(|d| d.alignment = PageSize::kib(16)).map_err(|e| e.rule), Err(Rule::ShadowIsWholePages));
+}
+
+#[test]
+fn code_and_data_may_touch_where_a_segment_ends_and_not_before() {
+    let segmented = |data: u64| {
+        GOOD.adjusted(|machine, rows| {
+            machine.limits.executable_segment = Some(PageSize::mib(256));
+            for row in rows {
+                if let Row::Own(d) = row {
+                    let start = if d.protection.is_executable() { 0x1_4000_0000 } else { data };
+                    d.windows = [Extent::new(start, 0x1000_0000), None, None];
+                }
+            }
+        })
+    };
+    assert!(segmented(0x1_5000_0000).is_ok() && segmented(0x1_3000_0000).is_ok());
+    let refused = segmented(0x1_4fff_f000).expect_err("one page in the segment of text");
+    assert_eq!((refused.row, refused.rule), (Kind::Data, Rule::SegmentIsOneRight));
+}
+
+#[test]
+fn a_window_out_of_the_segment_of_the_anchor_is_out_of_reach() {
+    let windowed = |window: Option<Extent>| {
+        GOOD.adjusted(|machine, rows| {
+            machine.reach = Reach::Segment { base: 4, size_log2: 28 };
+            machine.trap = Trap::word([0, 0, 0, 0xd]);
+            machine.anchor = extent(0x1_4000_0000, 0x1_4100_0000);
+            if let Row::Own(text) = &mut rows[Kind::Text.index()] {
+                text.windows = [window, None, None];
+            }
+        })
+    };
+    assert!(windowed(extent(0x1_4100_0000, 0x1_5000_0000)).is_ok(), "the last delay slot lies in the window too");
+    let refused = |window| windowed(window).map_err(|error| error.rule).err();
+    assert_eq!(refused(extent(0x1_4fff_0000, 0x1_5000_1000)), Some(Rule::WindowInReach));
+    assert_eq!(refused(extent(0x1_3f00_0000, 0x1_4000_0000)), Some(Rule::WindowInReach), "near, in another segment");
+}
+
+#[test]
+fn reach_is_that_of_instructions_not_of_bytes() {
+    let window = |start: u64| {
+        GOOD.adjusted(|machine, rows| {
+            machine.reach = Reach::Relative { base: 0, min: -0x800_0000, max: 0x7ff_fffc };
+            machine.trap = Trap::word([0; 4]);
+            machine.anchor = extent(0x1_4000_0000, 0x1_4200_0000);
+            if let Row::Own(text) = &mut rows[Kind::Text.index()] {
+                text.windows = [extent(start, 0x1_4000_0000), None, None];
+            }
+        })
+    };
+    assert!(window(0x1_3a00_0000).is_ok(), "a box of exactly 128 MiB around both");
+    assert!(window(0x1_39ff_f000).is_err(), "a page more");
 }
 
 #[test]

@@ -2,10 +2,14 @@
 //!
 //! `Raw…` is what the file says and may make no sense; [`Config`] has every name resolved and every number parsed.
 
+mod code;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
+
+pub(super) use code::{Code, Operand, Template};
 
 /// The kinds in table order, as they are written and as Rust names them.
 pub(super) const KINDS: [(&str, &str); 10] = [
@@ -41,6 +45,11 @@ struct RawMachine {
     reach_source: String,
     anchor: Option<[String; 2]>,
     anchor_source: Option<String>,
+    executable_segment: Option<String>,
+    executable_segment_source: Option<String>,
+    shadow_scale: Option<u8>,
+    shadow_scale_source: Option<String>,
+    code: code::RawCode,
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,6 +118,9 @@ pub(super) struct Machine {
     pub(super) trap: Vec<u8>,
     pub(super) reach: Reach,
     pub(super) anchor: Option<(u64, u128)>,
+    pub(super) executable_segment_log2: Option<u32>,
+    pub(super) shadow_scale_log2: u8,
+    pub(super) code: Code,
     /// What is known from where.
     pub(super) sources: Vec<(&'static str, String)>,
 }
@@ -181,13 +193,8 @@ fn resolve_machine(name: &str, raw: &RawMachine) -> Result<Machine> {
         (None, None, Some(size)) => Reach::Segment { base: raw.reach.base, size_log2: log2(size)? },
         _ => bail!("machine {name}: a reach has min and max, or segment"),
     };
-    let mut sources = vec![
-        ("leaves", raw.leaves_source.clone()),
-        ("trap", raw.trap_source.clone()),
-        ("reach", raw.reach_source.clone()),
-    ];
-    ensure!(raw.anchor.is_some() == raw.anchor_source.is_some(), "machine {name}: an anchor needs a source");
-    sources.extend(raw.anchor_source.clone().map(|source| ("anchor", source)));
+    let code = code::resolve(&raw.code).with_context(|| format!("machine {name}: code"))?;
+    let sources = sources(name, raw, &code)?;
     let trap = raw.trap.iter().map(|byte| Ok(u8::try_from(number(byte)?)?)).collect::<Result<Vec<u8>>>()?;
     ensure!([1, 2, 4].contains(&trap.len()), "machine {name}: a trap has 1, 2 or 4 bytes");
     Ok(Machine {
@@ -197,8 +204,34 @@ fn resolve_machine(name: &str, raw: &RawMachine) -> Result<Machine> {
         trap,
         reach,
         anchor: raw.anchor.as_ref().map(range).transpose()?,
+        executable_segment_log2: raw.executable_segment.as_deref().map(log2).transpose()?,
+        shadow_scale_log2: raw.shadow_scale.unwrap_or(GENERIC_SHADOW_SCALE),
+        code,
         sources,
     })
+}
+
+/// Bytes of memory per byte of shadow of generic KASAN, as a logarithm.
+const GENERIC_SHADOW_SCALE: u8 = 3;
+
+/// Where the numbers of a machine are from. What is optional has a source if it is there.
+fn sources(name: &str, raw: &RawMachine, code: &Code) -> Result<Vec<(&'static str, String)>> {
+    let mut sources = vec![
+        ("leaves", raw.leaves_source.clone()),
+        ("trap", raw.trap_source.clone()),
+        ("reach", raw.reach_source.clone()),
+    ];
+    let optional = [
+        ("anchor", raw.anchor.is_some(), &raw.anchor_source),
+        ("executable-segment", raw.executable_segment.is_some(), &raw.executable_segment_source),
+        ("shadow-scale", raw.shadow_scale.is_some(), &raw.shadow_scale_source),
+    ];
+    for (item, is_there, source) in optional {
+        ensure!(is_there == source.is_some(), "machine {name}: {item} needs a source");
+        sources.extend(source.clone().map(|source| (item, source)));
+    }
+    sources.extend(code.sources.iter().cloned());
+    Ok(sources)
 }
 
 fn resolve_table(raw: &RawConfig, name: &str) -> Result<Table> {

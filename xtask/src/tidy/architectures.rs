@@ -1,4 +1,5 @@
-//! The engine and the ranges below it know no architecture.
+//! The engine and the ranges below it know no architecture; types and the simulator name one only in docs, where it is
+//! the source of a fact.
 
 use super::findings::Findings;
 use super::tokens::{Token, TokenKind};
@@ -7,9 +8,13 @@ use super::tree::{Source, Tree};
 /// Where no architecture is named.
 const FOLDERS: [&str; 2] = ["crates/engine/src/", "crates/range/src/"];
 
+/// Where no code names an architecture, and docs may.
+const CODE_FOLDERS: [&str; 2] = ["crates/sim/src/", "crates/types/src/"];
+
 /// Where code may depend on the architecture it is compiled for.
 const TARGET_FOLDERS: [&str; 2] = ["crates/linux/", "tests/"];
 
+/// Names beside those of the files in configs/arch.
 const NAMES: [&str; 14] = [
     "x86",
     "arm64",
@@ -34,13 +39,19 @@ pub(super) fn run(tree: &Tree) -> Findings {
     let mut findings = Findings::default();
     let lies_in = |source: &Source, folders: &[&str]| folders.iter().any(|folder| source.path.starts_with(folder));
     let neutral: Vec<_> = tree.sources.iter().filter(|source| lies_in(source, &FOLDERS)).collect();
+    let quiet: Vec<_> = tree.sources.iter().filter(|source| lies_in(source, &CODE_FOLDERS)).collect();
     let portable: Vec<_> = tree.sources.iter().filter(|source| !lies_in(source, &TARGET_FOLDERS)).collect();
     findings.saw("files without architectures", neutral.len());
+    findings.saw("files that name none in code", quiet.len());
     findings.saw("portable files", portable.len());
-    for source in neutral {
-        for (line, word) in source.tokens.iter().flat_map(named) {
+    findings.saw("files of facts", tree.architectures.len());
+    let known: Vec<_> = tree.architectures.iter().flat_map(|name| name.split('-')).chain(NAMES).collect();
+    let all = neutral.iter().flat_map(|source| source.tokens.iter().map(|token| (source.path.as_str(), token)));
+    let code = quiet.iter().flat_map(|source| source.tokens.iter().map(|token| (source.path.as_str(), token)));
+    for (path, token) in all.chain(code.filter(|(_, token)| token.kind != TokenKind::Doc)) {
+        for (line, word) in named(token, &known) {
             let message = format!("`{word}` names an architecture; make the difference a row of its table");
-            findings.complain(&source.path, line, message);
+            findings.complain(path, line, message);
         }
     }
     for source in portable {
@@ -53,12 +64,12 @@ pub(super) fn run(tree: &Tree) -> Findings {
 }
 
 /// The architectures named in a token.
-fn named(token: &Token) -> Vec<(usize, String)> {
+fn named(token: &Token, known: &[&str]) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (line, text) in token.lines() {
         for name in names(text).filter(|name| *name != EXAMPLE_CRATE) {
             let words = words(name).into_iter().map(|word| word.to_lowercase());
-            found.extend(words.filter(|word| is_architecture(word)).map(|word| (line, word)));
+            found.extend(words.filter(|word| is_architecture(word, known)).map(|word| (line, word)));
         }
     }
     found
@@ -97,8 +108,8 @@ fn words(name: &str) -> Vec<&str> {
 }
 
 /// Whether a word is a name, or one with a number of bits behind it.
-fn is_architecture(word: &str) -> bool {
-    NAMES.contains(&word) || NAMES.contains(&word.trim_end_matches(|c: char| c.is_ascii_digit()))
+fn is_architecture(word: &str, known: &[&str]) -> bool {
+    known.contains(&word) || known.contains(&word.trim_end_matches(|c: char| c.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -106,7 +117,8 @@ mod tests {
     use super::*;
 
     fn complaints(path: &str, text: &str) -> Vec<String> {
-        run(&Tree::of(&[(path, text), ("crates/range/src/lib.rs", "")])).complaints("architectures")
+        let others = [("crates/range/src/lib.rs", ""), ("crates/types/src/lib.rs", "")];
+        run(&Tree::of(&[(path, text), others[0], others[1]])).complaints("architectures")
     }
 
     #[test]
@@ -127,14 +139,31 @@ mod tests {
         }
         let free = "//! use execmem_arch_x86::TABLE; // an alarm, charm, 0x86\nfn disarmed() {}";
         assert_eq!(complaints("crates/engine/src/a.rs", free), Vec::<String>::new());
-        assert_eq!(complaints("crates/sim/src/a.rs", "const X86: u8 = 1;"), Vec::<String>::new());
+        assert_eq!(complaints("crates/clients/src/a.rs", "const X86: u8 = 1;"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn types_and_simulator_name_architectures_in_docs_only() {
+        for path in ["crates/sim/src/a.rs", "crates/types/src/a.rs"] {
+            assert_eq!(complaints(path, "//! Contiguous entries of arm64."), Vec::<String>::new());
+            for text in
+                ["\nconst X86: u8 = 1;", "\nfn f() { g(\"riscv64\") }", "\nstruct Alpha;", "\nmod quirks_8xx {}"]
+            {
+                assert!(complaints(path, text)[0].contains(":2: architectures: "), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn files_of_facts_add_names() {
+        assert!(complaints("crates/engine/src/a.rs", "\nfn alpha() {}")[0].contains("`alpha` names an architecture"));
     }
 
     #[test]
     fn only_some_code_depends_on_the_target() {
         let text = "const A: &str = \"target_arch\";\n#[cfg(target_arch = \"x86_64\")] fn f() {}";
-        assert!(complaints("crates/sim/src/a.rs", text)[0].starts_with("crates/sim/src/a.rs:2: "));
-        assert_eq!(complaints("crates/sim/src/a.rs", text).len(), 1);
+        assert!(complaints("crates/clients/src/a.rs", text)[0].starts_with("crates/clients/src/a.rs:2: "));
+        assert_eq!(complaints("crates/clients/src/a.rs", text).len(), 1);
         assert_eq!(complaints("crates/linux/src/a.rs", text), Vec::<String>::new());
     }
 }

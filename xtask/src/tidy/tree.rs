@@ -18,6 +18,8 @@ const TEXTS: [&str; 2] = ["ARCHITECTURE.md", "README.md"];
 pub(super) struct Tree {
     pub(super) sources: Vec<Source>,
     pub(super) packages: Vec<Package>,
+    /// Names of the files of facts, one an architecture.
+    pub(super) architectures: Vec<String>,
     texts: BTreeMap<String, String>,
 }
 
@@ -45,6 +47,9 @@ impl Tree {
     pub(super) fn load() -> Result<Self> {
         let root = workspace::root();
         let mut tree = Tree { packages: packages(&root)?, ..Tree::default() };
+        for file in workspace::files(&root.join("configs/arch"), "toml")? {
+            tree.architectures.extend(file.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned));
+        }
         for file in workspace::files(&root, "rs")? {
             let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
             tree.sources.push(Source::parse(&relative(&root, &file)?, text)?);
@@ -65,7 +70,7 @@ impl Tree {
     /// A workspace of a few files.
     #[cfg(test)]
     pub(super) fn of(files: &[(&str, &str)]) -> Self {
-        let mut tree = Tree::default();
+        let mut tree = Tree { architectures: vec!["powerpc-8xx".to_owned(), "alpha".to_owned()], ..Tree::default() };
         for (path, text) in files {
             if path.ends_with(".rs") {
                 tree.sources.push(Source::parse(path, (*text).to_owned()).expect("Rust"));

@@ -10,10 +10,8 @@ use super::{baseline, progress};
 use crate::arch;
 use crate::workload::{ModuleSizes, Workload, module_set};
 
-/// The table that trades bytes for entries: whole blocks large, the tail of each kind in small pages.
-const TAIL_TABLE: &str = "x86-tail";
-
-/// Lays the set out with the table of the run, and with the one that grows by the tail.
+/// Lays the set out with the table of the run, and with the one like it that trades bytes for entries, if there is one:
+/// whole blocks large, the tail of each kind in small pages.
 pub(crate) fn run(table: &Table, workload: &Workload, report: &mut Report) -> Result<()> {
     let Some(modules) = &workload.modules else { return Ok(()) };
     let set = module_set(&modules.set)?;
@@ -25,8 +23,7 @@ pub(crate) fn run(table: &Table, workload: &Workload, report: &mut Report) -> Re
     report.wx_bytes += engine.backend().wx_bytes();
     report.baseline_mappings += set.iter().map(baseline::module_pages).sum::<u64>();
     report.modules_loaded += set.len() as u64;
-    if main != TAIL_TABLE {
-        let tail = arch::table(TAIL_TABLE)?;
+    if let Some(tail) = arch::tail_of(main) {
         lay_out(&tail.table, &set, tail.name, &modules.set, report)?;
     }
     Ok(())

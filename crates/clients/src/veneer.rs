@@ -1,0 +1,18 @@
+//! Veneers: how direct branches lead further than they reach.
+//!
+//! Code in a far window cannot branch to the anchor, and the anchor cannot branch to it. A *veneer* is a jump that
+//! reaches any address; a direct branch leads to a veneer near it, and the veneer to the target.
+//!
+//! | who branches | where the veneers are | file |
+//! |---|---|---|
+//! | new code, to anything | at the end of its own allocation | `install` |
+//! | the anchor, to far code | in an [`Island`] in the near window | `island` |
+//!
+//! Both are memory of the same engine. What a machine's branches and veneers look like is data,
+//! [`Code`](execmem_types::Code); nothing here knows a machine, and every encoding is decoded before it is used.
+
+mod install;
+mod island;
+
+pub use install::{Branch, Installed, install};
+pub use island::Island;

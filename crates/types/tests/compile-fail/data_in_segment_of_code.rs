@@ -1,0 +1,9 @@
+// Data in a segment that is executable as a whole.
+include!("base.inc");
+
+const SEGMENTED: Machine = Machine { limits: Limits { executable_segment: Some(PageSize::mib(256)), ..Limits::NONE }, ..MACHINE };
+const TABLE: Table = Table::new(SEGMENTED, rows(CODE));
+
+fn main() {
+    let _ = TABLE;
+}
