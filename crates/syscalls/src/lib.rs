@@ -1,7 +1,8 @@
 //! How many system calls does a piece of a program make? Counted from outside, by tracing a child process.
 //!
 //! The child calls [`wait_for_counter`], then [`mark`], does its work, and calls [`mark`] again. The parent starts it
-//! with [`count`], which returns how many system calls all threads of the child made between the two marks.
+//! with [`count`], which returns how many system calls all threads of the child made between the two marks. Marks are
+//! made by the main thread with no other running: a signal to a process stops that one.
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
@@ -36,7 +37,7 @@ pub fn mark() -> io::Result<()> {
 
 /// In the parent: runs a child and counts its system calls between its marks. Takes the child's standard input.
 ///
-/// Other children of this process must not end meanwhile: their status would be taken for the child's.
+/// No other child that the calling thread has started may be left: the status it ends with would get lost.
 ///
 /// # Errors
 ///
@@ -59,7 +60,7 @@ fn trace(child: &mut Child) -> io::Result<u64> {
     let mut calls = None;
     let mut inside: HashMap<Pid, bool> = HashMap::new();
     loop {
-        let status = waitpid(None, Some(WaitPidFlag::__WALL))?;
+        let status = waitpid(None, Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD))?;
         let Some(thread) = status.pid() else { continue };
         match status {
             WaitStatus::PtraceSyscall(_) => {
