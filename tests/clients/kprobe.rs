@@ -28,11 +28,12 @@ fn slots_lie_side_by_side_in_the_text_of_others() {
         engine.backend().fetch(*address, &mut bytes).expect("published");
         assert_eq!(bytes[8..], address.to_le_bytes());
         assert_eq!((kprobes.find(*address), kprobes.find(*address + 15)), (Some(*slot), Some(*slot)));
-        assert_eq!(engine.find(*address).map(|found| found.kind), Some(Kind::Text), "blocks are shared");
+        assert_eq!(engine.find(*address).map(|found| found.kind), Some(Kind::Kprobe));
     }
     addresses.sort_unstable();
     assert!(addresses.windows(2).all(|pair| pair[1] - pair[0] == 16));
     assert_eq!((kprobes.usage().bytes, engine.stats().bytes_mapped()), (16_000, 2 << 20));
+    assert_eq!(engine.table().home(Kind::Kprobe), Kind::Text, "blocks are shared");
     assert_eq!(kprobes.slots(), Slots { clean: 0, dirty: 0, used: 1000 });
     kprobes.close(|| ());
     check_empty(&engine);

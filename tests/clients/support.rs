@@ -23,10 +23,10 @@ pub(crate) fn check_empty(engine: &Engine<Sim>) {
     assert_eq!((engine.stats().bytes_mapped(), engine.backend().leaves().len()), (0, 0));
 }
 
-/// Runs a life on every table, with every backend call refused in turn, and checks after each that nothing is left.
+/// Runs a life on every table of x86-64, whose instructions the clients know, with every backend call refused in turn, and checks after each that nothing is left.
 /// `life` says whether it went to its end.
 pub(crate) fn refuse_every_call(life: impl Fn(&Engine<Sim>) -> bool) {
-    for named in TABLES {
+    for named in TABLES.iter().filter(|named| named.table.machine().name == TABLE.machine().name) {
         for nth in 0.. {
             let engine = Engine::new(named.table, Sim::new(named.table.machine())).expect("memory");
             engine.backend().refuse_once(nth);

@@ -39,7 +39,7 @@ pub(crate) struct Pool<L: Locking> {
     pub(crate) windows: SmallVec<[Window; MAX_WINDOWS]>,
     /// Longest allocation that any window could hold.
     pub(crate) limit: u64,
-    shards: SmallVec<[Lock<L, Shard>; SHARDS]>,
+    shards: Vec<Lock<L, Shard>>,
     pub(crate) donations: Donations,
     pub(crate) change: Lock<L, ()>,
     pub(crate) events: Lock<L, Events>,
@@ -74,9 +74,10 @@ impl<L: Locking> Pool<L> {
             windows.push(Window::new(used, quantum, base_alignment(&descriptor), false)?);
         }
         let limit = windows.iter().map(|window: &Window| window.extent.len()).max().unwrap_or(0);
-        let mut shards = SmallVec::new();
-        shards.try_reserve(SHARDS).map_err(|_| Error::OutOfMemory)?;
-        shards.extend((0..shard_count(&descriptor, quantum)).map(|_| Lock::new(Shard::new(kind))));
+        let mut shards = Vec::new();
+        let count = shard_count(&descriptor, quantum);
+        shards.try_reserve_exact(count).map_err(|_| Error::OutOfMemory)?;
+        shards.extend((0..count).map(|_| Lock::new(Shard::new(kind))));
         Ok(Pool {
             kind,
             descriptor,

@@ -34,7 +34,7 @@ impl<B: Backend, L: Locking> Engine<B, L> {
             self.backend.adopt(extent, pool.descriptor.protection).map_err(refused)?;
             self.backend.fill(Access::Poke, extent, self.unused_pattern(pool)).map_err(refused)?;
             let window = Window::new(extent, pool.quantum, base_alignment(&pool.descriptor), true)?;
-            let mut region = Region::new(&window)?;
+            let mut region = Region::new(&window);
             region.add(&[Block::new(extent, page, extent)])?;
             pool.donations.push(window)?;
             pool.shard(Site::DONATED).with(|shard| shard.donate(region))

@@ -12,13 +12,6 @@ use crate::block::{Block, Emptied, Ordered as _, Tail, joined, without_tail};
 use crate::drain::Drain;
 use crate::owner::{Owner, tag_of};
 
-/// Ranges kept ready for the next request of their size may take one part in 256 of the live bytes. More would keep
-/// blocks from emptying.
-const READY_SHARE_LOG2: u32 = 8;
-
-/// Ready ranges that a free merges with their neighbours while they are more than their share.
-const SETTLED_PER_FREE: usize = 2;
-
 /// What is looked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Want {
@@ -83,10 +76,9 @@ pub(crate) struct Region {
 
 impl Region {
     /// A region without blocks.
-    pub(crate) fn new(window: &Window) -> Result<Self, Error> {
-        let arena = Arena::over(Arc::clone(&window.ledger)).keeping_ready(READY_SHARE_LOG2);
-        let arena = arena.map_err(|_| Error::OutOfMemory)?;
-        Ok(Region { window: window.clone(), arena, blocks: Vec::new(), smallest_block: 0, drain: Drain::default() })
+    pub(crate) fn new(window: &Window) -> Self {
+        let arena = Arena::over(Arc::clone(&window.ledger));
+        Region { window: window.clone(), arena, blocks: Vec::new(), smallest_block: 0, drain: Drain::default() }
     }
 
     /// Carves the tightest place out of the blocks. `None` if they have none.
@@ -114,10 +106,6 @@ impl Region {
             return Some(Emptied::new());
         }
         self.note_empty(&freed.hole);
-        for _ in 0..SETTLED_PER_FREE {
-            let Some(settled) = self.arena.has_excess_ready().then(|| self.arena.settle_one()).flatten() else { break };
-            self.note_empty(&settled.hole);
-        }
         Some(self.drain(freed.range.end - freed.range.start))
     }
 
@@ -174,9 +162,6 @@ impl Region {
         let mut taken = Emptied::new();
         if self.window.is_donated {
             return taken;
-        }
-        while let Some(settled) = self.arena.settle_one() {
-            self.note_empty(&settled.hole);
         }
         let mut left = self.drain.empty();
         for index in (0..self.blocks.len()).rev() {
@@ -281,11 +266,8 @@ impl Region {
     /// Whether the blocks that are marked empty are, and are counted.
     pub(crate) fn are_marks_right(&self) -> bool {
         let marked = || self.blocks.iter().filter(|block| block.is_empty);
-        let is_unused = |block: &Block| {
-            let free = self.unused().filter_map(|free| free.intersection(block.extent));
-            free.map(Extent::len).sum::<u64>() == block.extent.len()
-        };
-        marked().count() == self.drain.empty() && (self.window.is_donated || marked().all(is_unused))
+        let is_free = |block: &Block| self.arena.is_free(self.window.offsets(block.extent));
+        marked().count() == self.drain.empty() && (self.window.is_donated || marked().all(is_free))
     }
 
     /// The blocks in order of address.
@@ -298,7 +280,7 @@ impl Region {
         self.blocks.touched(extent)
     }
 
-    /// The free ranges in order, ready ones included, as extents.
+    /// The free ranges in order, as extents.
     pub(crate) fn unused(&self) -> impl Iterator<Item = Extent> + '_ {
         self.arena.free_ranges().map(|range| self.window.extent_of(&range))
     }

@@ -99,7 +99,7 @@ impl Shard {
     ) -> Result<Extent, Error> {
         let region = match &mut self.windows[index] {
             Some(region) => region,
-            empty => empty.insert(Region::new(window)?),
+            empty => empty.insert(Region::new(window)),
         };
         region.add(blocks)?;
         let taken = self.take(index, want);

@@ -26,7 +26,7 @@ pub struct PoolStats {
     pub bytes_free: u64,
     /// The longest free range in bytes.
     pub largest_free: u64,
-    /// Holes and ranges kept ready.
+    /// Holes.
     pub holes: u64,
     /// Windows in use, with the bytes mapped in each.
     pub windows: Vec<(Extent, u64)>,
@@ -125,6 +125,6 @@ fn add_region(stats: &mut PoolStats, region: &Region) {
     let arena = region.arena();
     stats.bytes_free += arena.free_len();
     stats.largest_free = stats.largest_free.max(arena.largest_hole());
-    stats.holes += arena.free_ranges().count() as u64;
+    stats.holes += arena.hole_count() as u64;
     stats.bookkeeping_bytes += arena.bookkeeping_bytes().0 as u64;
 }

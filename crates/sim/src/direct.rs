@@ -249,14 +249,14 @@ impl DirectMap {
 
 #[cfg(test)]
 mod tests {
-    use execmem_arch_x86::MACHINE_X86;
+    use execmem_arch_x86::TABLE;
 
     use super::*;
 
     const UNIT: u64 = 512;
 
     fn map(merge: Merge) -> DirectMap {
-        DirectMap::new(&MACHINE_X86, 3 * UNIT * UNIT, PageSize::mib(1024), merge)
+        DirectMap::new(TABLE.machine(), 3 * UNIT * UNIT, PageSize::mib(1024), merge)
     }
 
     fn counts(map: &DirectMap) -> [u64; 3] {

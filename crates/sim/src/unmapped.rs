@@ -126,14 +126,14 @@ pub(crate) fn add(sum: &mut DirectChange, change: DirectChange) {
 
 #[cfg(test)]
 mod tests {
-    use execmem_arch_x86::MACHINE_X86;
+    use execmem_arch_x86::TABLE;
     use execmem_types::PageSize;
 
     use super::*;
     use crate::direct::Merge;
 
     fn world(frames: u64) -> (Memory, DirectMap, UnmappedCache, DirectChange) {
-        let direct = DirectMap::new(&MACHINE_X86, frames, PageSize::mib(2), Merge::Explicit);
+        let direct = DirectMap::new(TABLE.machine(), frames, PageSize::mib(2), Merge::Explicit);
         (Memory::new(4096, 1, frames), direct, UnmappedCache::new(9), DirectChange::default())
     }
 
