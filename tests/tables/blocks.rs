@@ -83,7 +83,8 @@ impl Small {
         }
         let Some(window) = oracle.window_of(kind, extent) else { return complain("is in no window") };
         let is_right = match verdict {
-            Verdict::Hole { window: want } => mapped.is_empty() && window == want,
+            // Where windows overlap, a place in a block that lies across the end of the nearer one may be in that.
+            Verdict::Hole { window: want } => mapped.is_empty() && window <= want,
             Verdict::Grow { window: want, extent: block, .. } => {
                 joined(&mapped) == Some(block) && block.overlaps(extent) && window <= want
             }

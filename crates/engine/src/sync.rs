@@ -16,6 +16,9 @@ pub trait Locking {
     /// The lane of whoever calls. May change at any time; only speed depends on it.
     #[must_use]
     fn lane() -> usize;
+
+    /// Whoever calls met somebody on its lane, and may want another one from now on.
+    fn met() {}
 }
 
 /// Any raw mutex, and a single lane.
@@ -96,7 +99,8 @@ impl<L: Locking, T> core::fmt::Debug for Lock<L, T> {
     }
 }
 
-/// The locks of choice where there is a standard library: a lane per thread.
+/// The locks of choice where there is a standard library. All threads begin on one lane, and those that meet somebody
+/// there get one of their own; so a program that never allocates from two threads at once uses one.
 #[cfg(feature = "std")]
 #[derive(Debug)]
 pub struct ThreadLanes;
@@ -105,21 +109,25 @@ pub struct ThreadLanes;
 mod lanes {
     extern crate std;
 
+    use core::cell::Cell;
     use core::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Threads are numbered as they come. Not an atomic of the protocols.
-    static NEXT_LANE: AtomicUsize = AtomicUsize::new(0);
+    /// Lanes are numbered as they are needed. Not an atomic of the protocols.
+    static NEXT_LANE: AtomicUsize = AtomicUsize::new(1);
 
     std::thread_local! {
-        static LANE: usize = NEXT_LANE.fetch_add(1, Ordering::Relaxed);
+        static LANE: Cell<usize> = const { Cell::new(0) };
     }
 
     impl super::Locking for super::ThreadLanes {
         type Mutex = parking_lot::RawMutex;
 
         fn lane() -> usize {
-            // A thread that is ending has no number any more.
-            LANE.try_with(|lane| *lane).unwrap_or(0)
+            LANE.get()
+        }
+
+        fn met() {
+            LANE.set(NEXT_LANE.fetch_add(1, Ordering::Relaxed));
         }
     }
 }
