@@ -68,24 +68,6 @@ fn patched_functions_return_the_new_value(publish: Publish) {
     engine.free(function).expect("ours");
 }
 
-#[test]
-fn inv_04_nothing_is_writable_and_executable() {
-    nothing_is_writable_and_executable(Publish::Poke);
-    nothing_is_writable_and_executable(Publish::Flip);
-}
-
-fn nothing_is_writable_and_executable(publish: Publish) {
-    let engine = engine(publish);
-    let functions: Vec<_> = (0..500).map(|i| install(&engine, i, 2000)).collect();
-    let (text, _) = text_bytes(&engine);
-    assert!(text >= 500 * 2000);
-    for function in functions {
-        engine.free(function).expect("ours");
-    }
-    let (text, _) = text_bytes(&engine);
-    assert!(text <= 2 << 20, "only the spare block stays executable");
-}
-
 fn data_kinds_hold_data_at_their_address(publish: Publish) {
     let engine = engine(publish);
     for kind in DATA {

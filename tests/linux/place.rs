@@ -136,3 +136,21 @@ fn sizes_that_are_no_window_are_refused() {
     let text = Linux::reserve(&Options::default()).and_then(|linux| linux.table()).expect("a table");
     assert_eq!(text.descriptor(Kind::Text).granularities[0], Some(PageSize::mib(2)));
 }
+
+#[test]
+fn inv_04_nothing_is_writable_and_executable() {
+    nothing_is_writable_and_executable(Publish::Poke);
+    nothing_is_writable_and_executable(Publish::Flip);
+}
+
+fn nothing_is_writable_and_executable(publish: Publish) {
+    let engine = engine(publish);
+    let functions: Vec<_> = (0..500).map(|i| install(&engine, i, 2000)).collect();
+    let (text, _) = text_bytes(&engine);
+    assert!(text >= 500 * 2000);
+    for function in functions {
+        engine.free(function).expect("ours");
+    }
+    let (text, _) = text_bytes(&engine);
+    assert!(text <= 2 << 20, "only the spare block stays executable");
+}

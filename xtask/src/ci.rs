@@ -3,12 +3,13 @@
 use anyhow::Result;
 
 use crate::steps::{self, Step};
-use crate::{check, fetch_modules};
+use crate::{check, cross, fetch_modules};
 
 /// What CI runs after [`check::STEPS`], in order: one line a step. The tests have run by then.
 const MORE: &[Step] = &[
     Step::cargo("run", &["run", "--release", "--", "run"]),
     Step::cargo("run --backend sim", &["run", "--release", "--", "run", "--backend", "sim", "--json"]),
+    Step::task("cross", cross::run_first),
     Step::task("fetch-modules", fetch_modules::run_default),
     Step::cargo("run --modules", &["run", "--release", "--", "run", "--modules", "target/modules/amd64"]),
     Step::cargo_with(

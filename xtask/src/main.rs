@@ -4,6 +4,7 @@
 
 mod check;
 mod ci;
+mod cross;
 mod fetch_modules;
 mod generate;
 mod steps;
@@ -26,6 +27,8 @@ enum Task {
     Check,
     /// Exactly what CI runs: `check` and more.
     Ci,
+    /// Run the libraries' tests and generated functions of other architectures under user-mode emulation.
+    Cross(cross::Options),
     /// Download the kernel modules of a Debian package into `target/modules` and print their folder.
     FetchModules(fetch_modules::Options),
     /// Turn `configs/arch/*.toml` into the generated tables of the arch crates.
@@ -42,6 +45,7 @@ fn main() -> Result<()> {
     match Args::parse().task {
         Task::Check => check::run(),
         Task::Ci => ci::run(),
+        Task::Cross(options) => cross::run(&options),
         Task::FetchModules(options) => fetch_modules::run(&options),
         Task::Gen { check } => generate::run(check),
         Task::Tidy => tidy::run(),

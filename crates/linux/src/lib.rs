@@ -88,6 +88,7 @@ mod place;
 pub mod proc;
 mod record;
 mod setup;
+mod symbol;
 mod view;
 mod window;
 
@@ -96,3 +97,4 @@ pub use call::call;
 pub use change::Backing;
 pub use error::SetupError;
 pub use options::{Options, Place, Publish};
+pub use symbol::symbol;

@@ -47,8 +47,8 @@ pub(crate) fn reserve(options: &Options, machine: &Machine) -> Result<Setup, Set
 
 /// Half the reach of a direct call, so that the other half can hold whatever the window is near to.
 fn default_bytes(machine: &Machine) -> u64 {
-    let half = place::forward(machine.reach) / 2 + 1;
-    (1 << half.ilog2()).clamp(LARGE.bytes(), 1 << 30)
+    // The reach is a unit short of a power of two in one direction.
+    (place::forward(machine.reach).next_power_of_two() / 2).clamp(LARGE.bytes(), 1 << 30)
 }
 
 fn check_size(bytes: u64, machine: &Machine) -> Result<(), SetupError> {
