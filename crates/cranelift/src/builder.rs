@@ -10,6 +10,7 @@ use cranelift_codegen::settings::{self, Configurable as _};
 use cranelift_module::default_libcall_names;
 use execmem::Engine;
 use execmem_linux::Linux;
+use execmem_linux::tools::Listener;
 
 use crate::island::Shape;
 use crate::{CodeModule, Error};
@@ -29,6 +30,7 @@ pub struct Builder {
     pub(crate) lookups: Vec<Lookup>,
     pub(crate) libcall_names: LibCallNames,
     pub(crate) is_swappable: bool,
+    pub(crate) listeners: Vec<Arc<dyn Listener>>,
 }
 
 impl Builder {
@@ -63,6 +65,7 @@ impl Builder {
             lookups: vec![Box::new(execmem_linux::symbol)],
             libcall_names: default_libcall_names(),
             is_swappable: false,
+            listeners: Vec::new(),
         })
     }
 
@@ -93,6 +96,13 @@ impl Builder {
     #[must_use]
     pub fn hot_swap(mut self) -> Self {
         self.is_swappable = true;
+        self
+    }
+
+    /// Tells a profiler or debugger about the functions. What it fails to write down does not stop the module.
+    #[must_use]
+    pub fn listener(mut self, listener: Arc<dyn Listener>) -> Self {
+        self.listeners.push(listener);
         self
     }
 

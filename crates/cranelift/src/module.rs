@@ -7,6 +7,7 @@ use std::sync::Arc;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_module::{DataId, FuncId, ModuleDeclarations, ModuleReloc};
 use execmem::{Engine, Kind};
+use execmem_linux::tools::{Code, Listener};
 use execmem_linux::{Linux, Options};
 
 use crate::builder::{Builder, LibCallNames, Lookup};
@@ -35,6 +36,7 @@ pub struct CodeModule {
     pub(crate) lookups: Vec<Lookup>,
     pub(crate) libcall_names: LibCallNames,
     pub(crate) is_swappable: bool,
+    listeners: Vec<Arc<dyn Listener>>,
     /// Whether a direct call reaches from each end of the window to the other.
     pub(crate) is_all_in_reach: bool,
 }
@@ -64,8 +66,11 @@ impl Definition {
         self.stub.as_ref().or(self.body.as_ref()).map_or(0, Piece::address)
     }
 
-    fn free(self, engine: &Engine<Linux>) {
-        self.body.into_iter().chain(self.stub).for_each(|piece| piece.free(engine));
+    /// Frees its memory, and says so before.
+    fn free(self, engine: &Engine<Linux>, listeners: &[Arc<dyn Listener>]) {
+        for piece in self.body.into_iter().chain(self.stub) {
+            discard(piece, engine, listeners);
+        }
     }
 }
 
@@ -97,6 +102,7 @@ impl CodeModule {
             lookups: builder.lookups,
             libcall_names: builder.libcall_names,
             is_swappable: builder.is_swappable,
+            listeners: builder.listeners,
         }
     }
 
@@ -208,7 +214,20 @@ impl CodeModule {
             outcome?;
         }
         definition.content = Content::default();
+        let address = definition.body.as_ref().map_or(0, Piece::address);
+        self.announce(item, address, image);
         Ok(())
+    }
+
+    /// Tells the listeners about code.
+    fn announce(&self, item: Item, address: u64, bytes: &[u8]) {
+        if item.0 == 0 && !self.listeners.is_empty() {
+            let (name, _) = self.declaration(item);
+            for listener in &self.listeners {
+                // What they fail to write down is theirs.
+                let _ = listener.published(&Code { name: &name, address, bytes });
+            }
+        }
     }
 
     /// Replaces a finalized function by new code of the same signature, at the same address.
@@ -242,7 +261,12 @@ impl CodeModule {
         let body = match self.relocated(item, body.address(), &content) {
             Ok(image) => {
                 let (body, outcome) = published(&engine, body, &image);
-                outcome.and_then(|()| self.enter(item, body.address())).map(|()| body)?
+                if let Err(error) = outcome.and_then(|()| self.enter(item, body.address())) {
+                    body.free(&engine);
+                    return Err(error);
+                }
+                self.announce(item, body.address(), &image);
+                body
             }
             Err(error) => {
                 body.free(&engine);
@@ -268,7 +292,7 @@ impl CodeModule {
 
     /// Frees the code that was replaced. Nobody may be executing it.
     pub fn free_retired(&mut self) {
-        self.retired.drain(..).for_each(|piece| piece.free(&self.engine));
+        self.retired.drain(..).for_each(|piece| discard(piece, &self.engine, &self.listeners));
     }
 
     /// Frees a function. Nobody may execute it any more. The name stays declared, and can be defined again.
@@ -313,7 +337,7 @@ impl CodeModule {
         for item in items {
             if let Some(definition) = self.items.remove(item) {
                 self.forget(&definition.refers_to);
-                definition.free(&self.engine);
+                definition.free(&self.engine, &self.listeners);
             }
             self.pending.retain(|pending| pending != item);
         }
@@ -330,6 +354,12 @@ impl CodeModule {
             }
         }
     }
+}
+
+/// Frees code, and says so before.
+fn discard(piece: Piece, engine: &Engine<Linux>, listeners: &[Arc<dyn Listener>]) {
+    listeners.iter().for_each(|listener| listener.freed(piece.address()));
+    piece.free(engine);
 }
 
 /// Writes and publishes a piece.
@@ -356,7 +386,7 @@ impl Drop for CodeModule {
     fn drop(&mut self) {
         self.free_retired();
         for (_, definition) in std::mem::take(&mut self.items) {
-            definition.free(&self.engine);
+            definition.free(&self.engine, &self.listeners);
         }
     }
 }

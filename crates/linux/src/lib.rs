@@ -53,7 +53,7 @@
 //!
 //! # Why this is sound
 //!
-//! All `unsafe` code here is in five files, each with one kind of danger.
+//! Each file with `unsafe` code has one kind of danger.
 //!
 //! **`view.rs`: the address space.** *Threat:* mapping over, or unmapping, memory that somebody else uses. *Defence:*
 //! a view is placed where nothing is, by the kernel or with its guarantee to replace nothing, at its full size, once;
@@ -69,8 +69,11 @@
 //! **`icache.rs`: instruction caches.** *Threat:* cache instructions fault on addresses that are not mapped. *Defence:*
 //! only addresses in the window reach them, pinned readable where they could fault.
 //!
-//! **`call.rs`: execution.** *Threat:* everything. *Defence:* none is possible; [`call`] is the one public `unsafe fn`, and
-//! its caller vouches for the code.
+//! **`symbol.rs`, `tools/`: the dynamic linker, profilers, debuggers, unwinders.** *Threat:* they keep pointers. *Defence:* what
+//! they point to is a box that lives until they were told to forget it.
+//!
+//! **`call.rs`: execution.** *Threat:* everything. *Defence:* none is possible; [`call`] is an `unsafe fn`, and its caller
+//! vouches for the code.
 //!
 //! The engine is not trusted: for every call, the record of what is mapped is checked first, and a call that makes no
 //! sense is an error.
@@ -89,6 +92,7 @@ pub mod proc;
 mod record;
 mod setup;
 mod symbol;
+pub mod tools;
 mod view;
 mod window;
 

@@ -5,3 +5,4 @@
 mod generator;
 mod life;
 mod programs;
+mod tools;
