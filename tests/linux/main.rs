@@ -14,3 +14,5 @@ mod limits;
 mod place;
 #[cfg(target_arch = "x86_64")]
 mod process;
+#[cfg(target_arch = "x86_64")]
+mod unwind;
