@@ -2,18 +2,23 @@
 
 use execmem::{Extent, PageSize};
 use execmem_arch_x86::MACHINE_X86;
-use execmem_linux::{Linux, Options};
+use execmem_linux::{Linux, Options, Publish};
 use execmem_sim::Sim;
 use execmem_tests::backend_suite::Subject;
 
 fn sim(page: PageSize) -> Subject<Sim> {
     let window = Extent::new(0xffff_ffff_c000_0000, 1 << 30).expect("window");
-    Subject { backend: Sim::new(&MACHINE_X86), window, page }
+    Subject { backend: Sim::new(&MACHINE_X86), window, page, can_poke: true }
 }
 
-fn linux(page: PageSize) -> Subject<Linux> {
-    let backend = Linux::reserve(&Options::default()).expect("executable memory");
-    Subject { window: backend.window(), backend, page }
+fn linux(publish: Publish, page: PageSize) -> Subject<Linux> {
+    let backend = Linux::reserve(&Options::default().publish(publish)).expect("executable memory");
+    Subject { window: backend.window(), backend, page, can_poke: publish == Publish::Poke }
+}
+
+/// The smallest pages there are here.
+fn small() -> PageSize {
+    PageSize::from_bytes(linux(Publish::Poke, PageSize::kib(4)).backend.machine().page().bytes()).expect("page")
 }
 
 #[test]
@@ -28,11 +33,20 @@ fn sim_keeps_the_laws_with_large_pages() {
 
 #[test]
 fn linux_keeps_the_laws_with_small_pages() {
-    let page = PageSize::from_bytes(linux(PageSize::kib(4)).backend.machine().page().bytes()).expect("page");
-    linux(page).run();
+    linux(Publish::Poke, small()).run();
 }
 
 #[test]
 fn linux_keeps_the_laws_with_large_pages() {
-    linux(PageSize::mib(2)).run();
+    linux(Publish::Poke, PageSize::mib(2)).run();
+}
+
+#[test]
+fn linux_keeps_the_laws_with_one_mapping_and_small_pages() {
+    linux(Publish::Flip, small()).run();
+}
+
+#[test]
+fn linux_keeps_the_laws_with_one_mapping_and_large_pages() {
+    linux(Publish::Flip, PageSize::mib(2)).run();
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::steps::{self, Step};
-use crate::{check, fetch_modules};
+use crate::{check, cross, fetch_modules};
 
 /// What CI runs after [`check::STEPS`], in order: one line a step. The tests have run by then.
 const MORE: &[Step] = &[
@@ -19,6 +19,7 @@ const MORE: &[Step] = &[
         &["test", "--release", "--package", "execmem-tests", "--test", "callers", "stress"],
         &[("EXECMEM_STRESS_SECONDS", "2")],
     ),
+    Step::task("cross", cross::run_first),
     Step::task("fetch-modules", fetch_modules::run_default),
     Step::cargo("run --modules", &["run", "--release", "--", "run", "--modules", "target/modules/amd64"]),
     Step::cargo_with(

@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod ci;
+mod cross;
 mod fetch_bpf;
 mod fetch_modules;
 mod generate;
@@ -37,6 +38,8 @@ enum Task {
     Ci,
     /// Download Debian packages with BPF programs into `target/bpf` and print that folder.
     FetchBpf,
+    /// Run the libraries' tests and generated functions of other architectures under user-mode emulation.
+    Cross(cross::Options),
     /// Download the kernel modules of a Debian package into `target/modules` and print their folder.
     FetchModules(fetch_modules::Options),
     /// Turn `configs/arch/*.toml` into the generated tables of the arch crates.
@@ -55,6 +58,7 @@ fn main() -> Result<()> {
         Task::Check => check::run(),
         Task::Ci => ci::run(),
         Task::FetchBpf => fetch_bpf::run(),
+        Task::Cross(options) => cross::run(&options),
         Task::FetchModules(options) => fetch_modules::run(&options),
         Task::Gen { check } => generate::run(check),
         Task::Tidy => tidy::run(),

@@ -1,8 +1,13 @@
 //! Executing what was written.
 #![expect(unsafe_code, reason = "runs code that nobody but its author has checked")]
 
-/// Calls a function of the C ABI at an address, with up to four integer arguments, and returns its integer result. A
-/// function that takes fewer arguments ignores the rest; of a result of 32 bits the upper half is whatever was there.
+/// What is called.
+type Function = unsafe extern "C" fn(usize, usize, usize, usize) -> usize;
+
+/// Calls a function of the C ABI at an address, with up to four integer arguments, and returns its integer result.
+///
+/// Arguments and result are what a register holds: on a machine of 32 bits, the lower half. A function that takes fewer
+/// arguments ignores the rest; of a result of 32 bits in a wider register the upper half is whatever was there.
 ///
 /// # Safety
 ///
@@ -14,8 +19,9 @@ pub unsafe fn call(address: u64, arguments: [u64; 4]) -> u64 {
     let entry = std::ptr::with_exposed_provenance::<()>(address);
     // SAFETY: the caller vouches that a function of the C ABI starts there, and a function pointer is as wide as an
     // address on every machine this crate knows.
-    let function = unsafe { std::mem::transmute::<*const (), unsafe extern "C" fn(u64, u64, u64, u64) -> u64>(entry) };
-    let [a, b, c, d] = arguments;
+    let function = unsafe { std::mem::transmute::<*const (), Function>(entry) };
+    #[expect(clippy::cast_possible_truncation, reason = "a register holds the lower half, as documented")]
+    let [a, b, c, d] = arguments.map(|argument| argument as usize);
     // SAFETY: the caller vouches for what the function does.
-    unsafe { function(a, b, c, d) }
+    unsafe { function(a, b, c, d) as u64 }
 }

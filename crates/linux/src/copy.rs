@@ -1,11 +1,14 @@
 //! Copying bytes to and from memory that the compiler knows nothing of.
 #![expect(unsafe_code, reason = "accesses memory by address: outside the alias view it would corrupt somebody else's")]
 
-use std::sync::atomic::{AtomicU8, Ordering};
+#[cfg(target_has_atomic = "64")]
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use execmem_types::Trap;
 
-/// Copies bytes to memory.
+/// Copies bytes to memory. Four or eight bytes at a multiple of their number are one store: whoever reads or executes
+/// them sees the old or the new.
 ///
 /// # Safety
 ///
@@ -13,6 +16,17 @@ use execmem_types::Trap;
 /// them.
 #[inline]
 pub(crate) unsafe fn write(to: *mut u8, bytes: &[u8]) {
+    #[cfg(target_has_atomic = "64")]
+    if let (Ok(word), true) = (bytes.try_into().map(u64::from_ne_bytes), to.addr().is_multiple_of(8)) {
+        // SAFETY: eight bytes from `to` are valid, for which the caller vouches, and `to` is aligned.
+        unsafe { AtomicU64::from_ptr(to.cast()) }.store(word, Ordering::Relaxed);
+        return;
+    }
+    if let (Ok(word), true) = (bytes.try_into().map(u32::from_ne_bytes), to.addr().is_multiple_of(4)) {
+        // SAFETY: four bytes from `to` are valid, for which the caller vouches, and `to` is aligned.
+        unsafe { AtomicU32::from_ptr(to.cast()) }.store(word, Ordering::Relaxed);
+        return;
+    }
     #[cfg(target_arch = "x86_64")]
     // SAFETY: `rep movsb` reads `bytes.len()` bytes from a slice of that length and writes them from `to` on, for which
     // the caller vouches. The direction flag is clear on entry to an asm block (Rust reference, inline assembly).

@@ -40,8 +40,16 @@ pub enum SetupError {
         /// What the system said.
         errno: i32,
     },
-    /// The system does not allow memory of the file to be executable (SELinux, PaX, a noexec mount).
-    #[error("shared memory may not be executable here: error number {errno}")]
+    /// No free addresses from which a direct call reaches all of the anchor.
+    #[error("no room for a window of {bytes:#x} bytes within reach of {anchor}")]
+    NoRoomNear {
+        /// What the window was to be near to.
+        anchor: execmem_types::Extent,
+        /// Bytes asked for.
+        bytes: u64,
+    },
+    /// The system does not allow memory of this process to become executable (SELinux, PaX, a seccomp filter).
+    #[error("memory may not be executable here: error number {errno}")]
     NotExecutable {
         /// What the system said.
         errno: i32,

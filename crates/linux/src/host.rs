@@ -42,36 +42,48 @@ pub(crate) fn machine() -> Machine {
     }
 }
 
-/// The table for a window: every kind packed in large pages by rights, code from the bottom, data from the top.
-pub(crate) fn table(machine: Machine, window: Extent) -> Result<Table, TableError> {
-    let granularities = [machine.leaves[1].or(machine.leaves[0]), machine.leaves[1].and(machine.leaves[0]), None, None];
+/// The table for a window: code from the bottom, data from the top, every kind packed in large pages by rights. Where
+/// rights flip, code and constants have pages of their own: flipping one small page splits a large one for good.
+pub(crate) fn table(machine: Machine, window: Extent, flips: bool) -> Result<Table, TableError> {
+    let page = machine.page();
+    let large = [machine.leaves[1].or(machine.leaves[0]), machine.leaves[1].and(machine.leaves[0]), None, None];
+    let small = [Some(page), None, None, None];
+    let quantum = if flips { page } else { PowerOfTwo::from_log2(4) };
+    let fill = if flips { Fill::Flip } else { Fill::Poke };
     let text = Descriptor {
         windows: [Some(window), None, None],
         placement: Placement::BottomUp,
-        granularities,
+        granularities: if flips { small } else { large },
         growth: Growth::Whole,
-        alignment: PowerOfTwo::from_log2(4),
-        quantum: PowerOfTwo::from_log2(4),
+        alignment: quantum,
+        quantum,
         protection: Protection::ReadExecute,
-        fill: Fill::Poke,
+        fill,
         unused: Unused::Trap,
         seal: Seal::Never,
-        is_anchored: false,
+        is_anchored: machine.anchor.is_some(),
         is_shadowed: false,
         is_exclusive: false,
         is_writable_and_executable: false,
     };
-    let data = Descriptor {
+    let constants = Descriptor {
         placement: Placement::TopDown,
-        protection: Protection::ReadWrite,
-        fill: Fill::Direct,
+        protection: Protection::ReadOnly,
         unused: Unused::Zero,
+        is_anchored: false,
         ..text
     };
-    let constants = Descriptor { protection: Protection::ReadOnly, fill: Fill::Poke, ..data };
+    let data = Descriptor {
+        granularities: large,
+        alignment: PowerOfTwo::from_log2(4),
+        quantum: PowerOfTwo::from_log2(4),
+        protection: Protection::ReadWrite,
+        fill: Fill::Direct,
+        ..constants
+    };
     let sealed = Descriptor { protection: Protection::ReadOnly, seal: Seal::Block, ..data };
-    let shares = |with| Row::Shares { with, alignment: text.alignment, quantum: text.quantum };
-    let line = PowerOfTwo::from_log2(6);
+    let shares = |with, like: &Descriptor| Row::Shares { with, alignment: like.alignment, quantum: like.quantum };
+    let line = PowerOfTwo::from_log2(6).max(quantum);
     Table::checked(
         machine,
         [
@@ -79,11 +91,11 @@ pub(crate) fn table(machine: Machine, window: Extent) -> Result<Table, TableErro
             Row::Own(data),
             Row::Own(constants),
             Row::Own(sealed),
-            shares(Kind::Text),
-            shares(Kind::Data),
-            shares(Kind::RoData),
-            shares(Kind::Text),
-            shares(Kind::Text),
+            shares(Kind::Text, &text),
+            shares(Kind::Data, &data),
+            shares(Kind::RoData, &constants),
+            shares(Kind::Text, &text),
+            shares(Kind::Text, &text),
             Row::Own(Descriptor { alignment: line, quantum: line, ..text }),
         ],
     )
@@ -95,9 +107,11 @@ mod tests {
 
     #[test]
     fn the_table_of_this_machine_keeps_every_rule() {
-        let window = Extent::new(0x7f00_0000_0000, 1 << 30).expect("window");
-        let table = table(machine(), window).expect("every rule");
-        assert_eq!(table.descriptor(Kind::Bpf).quantum.bytes(), 64);
-        assert_eq!(table.home(Kind::Ftrace), Kind::Text);
+        let window = Extent::new(0x4000_0000, 1 << 24).expect("window");
+        let table = |flips| table(machine(), window, flips).expect("every rule");
+        assert_eq!(table(false).descriptor(Kind::Bpf).quantum.bytes(), 64);
+        assert_eq!(table(false).home(Kind::Ftrace), Kind::Text);
+        assert_eq!(table(true).quantum(Kind::Kprobe), machine().page());
+        assert_eq!(table(true).quantum(Kind::Data).bytes(), 16);
     }
 }

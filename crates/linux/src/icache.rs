@@ -5,6 +5,9 @@ use execmem_types::SyncScope;
 use rustix::io::Errno;
 use rustix::thread::{MembarrierCommand, membarrier};
 
+/// Whether cache instructions access the addresses that are executed, and fault where nothing is mapped.
+pub(crate) const TOUCHES_HOME: bool = cfg!(any(target_arch = "aarch64", target_arch = "powerpc"));
+
 /// Registers this process for the barrier that [`sync`] may need.
 pub(crate) fn register() -> Result<(), Errno> {
     membarrier(MembarrierCommand::RegisterPrivateExpeditedSyncCore)
@@ -18,7 +21,7 @@ pub(crate) fn register() -> Result<(), Errno> {
 ///
 /// # Safety
 ///
-/// On every machine: `len` bytes at `home` and at `alias` are mapped and readable.
+/// On every machine: `len` bytes at `alias` are mapped and readable, and those at `home` where [`TOUCHES_HOME`] says so.
 #[cfg(target_arch = "x86_64")]
 pub(crate) unsafe fn sync(_home: usize, _alias: usize, _len: usize, scope: SyncScope) -> Result<(), Errno> {
     match scope {
@@ -62,7 +65,7 @@ pub(crate) unsafe fn sync(home: usize, _alias: usize, len: usize, _scope: SyncSc
     const RISCV_FLUSH_ICACHE: libc::c_long = 259;
     // SAFETY: the system call reads no memory of the process; flags of 0 mean all harts of this process.
     let outcome = unsafe { libc::syscall(RISCV_FLUSH_ICACHE, home, home + len, 0) };
-    if outcome == 0 { Ok(()) } else { Err(Errno::IO) }
+    if outcome == 0 { Ok(()) } else { Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)) }
 }
 
 /// powerpc: write back the data cache by the address written, invalidate the instruction cache by the address executed

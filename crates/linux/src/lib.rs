@@ -1,6 +1,7 @@
 //! Executable memory in a Linux process for execmem.
 //!
-//! [`Linux`] reserves one window of addresses and backs it with one memory file, which is mapped twice: at *home*, where
+//! [`Linux`] reserves one window of addresses, near the program where there is room, and backs it with one memory file,
+//! which is mapped twice: at *home*, where
 //! code is executed and data is used, with the rights the engine asks for; and at an *alias* elsewhere, readable and
 //! writable, through which all content arrives. So text is never writable where it is executed, writing to it is a
 //! copy and no system call, and 2 MiB pages stay whole whatever is written.
@@ -31,42 +32,73 @@
 //!
 //! An engine over it takes its table from [`Linux::table`].
 //!
+//! # What the system may forbid
+//!
+//! | limit | what happens |
+//! |---|---|
+//! | `RLIMIT_FSIZE` below the window | no second mapping: [`Publish::PokeOrFlip`] becomes `Flip`, `Poke` is [`SetupError::FileSizeLimit`] |
+//! | seccomp or kernel without `memfd_create` | the same, [`SetupError::NoMemoryFile`] |
+//! | `vm.memfd_noexec` | nothing: the file is not executable as a program, its memory is |
+//! | `RLIMIT_AS` | [`SetupError::NoAddresses`]; ask for a smaller window |
+//! | no executable memory at all | [`SetupError::NotExecutable`] |
+//! | `vm.max_map_count` | [`BackendError::MappingLimit`](execmem_types::BackendError::MappingLimit); nothing changed |
+//! | no large pages | smaller ones, block by block; [`Linux::backing`] says which |
+//!
+//! # After `fork`
+//!
+//! With [`Publish::Poke`] the child shares the parent's code: it executes it as long as the parent keeps it, sees its
+//! patches, and can change nothing: every operation is
+//! [`BackendError::Forked`](execmem_types::BackendError::Forked). With [`Publish::Flip`] it has a copy of its own and
+//! everything works. `exec` and the end of the process leave nothing behind.
+//!
 //! # Why this is sound
 //!
-//! All `unsafe` code of the workspace is in four files here, each with one kind of danger.
+//! Each file with `unsafe` code has one kind of danger.
 //!
-//! **`window.rs`: the address space.** *Threat:* mapping over, or unmapping, memory that somebody else uses. *Defence:*
-//! the two views are placed by the kernel where nothing is, at their full size, once; later calls change rights inside
-//! them only, after a bounds check, and they are unmapped when the [`Linux`] that owns them goes. No Rust reference
-//! ever points into either view.
+//! **`view.rs`: the address space.** *Threat:* mapping over, or unmapping, memory that somebody else uses. *Defence:*
+//! a view is placed where nothing is, by the kernel or with its guarantee to replace nothing, at its full size, once;
+//! later calls change mappings inside it only, after a bounds check, and it is unmapped when its owner goes. No Rust
+//! reference ever points into a view.
 //!
-//! **`copy.rs`: bytes.** *Threat:* an access outside a view, or a data race. *Defence:* the alias is mapped readable and
-//! writable from beginning to end for the whole life of the window, whatever is mapped at home, so an access inside its
-//! bounds is always to memory that exists; bounds are checked by the one caller. Bytes are copied by instructions the
-//! compiler does not see, or as atomics: two callers that write the same bytes get one result or the other and no
-//! undefined behaviour.
+//! **`window.rs` and `copy.rs`: bytes.** *Threat:* an access outside a view, to memory that is not mapped, or a data
+//! race. *Defence:* the alias is readable and writable from beginning to end as long as the window lives, in the
+//! process that made it and nowhere else; where there is no alias, an access pins the rights of the pages it touches,
+//! and they are taken away only when no pin is left. Bytes are copied by instructions the compiler does not see, or as
+//! atomics: two callers that write the same bytes get one result or the other and no undefined behaviour.
 //!
 //! **`icache.rs`: instruction caches.** *Threat:* cache instructions fault on addresses that are not mapped. *Defence:*
-//! only addresses in the window reach them, and only where they cannot fault.
+//! only addresses in the window reach them, pinned readable where they could fault.
 //!
-//! **`call.rs`: execution.** *Threat:* everything. *Defence:* none is possible; [`call`] is the one public `unsafe fn`, and
-//! its caller vouches for the code.
+//! **`symbol.rs`, `tools/`: the dynamic linker, profilers, debuggers, unwinders.** *Threat:* they keep pointers. *Defence:* what
+//! they point to is a box that lives until they were told to forget it.
+//!
+//! **`call.rs`: execution.** *Threat:* everything. *Defence:* none is possible; [`call`] is an `unsafe fn`, and its caller
+//! vouches for the code.
 //!
 //! The engine is not trusted: for every call, the record of what is mapped is checked first, and a call that makes no
 //! sense is an error.
 
 mod backend;
 mod call;
+mod change;
 mod copy;
 mod error;
 mod host;
 mod icache;
+mod limits;
 mod options;
+mod place;
 pub mod proc;
 mod record;
+mod setup;
+mod symbol;
+pub mod tools;
+mod view;
 mod window;
 
 pub use backend::Linux;
 pub use call::call;
+pub use change::Backing;
 pub use error::SetupError;
-pub use options::Options;
+pub use options::{Options, Place, Publish};
+pub use symbol::symbol;

@@ -1,211 +1,188 @@
-//! The two views of one memory file. Every call here that changes the address space is bounded by the views.
-#![expect(unsafe_code, reason = "changes mappings: a wrong range would pull memory from under somebody else")]
+//! A window: its addresses, the memory behind them, and every access to their bytes.
+#![expect(unsafe_code, reason = "accesses memory by address: outside the views it would corrupt somebody else's")]
 
-use std::ffi::c_void;
 use std::os::fd::OwnedFd;
+use std::sync::Mutex;
 
-use execmem_types::{Extent, PageSize, Protection, SyncScope, Trap};
-use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
+use execmem_types::{BackendError, Extent, PageSize, Protection, SyncScope, Trap};
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
-use rustix::process::{Resource, getrlimit};
 
-use crate::host::LARGE;
-use crate::{SetupError, copy, icache};
+use crate::record::{Pin, Record};
+use crate::view::{Origin, View};
+use crate::{copy, icache};
 
-/// `MADV_COLLAPSE` of linux/mman.h, since Linux 6.1. Not in rustix.
-const MADV_COLLAPSE: libc::c_int = 25;
-
-/// One memory file of a fixed size, mapped twice.
+/// Addresses at which code is executed and data is used, and what is behind them.
 ///
 /// # Invariants
 ///
-/// `home` and `alias` are two mappings of the whole file, `len` bytes each, made by this value and owned by it until it
-/// is dropped. The alias is readable and writable throughout.
+/// A page has at home at least the rights that the record says. In [`Memory::Dual`], the alias has the length of home,
+/// and is readable and writable from beginning to end in the process that made it.
 #[derive(Debug)]
 pub(crate) struct Window {
-    file: OwnedFd,
-    home: View,
-    alias: View,
+    pub(crate) home: View,
+    pub(crate) memory: Memory,
+    pub(crate) record: Record,
+    /// Held while mappings change, so that record and mappings change together.
+    pub(crate) changing: Mutex<()>,
 }
 
-/// A mapping of the whole file and the addresses reserved around it.
+/// What is behind the addresses.
 #[derive(Debug)]
-struct View {
-    /// What was reserved.
-    reserved: usize,
-    reserved_len: usize,
-    /// The mapping, at a multiple of the large page size.
-    start: usize,
-    len: usize,
+pub(crate) enum Memory {
+    /// A memory file that is mapped twice. Its content arrives through the alias, whatever the rights at home are.
+    Dual(Box<Dual>),
+    /// Anonymous memory, mapped once. It is written at home, where it has to be writable.
+    Single,
 }
 
-/// Which of the views.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    Home,
-    Alias,
+/// A memory file and its second mapping.
+#[derive(Debug)]
+pub(crate) struct Dual {
+    pub(crate) file: OwnedFd,
+    /// A second file of the same size, of pages of the reserved pool.
+    pub(crate) reserved: Option<OwnedFd>,
+    /// `None` only while the window is dropped.
+    pub(crate) alias: Option<View>,
+    pub(crate) origin: Origin,
+}
+
+/// Leave to access bytes for as long as it lives.
+struct Held<'w> {
+    offset: usize,
+    len: usize,
+    /// Where the bytes are accessed.
+    content: *mut u8,
+    /// Keeps home as it is, where home is what is accessed.
+    pin: Option<Pin<'w>>,
 }
 
 impl Window {
-    /// Creates the file and both views.
-    pub(crate) fn new(bytes: u64) -> Result<Self, SetupError> {
-        let limit = getrlimit(Resource::Fsize).current;
-        if let Some(limit) = limit.filter(|limit| *limit < bytes) {
-            return Err(SetupError::FileSizeLimit { limit, bytes });
+    /// A window over addresses, none of which are mapped yet.
+    pub(crate) fn new(home: View, memory: Memory, page: PageSize) -> Self {
+        let extent = Extent::new(home.start() as u64, home.len() as u64);
+        let extent = extent.unwrap_or_else(|| unreachable!("the kernel maps no view at the end of the address space"));
+        Window { home, memory, record: Record::new(extent, page), changing: Mutex::new(()) }
+    }
+
+    /// The second mapping, where there is one.
+    pub(crate) fn dual(&self) -> Option<(&Dual, &View)> {
+        match &self.memory {
+            Memory::Dual(dual) => dual.alias.as_ref().map(|alias| (&**dual, alias)),
+            Memory::Single => None,
         }
-        let file = memory_file(bytes).map_err(|errno| SetupError::NoMemoryFile { errno: errno.raw_os_error() })?;
-        let refused = |errno: Errno| SetupError::NoAddresses { bytes, errno: errno.raw_os_error() };
-        let len = usize::try_from(bytes).map_err(|_| refused(Errno::OVERFLOW))?;
-        let alias = View::new(&file, len, ProtFlags::READ | ProtFlags::WRITE).map_err(refused)?;
-        let home = View::new(&file, len, ProtFlags::empty()).map_err(refused)?;
-        let window = Window { file, home, alias };
-        window.probe_execution()?;
-        Ok(window)
     }
 
-    /// Makes sure that memory of the file can be executable, once, before anybody relies on it.
-    fn probe_execution(&self) -> Result<(), SetupError> {
-        let page = rustix::param::page_size();
-        let probed =
-            self.protect(0, page, Protection::ReadExecute).and_then(|()| self.protect(0, page, Protection::NoAccess));
-        probed.map_err(|errno| SetupError::NotExecutable { errno: errno.raw_os_error() })
-    }
-
-    /// Where the home view lies.
-    pub(crate) fn extent(&self) -> Extent {
-        let extent = Extent::new(self.home.start as u64, self.home.len as u64);
-        extent.unwrap_or_else(|| unreachable!("the kernel maps no view at the end of the address space"))
-    }
-
-    /// Copies bytes in, through the alias.
+    /// Offset and length of an extent in the window.
     #[inline]
-    pub(crate) fn write(&self, offset: usize, bytes: &[u8]) -> Result<(), Errno> {
-        let to = self.alias.part(offset, bytes.len()).ok_or(Errno::RANGE)?;
-        // SAFETY: the bytes lie in the alias view, which is mapped readable and writable as long as `self` lives
-        // (invariant of `Window`), and no Rust reference points into it.
-        unsafe { copy::write(to, bytes) };
-        Ok(())
+    pub(crate) fn span(&self, extent: Extent) -> Result<(usize, usize), BackendError> {
+        let outside = BackendError::NotMapped { address: extent.start() };
+        if !self.record.window().covers(extent) {
+            return Err(outside);
+        }
+        let offset = usize::try_from(extent.start() - self.record.window().start());
+        offset.ok().zip(usize::try_from(extent.len()).ok()).ok_or(outside)
     }
 
-    /// Fills bytes with a pattern in phase with the home address, through the alias.
+    /// Refuses a process that was forked from the one that made a shared window.
     #[inline]
-    pub(crate) fn fill(&self, offset: usize, len: usize, pattern: Trap) -> Result<(), Errno> {
-        let to = self.alias.part(offset, len).ok_or(Errno::RANGE)?;
-        let address = (self.home.start + offset) as u64;
-        // SAFETY: as in `write`.
-        unsafe { copy::fill(to, address, len, pattern) };
-        Ok(())
+    pub(crate) fn check_origin(&self) -> Result<(), BackendError> {
+        match &self.memory {
+            Memory::Dual(dual) if !dual.origin.is_here() => Err(BackendError::Forked),
+            Memory::Dual(_) | Memory::Single => Ok(()),
+        }
     }
 
-    /// Copies bytes out, through the alias.
-    pub(crate) fn read(&self, offset: usize, bytes: &mut [u8]) -> Result<(), Errno> {
-        let from = self.alias.part(offset, bytes.len()).ok_or(Errno::RANGE)?;
-        // SAFETY: as in `write`.
-        unsafe { copy::read(from, bytes) };
-        Ok(())
-    }
-
-    /// Makes bytes written through the alias what processors execute at home. They must be readable there.
+    /// Leave to access an extent, every page of which is mapped with rights that are `allowed`.
     #[inline]
-    pub(crate) fn sync(&self, offset: usize, len: usize, scope: SyncScope) -> Result<(), Errno> {
-        let alias = self.alias.part(offset, len).ok_or(Errno::RANGE)?;
-        let home = self.home.start + offset;
-        // SAFETY: both ranges lie in views of this window. The alias is readable; cache instructions on a home page
-        // that is not are the caller's business on machines that fault on them, and the record was asked.
-        unsafe { icache::sync(home, alias.addr(), len, scope) }
-    }
-
-    /// Changes the rights of part of the home view.
-    pub(crate) fn protect(&self, offset: usize, len: usize, protection: Protection) -> Result<(), Errno> {
-        let flags = match protection {
-            Protection::NoAccess => MprotectFlags::empty(),
-            Protection::ReadOnly => MprotectFlags::READ,
-            Protection::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
-            Protection::ReadExecute => MprotectFlags::READ | MprotectFlags::EXEC,
+    fn hold(&self, extent: Extent, allowed: impl Fn(Protection) -> bool) -> Result<Held<'_>, BackendError> {
+        self.check_origin()?;
+        let (offset, len) = self.span(extent)?;
+        let (content, pin) = match self.dual() {
+            Some((_, alias)) => {
+                self.record.check_mapped(extent, allowed)?;
+                (alias.part(offset, len), None)
+            }
+            None => (self.home.part(offset, len), Some(self.record.pin(extent, allowed)?)),
         };
-        let start = self.home.part(offset, len).ok_or(Errno::RANGE)?;
-        // SAFETY: the range lies in the home view, which this value owns, and no Rust reference points into that view,
-        // so no reference loses rights it relies on (mprotect(2) changes nothing but the rights of the pages named).
-        unsafe { rustix::mm::mprotect(start.cast::<c_void>(), len, flags) }
+        let content = content.ok_or(BackendError::NotMapped { address: extent.start() })?;
+        Ok(Held { offset, len, content, pin })
     }
 
-    /// Asks for the memory behind part of a view to be one large page for each of its own, and to be mapped so.
-    pub(crate) fn collapse(&self, side: Side, offset: usize, len: usize) -> Result<(), Errno> {
-        let view = if side == Side::Home { &self.home } else { &self.alias };
-        let start = view.part(offset, len).ok_or(Errno::RANGE)?;
-        // SAFETY: the range lies in a view that this value owns, and MADV_COLLAPSE (madvise(2)) changes neither the
-        // content nor the rights of memory, only how it is backed.
-        let outcome = unsafe { libc::madvise(start.cast::<c_void>(), len, MADV_COLLAPSE) };
-        if outcome == 0 { Ok(()) } else { Err(last_error()) }
-    }
-
-    /// Gives the memory behind part of the file back. It reads as zero afterwards.
-    pub(crate) fn discard(&self, offset: usize, len: usize) -> Result<(), Errno> {
-        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        rustix::fs::fallocate(&self.file, flags, offset as u64, len as u64)
-    }
-}
-
-fn last_error() -> Errno {
-    let error = std::io::Error::last_os_error();
-    Errno::from_io_error(&error).unwrap_or(Errno::IO)
-}
-
-/// A memory file of a size that nobody can change, not even this process.
-fn memory_file(bytes: u64) -> Result<OwnedFd, Errno> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let create = |flags| rustix::fs::memfd_create("execmem", flags);
-    // The file itself is never executed as a program, which is all this flag forbids. Kernels before 6.3 lack it.
-    let file = create(flags | MemfdFlags::NOEXEC_SEAL).or_else(|_| create(flags))?;
-    rustix::fs::ftruncate(&file, bytes)?;
-    rustix::fs::fcntl_add_seals(&file, SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
-    Ok(file)
-}
-
-impl View {
-    /// Maps the whole file somewhere, at a multiple of the large page size.
-    fn new(file: &OwnedFd, len: usize, protection: ProtFlags) -> Result<View, Errno> {
-        let align = usize::try_from(LARGE.bytes()).unwrap_or(usize::MAX);
-        let reserved_len = len.checked_add(align).ok_or(Errno::OVERFLOW)?;
-        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-        // SAFETY: without MAP_FIXED, and with a null hint, mmap(2) chooses addresses that nothing uses.
-        let reserved =
-            unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), reserved_len, ProtFlags::empty(), flags) }?;
-        let start = reserved.map_addr(|address| address.next_multiple_of(align));
-        let view = View { reserved: reserved.addr(), reserved_len, start: start.addr(), len };
-        // SAFETY: MAP_FIXED replaces `len` bytes from `start`, which lie inside the `len + align` bytes from `reserved`
-        // that were mapped just now and are known to nobody else.
-        unsafe { rustix::mm::mmap(start, len, protection, MapFlags::SHARED | MapFlags::FIXED, file, 0) }?;
-        Ok(view)
-    }
-
-    /// The address of an offset. `None` unless `len` bytes from it lie in the view.
+    /// Whether stores are possible with these rights at home.
     #[inline]
-    fn part(&self, offset: usize, len: usize) -> Option<*mut u8> {
-        let fits = offset <= self.len && len <= self.len - offset;
-        fits.then(|| std::ptr::with_exposed_provenance_mut(self.start + offset))
+    const fn can_store(&self, pokes: bool, rights: Protection) -> bool {
+        rights.is_writable() || pokes && matches!(self.memory, Memory::Dual(_))
+    }
+
+    /// Copies bytes in; whatever the rights at home are if it `pokes`.
+    #[inline]
+    pub(crate) fn write(&self, pokes: bool, extent: Extent, bytes: &[u8]) -> Result<(), BackendError> {
+        let held = self.hold(extent, |rights| self.can_store(pokes, rights))?;
+        let part = &bytes[..bytes.len().min(held.len)];
+        // SAFETY: `held.len` bytes are readable and writable until `held` is dropped: through the alias they always
+        // are in this process (invariant of `Window`), at home they are pinned writable (invariant of `Record`). No
+        // Rust reference points into either view.
+        unsafe { copy::write(held.content, part) };
+        Ok(())
+    }
+
+    /// Fills bytes with a pattern in phase with the home address.
+    #[inline]
+    pub(crate) fn fill(&self, pokes: bool, extent: Extent, pattern: Trap) -> Result<(), BackendError> {
+        let held = self.hold(extent, |rights| self.can_store(pokes, rights))?;
+        // SAFETY: as in `write`.
+        unsafe { copy::fill(held.content, extent.start(), held.len, pattern) };
+        Ok(())
+    }
+
+    /// Fills memory that nobody knows yet. At home it is writable already where there is no alias.
+    pub(crate) fn fill_fresh(&self, offset: usize, len: usize, pattern: Trap) -> Result<(), Errno> {
+        let view = self.dual().map_or(&self.home, |(_, alias)| alias);
+        let content = view.part(offset, len).ok_or(Errno::RANGE)?;
+        // SAFETY: the bytes lie in a view; the caller, who holds `changing`, made them writable if it is home, and
+        // nobody takes that away before.
+        unsafe { copy::fill(content, self.record.window().start() + offset as u64, len, pattern) };
+        Ok(())
+    }
+
+    /// Tells instruction fetch about memory that nobody knows yet and that is executable already.
+    pub(crate) fn sync_fresh(&self, offset: usize, len: usize) -> Result<(), Errno> {
+        let view = self.dual().map_or(&self.home, |(_, alias)| alias);
+        let written = view.part(offset, len).ok_or(Errno::RANGE)?;
+        let home = self.home.part(offset, len).ok_or(Errno::RANGE)?;
+        // SAFETY: both ranges lie in views; the caller, who holds `changing`, made home readable, and the alias is.
+        unsafe { icache::sync(home.addr(), written.addr(), len, SyncScope::Fresh) }
+    }
+
+    /// Copies bytes out.
+    pub(crate) fn read(&self, extent: Extent, bytes: &mut [u8]) -> Result<(), BackendError> {
+        let held = self.hold(extent, |rights| rights != Protection::NoAccess)?;
+        let len = bytes.len().min(held.len);
+        // SAFETY: as in `write`, and pinned readable at home.
+        unsafe { copy::read(held.content, &mut bytes[..len]) };
+        Ok(())
+    }
+
+    /// Makes bytes that were written what processors execute at home.
+    #[inline]
+    pub(crate) fn sync(&self, extent: Extent, scope: SyncScope) -> Result<Result<(), Errno>, BackendError> {
+        let held = self.hold(extent, |rights| rights != Protection::NoAccess)?;
+        let must_pin = icache::TOUCHES_HOME && held.pin.is_none();
+        let is_readable = |rights| rights != Protection::NoAccess;
+        let _pin = if must_pin { Some(self.record.pin(extent, is_readable)?) } else { None };
+        // SAFETY: the bytes are readable where they were written, as in `write`, and pinned readable at home on
+        // machines whose cache instructions fault otherwise.
+        Ok(unsafe { icache::sync(self.home.start() + held.offset, held.content.addr(), held.len, scope) })
     }
 }
 
-impl Drop for View {
+impl Drop for Window {
     fn drop(&mut self) {
-        let start = std::ptr::with_exposed_provenance_mut::<c_void>(self.reserved);
-        // SAFETY: the range was mapped by `View::new`, is unmapped only here, and nothing points into it: accesses go
-        // through the `Window` that owned this view. Code that still runs in it is the business of whoever called it.
-        let unmapped = unsafe { rustix::mm::munmap(start, self.reserved_len) };
-        debug_assert!(unmapped.is_ok(), "munmap of what was mapped: {unmapped:?}");
+        if let Memory::Dual(dual) = &mut self.memory
+            && !dual.origin.is_here()
+        {
+            // A child has no alias; whatever is at its addresses belongs to somebody else.
+            std::mem::forget(dual.alias.take());
+        }
     }
-}
-
-/// The largest window: everything in it is within reach of everything else.
-pub(crate) const WINDOW_MAX_BYTES: u64 = 2 << 30;
-
-/// Refuses a size that is no window.
-pub(crate) fn check_size(bytes: u64, page: PageSize) -> Result<(), SetupError> {
-    let multiple = LARGE.max(page).bytes();
-    if bytes == 0 || bytes > WINDOW_MAX_BYTES || !bytes.is_multiple_of(multiple) {
-        return Err(SetupError::BadWindow { bytes, multiple, limit: WINDOW_MAX_BYTES });
-    }
-    Ok(())
 }

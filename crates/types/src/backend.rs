@@ -87,6 +87,12 @@ pub enum BackendError {
         /// Its rights.
         protection: Protection,
     },
+    /// The process has as many mappings as it may have.
+    #[error("the process has as many mappings as it may have; raise vm.max_map_count")]
+    MappingLimit,
+    /// The memory belongs to the process that this one was forked from.
+    #[error("the memory belongs to the process this one was forked from, and cannot be changed here")]
+    Forked,
     /// The backend cannot do this at all.
     #[error("this backend has no such operation")]
     Unsupported,
@@ -129,7 +135,8 @@ pub enum BackendError {
 /// 3. Memory holds [`Mapping::unused`] before it becomes accessible at its address. (I5)
 /// 4. `protect` and `unmap` return only when no processor can act on the rights or translations of before. (I6)
 /// 5. `write` and `fill` with [`Access::Poke`] leave the rights at the address as they are, and reach whatever an
-///    executing processor will read after [`sync_code`](Self::sync_code). (I7)
+///    executing processor will read after [`sync_code`](Self::sync_code). (I7) A backend without another mapping
+///    refuses them with [`BackendError::Unsupported`].
 /// 6. `write`, `fill` and `read` on memory that is mapped make no system call and take no lock that a slow operation
 ///    holds.
 /// 7. `map`, `unmap`, `protect`, `collapse` may be slow. The engine holds no lock across them that an allocation in an

@@ -19,6 +19,7 @@ const EDGES: &[(&str, Uses)] = &[
     ("execmem-sim", Uses::Only(&["execmem-types"])),
     ("execmem-linux", Uses::Only(&["execmem-types"])),
     ("execmem-clients", Uses::Only(&["execmem", "execmem-range", "execmem-types"])),
+    ("execmem-capi", Uses::Only(&["execmem", "execmem-linux"])),
     ("execmem-cranelift", Uses::Only(&["execmem", "execmem-linux", "execmem-types"])),
     ("execmem-wasmtime", Uses::Only(&["execmem", "execmem-linux", "execmem-types"])),
     ("execmem-syscalls", Uses::Only(&[])),

@@ -1,0 +1,77 @@
+/* Executable memory for JITs: packed, in 2 MiB pages, never writable and executable.
+ *
+ * A memory is one window of addresses. An allocation starts as a draft, is written, and is published; then code can
+ * be executed and constants are read-only. Handles are not zero while they are valid, and are not used after
+ * execmem_free. All functions may be called by any thread; one handle is used by one thread at a time.
+ */
+#ifndef EXECMEM_H
+#define EXECMEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct execmem_memory execmem_memory;
+typedef struct execmem_allocation execmem_allocation;
+
+typedef enum execmem_kind {
+    EXECMEM_TEXT = 0,  /* code */
+    EXECMEM_DATA = 1,  /* writable data */
+    EXECMEM_RODATA = 2 /* constants */
+} execmem_kind;
+
+typedef enum execmem_status {
+    EXECMEM_OK = 0,
+    EXECMEM_INVALID = 1,   /* a null pointer, or an argument that makes no sense */
+    EXECMEM_EXHAUSTED = 2, /* no addresses or no memory left */
+    EXECMEM_BOUNDS = 3,    /* an access outside the allocation */
+    EXECMEM_STAGE = 4,     /* not possible before, or not possible after, publication */
+    EXECMEM_SYSTEM = 5     /* the operating system refused */
+} execmem_status;
+
+/* How content gets into text. */
+typedef enum execmem_publish {
+    EXECMEM_POKE_OR_FLIP = 0, /* two mappings if the system allows it, else one */
+    EXECMEM_POKE = 1,         /* two mappings of one file */
+    EXECMEM_FLIP = 2          /* one mapping whose rights change */
+} execmem_publish;
+
+/* Reserves a window of this many bytes, a multiple of 2 MiB up to 2 GiB, near the program; 0 is the default size. */
+execmem_status execmem_create(size_t window_bytes, execmem_publish publish, execmem_memory **memory);
+
+/* Gives the window up: it is unmapped when its last allocation is freed. */
+void execmem_destroy(execmem_memory *memory);
+
+/* Allocates at least this many bytes, a draft. */
+execmem_status execmem_alloc(execmem_memory *memory, execmem_kind kind, size_t bytes, execmem_allocation **allocation);
+
+/* The address at which it will be executed or read; never written directly, except published EXECMEM_DATA. */
+void *execmem_address(const execmem_allocation *allocation);
+
+/* Its bytes, rounded up. */
+size_t execmem_size(const execmem_allocation *allocation);
+
+/* Copies bytes into a draft, or into data. */
+execmem_status execmem_write(execmem_allocation *allocation, size_t offset, const void *bytes, size_t len);
+
+/* Makes code executable and constants read-only. */
+execmem_status execmem_publish_allocation(execmem_allocation *allocation);
+
+/* Changes published code. Aligned words of 4 and 8 bytes change in one store. With one mapping nobody may execute the
+ * code meanwhile. */
+execmem_status execmem_patch(execmem_allocation *allocation, size_t offset, const void *bytes, size_t len);
+
+/* Frees an allocation of any stage. Nobody executes it any more. Null is ignored. */
+void execmem_free(execmem_allocation *allocation);
+
+/* Gives memory that is not used back to the system. */
+void execmem_shrink(execmem_memory *memory);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,79 @@
+//! The memory of one function or data object, from draft to live.
+
+use execmem::{Draft, Engine, Handle as _, Kind, Live, PowerOfTwo, kinds::Any};
+use execmem_linux::Linux;
+
+use crate::Error;
+
+/// Memory of the engine with an aligned start.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    stage: Stage,
+    start: u64,
+    len: usize,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Draft(Draft<Any>),
+    Live(Live<Any>),
+}
+
+impl Piece {
+    /// Memory for `len` bytes at a multiple of `align`.
+    ///
+    /// Alignments beyond that of the kind's row are made by allocating more.
+    pub(crate) fn alloc(engine: &Engine<Linux>, kind: Kind, len: usize, align: u64) -> Result<Piece, Error> {
+        let align = PowerOfTwo::from_bytes(align.next_power_of_two()).unwrap_or(PowerOfTwo::from_log2(0));
+        let slack = align.bytes().saturating_sub(engine.table().alignment(kind).bytes());
+        let draft = engine.alloc_kind(kind, (len as u64).saturating_add(slack))?;
+        let start = align.round_up(draft.address()).unwrap_or(draft.address());
+        Ok(Piece { stage: Stage::Draft(draft), start, len })
+    }
+
+    /// Address of the first byte.
+    pub(crate) const fn address(&self) -> u64 {
+        self.start
+    }
+
+    /// Bytes asked for.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Writes at an offset. Published code is patched.
+    pub(crate) fn write(&mut self, engine: &Engine<Linux>, offset: usize, bytes: &[u8]) -> Result<(), Error> {
+        let at = |first: u64| self.start - first + offset as u64;
+        match &mut self.stage {
+            Stage::Draft(draft) => engine.write(draft, at(draft.address()), bytes)?,
+            Stage::Live(live) => engine.patch(live, at(live.address()), bytes)?,
+        }
+        Ok(())
+    }
+
+    /// Publishes what was written.
+    pub(crate) fn publish(self, engine: &Engine<Linux>) -> Result<Piece, (Piece, Error)> {
+        let Piece { stage, start, len } = self;
+        let (stage, outcome) = match stage {
+            Stage::Draft(draft) => match engine.publish(draft) {
+                Ok(live) => (Stage::Live(live), Ok(())),
+                Err(failed) => (Stage::Draft(failed.handle), Err(failed.error)),
+            },
+            live => (live, Ok(())),
+        };
+        let piece = Piece { stage, start, len };
+        match outcome {
+            Ok(()) => Ok(piece),
+            Err(error) => Err((piece, error.into())),
+        }
+    }
+
+    /// Frees the memory. Whoever still executes it answers for that.
+    pub(crate) fn free(self, engine: &Engine<Linux>) {
+        let freed = match self.stage {
+            Stage::Draft(draft) => engine.free(draft).map_err(|failed| failed.error),
+            Stage::Live(live) => engine.free(live).map_err(|failed| failed.error),
+        };
+        debug_assert!(freed.is_ok(), "a handle of another engine: {freed:?}");
+    }
+}

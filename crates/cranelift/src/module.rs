@@ -1,0 +1,399 @@
+//! The module: what is declared, defined, finalized, replaced and freed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_module::{DataId, FuncId, ModuleDeclarations, ModuleReloc};
+use execmem::{Engine, Kind};
+use execmem_linux::tools::{Code, Listener};
+use execmem_linux::{Linux, Options};
+
+use crate::builder::{Builder, LibCallNames, Lookup};
+use crate::island::{ALIGNMENT, Islands, Shape};
+use crate::memory::Piece;
+use crate::relocate::{Image, Reference};
+use crate::resolve::{Item, data_item, function_item, item_of};
+use crate::{Error, declare};
+
+/// A Cranelift module whose code and data live in an [`Engine`].
+///
+/// Definitions become executable by [`finalize_definitions`](Self::finalize_definitions). Dropping the module frees
+/// everything in it; whoever still executes it answers for that.
+pub struct CodeModule {
+    pub(crate) engine: Arc<Engine<Linux>>,
+    pub(crate) isa: OwnedTargetIsa,
+    pub(crate) shape: Shape,
+    pub(crate) declarations: ModuleDeclarations,
+    pub(crate) items: BTreeMap<Item, Definition>,
+    pending: Vec<Item>,
+    /// How many references of others there are to each item.
+    references: HashMap<Item, usize>,
+    /// Code that was replaced and may still be executed.
+    retired: Vec<Piece>,
+    pub(crate) symbols: HashMap<String, u64>,
+    pub(crate) lookups: Vec<Lookup>,
+    pub(crate) libcall_names: LibCallNames,
+    pub(crate) is_swappable: bool,
+    listeners: Vec<Arc<dyn Listener>>,
+    /// Whether a direct call reaches from each end of the window to the other.
+    pub(crate) is_all_in_reach: bool,
+}
+
+/// A function or data object that was defined.
+pub(crate) struct Definition {
+    /// `None` only while it is published.
+    body: Option<Piece>,
+    /// The permanent entry, in modules that can replace functions.
+    stub: Option<Piece>,
+    content: Content,
+    /// What it refers to.
+    refers_to: Vec<Item>,
+}
+
+/// Bytes that are not at their address yet.
+#[derive(Default)]
+pub(crate) struct Content {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) relocs: Vec<ModuleReloc>,
+    pub(crate) islands: usize,
+}
+
+impl Definition {
+    /// The address that others use.
+    pub(crate) fn entry(&self) -> u64 {
+        self.stub.as_ref().or(self.body.as_ref()).map_or(0, Piece::address)
+    }
+
+    /// Frees its memory, and says so before.
+    fn free(self, engine: &Engine<Linux>, listeners: &[Arc<dyn Listener>]) {
+        for piece in self.body.into_iter().chain(self.stub) {
+            discard(piece, engine, listeners);
+        }
+    }
+}
+
+impl CodeModule {
+    /// A module with an engine and a window of its own, near this program.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setup`], [`Error::Memory`], [`Error::NoCodeGenerator`].
+    pub fn on_linux() -> Result<Self, Error> {
+        let linux = Linux::reserve(&Options::default())?;
+        Ok(Builder::new(Arc::new(Engine::new(linux.table()?, linux)?))?.build())
+    }
+
+    pub(crate) fn of(builder: Builder) -> Self {
+        let window = builder.engine.backend().window();
+        let reach = builder.engine.backend().machine().reach;
+        CodeModule {
+            is_all_in_reach: reach.connects(window, window),
+            engine: builder.engine,
+            isa: builder.isa,
+            shape: builder.shape,
+            declarations: ModuleDeclarations::default(),
+            items: BTreeMap::new(),
+            pending: Vec::new(),
+            references: HashMap::new(),
+            retired: Vec::new(),
+            symbols: builder.symbols,
+            lookups: builder.lookups,
+            libcall_names: builder.libcall_names,
+            is_swappable: builder.is_swappable,
+            listeners: builder.listeners,
+        }
+    }
+
+    /// The engine.
+    #[must_use]
+    pub const fn engine(&self) -> &Arc<Engine<Linux>> {
+        &self.engine
+    }
+
+    /// The address of a finalized function, to [call](execmem_linux::call) or to turn into a function pointer. It stays
+    /// until the function is freed, also if it is replaced.
+    #[must_use]
+    pub fn address(&self, id: FuncId) -> Option<u64> {
+        self.finalized(function_item(id)).map(Definition::entry)
+    }
+
+    /// Address and length of a finalized data object.
+    #[must_use]
+    pub fn data(&self, id: DataId) -> Option<(u64, usize)> {
+        let definition = self.finalized(data_item(id))?;
+        Some((definition.entry(), definition.body.as_ref().map_or(0, Piece::len)))
+    }
+
+    fn finalized(&self, item: Item) -> Option<&Definition> {
+        self.items.get(&item).filter(|_| !self.pending.contains(&item))
+    }
+
+    /// Takes memory for content, to be written when everything is defined.
+    pub(crate) fn define(&mut self, item: Item, kind: Kind, align: u64, content: Content) -> Result<(), Error> {
+        let body = self.place(kind, align, &content)?;
+        let stub = match self.is_swappable && item.0 == 0 {
+            true => Some(Piece::alloc(&self.engine, Kind::Text, self.shape.len(), ALIGNMENT as u64)?),
+            false => None,
+        };
+        let refers_to = others(item, &content.relocs);
+        refers_to.iter().for_each(|other| *self.references.entry(*other).or_default() += 1);
+        self.items.insert(item, Definition { body: Some(body), stub, content, refers_to });
+        self.pending.push(item);
+        Ok(())
+    }
+
+    fn place(&self, kind: Kind, align: u64, content: &Content) -> Result<Piece, Error> {
+        let code = content.bytes.len();
+        let islands = content.islands * self.shape.len();
+        let len = if islands == 0 { code } else { code.next_multiple_of(ALIGNMENT) + islands };
+        let align = if islands == 0 { align } else { align.max(ALIGNMENT as u64) };
+        Piece::alloc(&self.engine, kind, len, align)
+    }
+
+    /// Relocates and publishes everything that was defined since the last time. On failure, what was published stays
+    /// so, and the rest can be tried again, for example with the missing function defined.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unresolved`], [`Error::OutOfReach`] and the others of references: nothing was published.
+    /// [`Error::Memory`].
+    pub fn finalize_definitions(&mut self) -> Result<(), Error> {
+        let images: Result<Vec<_>, _> = self.pending.iter().map(|item| self.image(*item)).collect();
+        for (index, image) in images?.into_iter().enumerate() {
+            let item = self.pending[index];
+            if let Err(error) = self.publish(item, &image) {
+                self.pending.drain(..index);
+                return Err(error);
+            }
+        }
+        self.pending.clear();
+        Ok(())
+    }
+
+    /// The bytes of a definition as they run at its address.
+    fn image(&self, item: Item) -> Result<Vec<u8>, Error> {
+        let definition = &self.items[&item];
+        let address = definition.body.as_ref().map_or(0, Piece::address);
+        self.relocated(item, address, &definition.content)
+    }
+
+    fn relocated(&self, item: Item, address: u64, content: &Content) -> Result<Vec<u8>, Error> {
+        let mut bytes = content.bytes.clone();
+        let first_island = address + bytes.len().next_multiple_of(ALIGNMENT) as u64;
+        let islands = Islands::new(self.shape, first_island, content.islands);
+        let mut image = Image { bytes: &mut bytes, address, islands };
+        let mut previous = None;
+        for ModuleReloc { kind, offset, name, addend } in &content.relocs {
+            let target = self.target(name, item, address)?;
+            let reference = Reference { kind: *kind, offset: *offset, target, addend: *addend, previous };
+            image.apply(&reference)?;
+            previous = image.resolved(&reference);
+        }
+        let islands = image.islands.bytes();
+        if !islands.is_empty() {
+            // Between code and islands stands what pads code to their alignment, never reached.
+            bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
+            bytes.extend(islands);
+        }
+        Ok(bytes)
+    }
+
+    fn publish(&mut self, item: Item, image: &[u8]) -> Result<(), Error> {
+        let (engine, shape) = (Arc::clone(&self.engine), self.shape);
+        let Some(definition) = self.items.get_mut(&item) else { return Ok(()) };
+        let Some(body) = definition.body.take() else { return Ok(()) };
+        let jump = shape.to(body.address());
+        let (body, outcome) = published(&engine, body, image);
+        definition.body = Some(body);
+        outcome?;
+        if let Some(stub) = definition.stub.take() {
+            let (stub, outcome) = published(&engine, stub, &jump);
+            definition.stub = Some(stub);
+            outcome?;
+        }
+        definition.content = Content::default();
+        let address = definition.body.as_ref().map_or(0, Piece::address);
+        self.announce(item, address, image);
+        Ok(())
+    }
+
+    /// Tells the listeners about code.
+    fn announce(&self, item: Item, address: u64, bytes: &[u8]) {
+        if item.0 == 0 && !self.listeners.is_empty() {
+            let (name, _) = self.declaration(item);
+            for listener in &self.listeners {
+                // What they fail to write down is theirs.
+                let _ = listener.published(&Code { name: &name, address, bytes });
+            }
+        }
+    }
+
+    /// Replaces a finalized function by new code of the same signature, at the same address.
+    ///
+    /// Calls that begin from now on run the new code. The old stays until [`free_retired`](Self::free_retired), since
+    /// somebody may be executing it. Where memory is mapped once ([`execmem_linux::Publish::Flip`]), nobody may call
+    /// functions of the module meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotSwappable`], [`Error::NotDefined`], those of [`finalize_definitions`](Self::finalize_definitions)
+    /// and of Cranelift; the old code stays.
+    pub fn replace_function(
+        &mut self,
+        id: FuncId,
+        context: &mut cranelift_codegen::Context,
+    ) -> Result<(), cranelift_module::ModuleError> {
+        let (align, content) = declare::compile(self, id, context, &mut Default::default())?;
+        Ok(self.swap(function_item(id), align, content)?)
+    }
+
+    fn swap(&mut self, item: Item, align: u64, content: Content) -> Result<(), Error> {
+        if !self.is_swappable {
+            return Err(Error::NotSwappable);
+        }
+        if self.finalized(item).is_none() {
+            return Err(Error::NotDefined { name: self.declaration(item).0 });
+        }
+        let engine = Arc::clone(&self.engine);
+        let body = self.place(Kind::Text, align, &content)?;
+        let body = match self.relocated(item, body.address(), &content) {
+            Ok(image) => {
+                let (body, outcome) = published(&engine, body, &image);
+                if let Err(error) = outcome.and_then(|()| self.enter(item, body.address())) {
+                    body.free(&engine);
+                    return Err(error);
+                }
+                self.announce(item, body.address(), &image);
+                body
+            }
+            Err(error) => {
+                body.free(&engine);
+                return Err(error);
+            }
+        };
+        let refers_to = others(item, &content.relocs);
+        refers_to.iter().for_each(|other| *self.references.entry(*other).or_default() += 1);
+        if let Some(definition) = self.items.get_mut(&item) {
+            self.retired.extend(definition.body.replace(body));
+            let before = std::mem::replace(&mut definition.refers_to, refers_to);
+            self.forget(&before);
+        }
+        Ok(())
+    }
+
+    /// Lets the permanent entry of a function jump elsewhere: one aligned store of the address in it.
+    fn enter(&mut self, item: Item, target: u64) -> Result<(), Error> {
+        let offset = self.shape.address_offset();
+        let stub = self.items.get_mut(&item).and_then(|definition| definition.stub.as_mut());
+        stub.map_or(Ok(()), |stub| stub.write(&self.engine, offset, &target.to_le_bytes()))
+    }
+
+    /// Frees the code that was replaced. Nobody may be executing it.
+    pub fn free_retired(&mut self) {
+        self.retired.drain(..).for_each(|piece| discard(piece, &self.engine, &self.listeners));
+    }
+
+    /// Frees a function. Nobody may execute it any more. The name stays declared, and can be defined again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotDefined`], [`Error::StillReferenced`].
+    pub fn free_function(&mut self, id: FuncId) -> Result<(), Error> {
+        self.free_items(&[function_item(id)])
+    }
+
+    /// Frees functions that may refer to each other.
+    ///
+    /// # Errors
+    ///
+    /// As [`free_function`](Self::free_function); nothing was freed.
+    pub fn free_functions(&mut self, ids: &[FuncId]) -> Result<(), Error> {
+        self.free_items(&ids.iter().map(|id| function_item(*id)).collect::<Vec<_>>())
+    }
+
+    /// Frees a data object.
+    ///
+    /// # Errors
+    ///
+    /// As [`free_function`](Self::free_function).
+    pub fn free_data(&mut self, id: DataId) -> Result<(), Error> {
+        self.free_items(&[data_item(id)])
+    }
+
+    fn free_items(&mut self, items: &[Item]) -> Result<(), Error> {
+        for item in items {
+            if !self.items.contains_key(item) {
+                return Err(Error::NotDefined { name: self.declaration(*item).0 });
+            }
+            let all = self.references.get(item).copied().unwrap_or(0);
+            let from = |other: &Item| self.items[other].refers_to.iter().filter(|to| *to == item).count();
+            let inside: usize = items.iter().filter(|other| self.items.contains_key(other)).map(from).sum();
+            if all > inside {
+                return Err(Error::StillReferenced { name: self.declaration(*item).0, count: all - inside });
+            }
+        }
+        for item in items {
+            if let Some(definition) = self.items.remove(item) {
+                self.forget(&definition.refers_to);
+                definition.free(&self.engine, &self.listeners);
+            }
+            self.pending.retain(|pending| pending != item);
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, references: &[Item]) {
+        for item in references {
+            if let Some(count) = self.references.get_mut(item) {
+                *count -= 1;
+                if *count == 0 {
+                    self.references.remove(item);
+                }
+            }
+        }
+    }
+}
+
+/// Frees code, and says so before.
+fn discard(piece: Piece, engine: &Engine<Linux>, listeners: &[Arc<dyn Listener>]) {
+    listeners.iter().for_each(|listener| listener.freed(piece.address()));
+    piece.free(engine);
+}
+
+/// Writes and publishes a piece.
+fn published(engine: &Engine<Linux>, mut piece: Piece, bytes: &[u8]) -> (Piece, Result<(), Error>) {
+    if let Err(error) = piece.write(engine, 0, bytes) {
+        return (piece, Err(error));
+    }
+    match piece.publish(engine) {
+        Ok(piece) => (piece, Ok(())),
+        Err((piece, error)) => (piece, Err(error)),
+    }
+}
+
+/// What some references are to, of the module and other than themselves, each once.
+fn others(own: Item, relocs: &[ModuleReloc]) -> Vec<Item> {
+    let mut items: Vec<_> = relocs.iter().filter_map(|reloc| item_of(&reloc.name)).collect();
+    items.sort_unstable();
+    items.dedup();
+    items.retain(|item| *item != own);
+    items
+}
+
+impl Drop for CodeModule {
+    fn drop(&mut self) {
+        self.free_retired();
+        for (_, definition) in std::mem::take(&mut self.items) {
+            definition.free(&self.engine, &self.listeners);
+        }
+    }
+}
+
+impl fmt::Debug for CodeModule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (defined, pending) = (self.items.len(), self.pending.len());
+        f.debug_struct("CodeModule").field("defined", &defined).field("pending", &pending).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,8 @@
+//! Cranelift's functions in the engine's memory.
+#![expect(unsafe_code, reason = "calls the functions it generates")]
+#![expect(clippy::result_large_err, reason = "the error is Cranelift's")]
+
+mod generator;
+mod life;
+mod programs;
+mod tools;

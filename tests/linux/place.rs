@@ -1,0 +1,156 @@
+//! Where windows land, and what their pages are made of.
+
+use std::collections::HashSet;
+
+use execmem::{Engine, Extent, Handle as _, Kind, PageSize, kinds::Data};
+use execmem_linux::{Backing, Linux, Options, Place, Publish, SetupError, proc};
+
+use crate::code::{engine, engine_of, install, run, text_bytes};
+
+#[test]
+fn text_is_in_large_pages() {
+    let engine = engine(Publish::Poke);
+    let functions: Vec<_> = (0..2000).map(|i| install(&engine, i, 2000)).collect();
+    assert_eq!(text_bytes(&engine), (4 << 20, 4 << 20), "two blocks, each one large page");
+    for function in &functions {
+        let backing = engine.backend().backing(function.address());
+        assert!(matches!(backing, Some(Backing::Collapsed | Backing::Reserved)), "{backing:?}");
+    }
+    for function in functions {
+        engine.free(function).expect("ours");
+    }
+}
+
+#[test]
+fn data_of_one_mapping_is_in_large_pages_and_text_is_not() {
+    let engine = engine(Publish::Flip);
+    let text = install(&engine, 7, 64);
+    let data = engine.publish(engine.alloc::<Data>(1 << 20).expect("room")).expect("memory");
+    assert_eq!(engine.backend().backing(text.address()), Some(Backing::Small));
+    assert_eq!(engine.backend().backing(data.address()), Some(Backing::Collapsed));
+    let (start, page) = (text.address(), engine.backend().machine().page().bytes());
+    assert_eq!(engine.table().quantum(Kind::Text).bytes(), page);
+    assert_eq!(engine.backend().backing(start + (1 << 20)), None, "nothing is mapped there");
+    engine.free(text).expect("ours");
+    engine.free(data).expect("ours");
+}
+
+#[test]
+fn pages_of_the_reserved_pool_are_used_and_come_back() {
+    let free_pages = || {
+        let text = std::fs::read_to_string("/proc/meminfo").expect("proc");
+        let line = text.lines().find(|line| line.starts_with("HugePages_Free:")).expect("a kernel with hugetlb");
+        line.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("a number")
+    };
+    let before: u64 = free_pages();
+    let engine = engine(Publish::Poke);
+    let functions: Vec<_> = (0..100).map(|i| install(&engine, i, 64)).collect();
+    let backing = engine.backend().backing(functions[0].address());
+    // Tests that run at the same time may take what there is.
+    assert!(backing == Some(Backing::Collapsed) || before > 0 && backing == Some(Backing::Reserved), "{backing:?}");
+    let (text, large) = text_bytes(&engine);
+    assert_eq!(text, large);
+    for (value, function) in (0..).zip(functions) {
+        assert_eq!(run(&function), value);
+        engine.free(function).expect("ours");
+    }
+    engine.shrink();
+    assert_eq!(text_bytes(&engine), (0, 0));
+    let again = install(&engine, 9, 64);
+    assert_eq!(run(&again), 9);
+    drop(engine);
+    let without = engine_of(&Options::default().publish(Publish::Poke).without_reserved_pages());
+    let function = install(&without, 3, 64);
+    assert_eq!(without.backend().backing(function.address()), Some(Backing::Collapsed));
+}
+
+#[test]
+fn every_call_between_window_and_program_reaches() {
+    // Small, so that windows of other tests do not take all room.
+    let linux = Linux::reserve(&Options::default().window(16 << 20)).expect("room near the program");
+    let anchor = linux.anchor().expect("near the program");
+    assert!(anchor.contains(every_call_between_window_and_program_reaches as *const () as usize as u64));
+    assert!(linux.machine().reach.connects(anchor, linux.window()));
+    let table = linux.table().expect("a table");
+    assert!(table.descriptor(Kind::Text).is_anchored);
+    let engine = Engine::new(table, linux).expect("memory");
+    let function = install(&engine, 42, 64);
+    assert!(!function.is_far());
+    assert!(engine.backend().machine().reach.reaches(function.address(), anchor.start()));
+    assert_eq!(run(&function), 42);
+}
+
+#[test]
+fn windows_near_an_address_never_overlap_and_end_in_an_error() {
+    let first = Linux::reserve(&Options::default().window(2 << 20).place(Place::Anywhere)).expect("room");
+    assert_eq!(first.anchor(), None);
+    let anchor = first.window();
+    let options = Options::default().window(512 << 20).place(Place::Near(anchor));
+    let mut windows = Vec::new();
+    let refused = loop {
+        match Linux::reserve(&options) {
+            Ok(linux) => windows.push(linux),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, SetupError::NoRoomNear { anchor, bytes: 512 << 20 });
+    assert!((1..=8).contains(&windows.len()), "at most 2 GiB on either side: {}", windows.len());
+    for (index, window) in windows.iter().enumerate() {
+        assert!(window.machine().reach.connects(anchor, window.window()));
+        assert!(windows[..index].iter().all(|other| !other.window().overlaps(window.window())));
+    }
+}
+
+#[test]
+fn windows_made_at_once_by_many_threads_are_disjoint() {
+    let options = Options::default().window(8 << 20);
+    let windows: Vec<Linux> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| Linux::reserve(&options).expect("room"))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    let starts: HashSet<u64> = windows.iter().map(|linux| linux.window().start()).collect();
+    assert_eq!(starts.len(), windows.len());
+    let overlaps = |a: Extent| windows.iter().filter(|other| other.window().overlaps(a)).count();
+    assert!(windows.iter().all(|linux| overlaps(linux.window()) == 1));
+}
+
+#[test]
+fn mappings_stay_few_and_are_gone_after_the_window() {
+    let engine = engine_of(&Options::default().publish(Publish::Poke).without_reserved_pages());
+    let window = engine.backend().window();
+    let code: Vec<_> = (0..4000).map(|i| install(&engine, i, 1000)).collect();
+    let data: Vec<_> = (0..400).map(|_| engine.alloc::<Data>(30_000).expect("room")).collect();
+    let ours = || proc::mappings().expect("proc").iter().filter(|area| area.extent.overlaps(window)).count();
+    assert!(ours() <= 8, "one stripe a right, and what is reserved: {}", ours());
+    drop((code, data));
+    drop(engine);
+    assert_eq!(ours(), 0);
+}
+
+#[test]
+fn sizes_that_are_no_window_are_refused() {
+    for bytes in [0, 4096, 3 << 20, 4 << 30] {
+        let error = Linux::reserve(&Options::default().window(bytes)).expect_err("no window");
+        assert!(matches!(error, SetupError::BadWindow { .. }), "{error}");
+    }
+    let text = Linux::reserve(&Options::default()).and_then(|linux| linux.table()).expect("a table");
+    assert_eq!(text.descriptor(Kind::Text).granularities[0], Some(PageSize::mib(2)));
+}
+
+#[test]
+fn inv_04_nothing_is_writable_and_executable() {
+    nothing_is_writable_and_executable(Publish::Poke);
+    nothing_is_writable_and_executable(Publish::Flip);
+}
+
+fn nothing_is_writable_and_executable(publish: Publish) {
+    let engine = engine(publish);
+    let functions: Vec<_> = (0..500).map(|i| install(&engine, i, 2000)).collect();
+    let (text, _) = text_bytes(&engine);
+    assert!(text >= 500 * 2000);
+    for function in functions {
+        engine.free(function).expect("ours");
+    }
+    let (text, _) = text_bytes(&engine);
+    assert!(text <= 2 << 20, "only the spare block stays executable");
+}
