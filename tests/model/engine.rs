@@ -8,9 +8,9 @@ use crate::memory::{BLOCK, Lanes, Memory, engine};
 use crate::{search, spawn};
 
 /// Runs one thing in a thread and another in this one, on the same engine.
-fn beside<A: 'static, B>(
+fn beside<A: Send + 'static, B>(
     engine: Engine<Memory, Lanes>,
-    one: impl FnOnce(&Engine<Memory, Lanes>) -> A + 'static,
+    one: impl FnOnce(&Engine<Memory, Lanes>) -> A + Send + 'static,
     other: impl FnOnce(&Engine<Memory, Lanes>) -> B,
 ) -> (Arc<Engine<Memory, Lanes>>, A, B) {
     let engine = Arc::new(engine);

@@ -15,7 +15,7 @@ mod probes;
 const STACK_WORDS: usize = 1 << 16;
 
 /// Starts a modelled thread.
-fn spawn<T: 'static>(body: impl FnOnce() -> T + 'static) -> loom::thread::JoinHandle<T> {
+fn spawn<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> loom::thread::JoinHandle<T> {
     loom::thread::Builder::new().stack_size(STACK_WORDS).spawn(body).expect("loom starts what it is told to")
 }
 
