@@ -3,12 +3,13 @@
 use anyhow::Result;
 
 use crate::steps::{self, Step};
-use crate::{check, cross, fetch_modules};
+use crate::{check, cross, fetch_modules, loom};
 
 /// What CI runs after [`check::STEPS`], in order: one line a step. The tests have run by then.
 const MORE: &[Step] = &[
     Step::cargo("run", &["run", "--release", "--", "run"]),
     Step::cargo("run --backend sim", &["run", "--release", "--", "run", "--backend", "sim", "--json"]),
+    Step::task("loom", loom::run_default),
     Step::cargo("bench --quick", &["run", "--release", "--package", "execmem-bench", "--", "--quick"]),
     Step::cargo(
         "run everything",

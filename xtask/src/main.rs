@@ -9,6 +9,7 @@ mod cross;
 mod fetch_bpf;
 mod fetch_modules;
 mod generate;
+mod loom;
 mod steps;
 mod tidy;
 mod workspace;
@@ -48,6 +49,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Search the models of what runs at the same time, or break what they guard.
+    Loom(loom::Options),
     /// Compare the workspace with the rules of its design.
     Tidy,
 }
@@ -61,6 +64,7 @@ fn main() -> Result<()> {
         Task::Cross(options) => cross::run(&options),
         Task::FetchModules(options) => fetch_modules::run(&options),
         Task::Gen { check } => generate::run(check),
+        Task::Loom(options) => loom::run(&options),
         Task::Tidy => tidy::run(),
     }
 }

@@ -3,4 +3,40 @@
 #[cfg(not(loom))]
 pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+pub(crate) use modelled::{AtomicU32, AtomicU64, Ordering};
+
+/// Loom looks for other orders only where an access follows one of another thread. Of an atomic it remembers one access,
+/// and a writer that loads before it stores hides what readers did. So every load also touches a second atomic, in a way
+/// that depends on all others.
+#[cfg(loom)]
+mod modelled {
+    pub(crate) use loom::sync::atomic::Ordering;
+
+    macro_rules! modelled {
+        ($($name:ident: $number:ty),*) => { $(
+            #[derive(Debug)]
+            pub(crate) struct $name {
+                value: loom::sync::atomic::$name,
+                touched: loom::sync::atomic::AtomicUsize,
+            }
+
+            impl $name {
+                pub(crate) fn new(value: $number) -> Self {
+                    let touched = loom::sync::atomic::AtomicUsize::new(0);
+                    $name { value: loom::sync::atomic::$name::new(value), touched }
+                }
+
+                pub(crate) fn load(&self, ordering: Ordering) -> $number {
+                    self.touched.fetch_add(0, Ordering::Relaxed);
+                    self.value.load(ordering)
+                }
+
+                pub(crate) fn store(&self, value: $number, ordering: Ordering) {
+                    self.value.store(value, ordering);
+                }
+            }
+        )* };
+    }
+
+    modelled!(AtomicU32: u32, AtomicU64: u64);
+}

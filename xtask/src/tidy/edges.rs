@@ -26,6 +26,7 @@ const EDGES: &[(&str, Uses)] = &[
     ("execmem-cli", Uses::Anything),
     ("execmem-tests", Uses::Anything),
     ("execmem-bench", Uses::Anything),
+    ("execmem-model", Uses::Anything),
     ("xtask", Uses::Only(&[])),
 ];
 

@@ -1,0 +1,99 @@
+//! Ways to break what the models guard: one for each, as text that is replaced.
+
+use anyhow::{Result, ensure};
+
+/// A way to break one file.
+#[derive(Debug)]
+pub(crate) struct Mutation {
+    /// The model that must fail.
+    pub(crate) model: &'static str,
+    /// What is wrong then.
+    pub(crate) what: &'static str,
+    pub(crate) file: &'static str,
+    /// Text that occurs once, and what takes its place.
+    edits: &'static [(&'static str, &'static str)],
+}
+
+pub(crate) const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        model: "engine::of_two_allocations_that_race_for_the_last_range_one_gets_it",
+        what: "a range is handed out and stays in its hole",
+        file: "crates/range/src/arena.rs",
+        edits: &[("        self.holes.carve(place, n);\n        Ok(self", "        Ok(self")],
+    },
+    Mutation {
+        model: "engine::who_makes_room_gets_it_while_others_allocate_and_free_and_nobody_makes_more",
+        what: "nobody looks again before memory is mapped",
+        file: "crates/engine/src/engine.rs",
+        edits: &[("match pool.take(index, want)? {", "match Outcome::Full {")],
+    },
+    Mutation {
+        model: "engine::a_block_whose_last_range_is_freed_while_memory_is_taken_back_goes_once",
+        what: "a block goes whether or not it is empty",
+        file: "crates/engine/src/region.rs",
+        edits: &[("let goes = block.is_empty", "let goes = !block.is_empty")],
+    },
+    Mutation {
+        model: "engine::published_code_survives_that_its_place_was_freed_just_before",
+        what: "content is destroyed after its place is free",
+        file: "crates/engine/src/life.rs",
+        edits: RETIRE_LATE,
+    },
+    Mutation {
+        model: "ledger::a_look_up_beside_free_and_reuse_tells_what_was_there_at_some_time",
+        what: "the length of a range is not noted",
+        file: "crates/range/src/ledger/word.rs",
+        edits: &[("None => Word(word & ((1 << LEN_SHIFT) - 1) | (len as u64) << LEN_SHIFT)", "None => Word(word)")],
+    },
+    Mutation {
+        model: "ledger::a_range_that_is_cut_is_found_all_the_time",
+        what: "no entry stands for a range while it is cut",
+        file: "crates/range/src/ledger.rs",
+        edits: &[(
+            "        self.put(start, end - start, tag);\n        self.update(start, Word::without_live);\n",
+            "        self.update(start, Word::without_live);\n",
+        )],
+    },
+    Mutation {
+        model: "probes::a_slot_that_is_taken_while_the_last_one_is_freed_keeps_its_code",
+        what: "content is destroyed after its place is free",
+        file: "crates/engine/src/life.rs",
+        edits: RETIRE_LATE,
+    },
+];
+
+const RETIRE_LATE: &[(&str, &str)] = &[
+    ("Seal::Never | Seal::Pages => self.retire(pool, stage, grant.extent)", "Seal::Never | Seal::Pages => Ok(())"),
+    (
+        "        self.unmap(pool, &emptied);\n    }",
+        "        self.unmap(pool, &emptied);\n        let _ = self.retire(pool, stage, grant.extent);\n    }",
+    ),
+];
+
+impl Mutation {
+    /// The text of the file, broken.
+    pub(crate) fn apply(&self, text: &str) -> Result<String> {
+        let mut broken = text.to_owned();
+        for (old, new) in self.edits {
+            let count = broken.matches(old).count();
+            ensure!(count == 1, "{}: {count} places to break, not one: {old}", self.file);
+            broken = broken.replace(old, new);
+        }
+        Ok(broken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutation_finds_its_line() {
+        for mutation in MUTATIONS {
+            let path = crate::workspace::root().join(mutation.file);
+            let text = std::fs::read_to_string(path).expect("a file of the workspace");
+            let broken = mutation.apply(&text).expect("one place");
+            assert_ne!(broken, text);
+        }
+    }
+}
