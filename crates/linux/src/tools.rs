@@ -1,13 +1,13 @@
 //! What profilers, debuggers and unwinders want to know about code: its name, its bytes, how to leave it.
 //!
-//! A [`Listener`] is told what is published and what is freed. Each has a feature of its own:
+//! A `Listener` is told what is published and what is freed. Each has a feature of its own:
 //!
 //! | feature | type | for |
 //! |---|---|---|
-//! | `perf` | [`PerfMap`] | `perf report` with names, by `/tmp/perf-PID.map` |
-//! | `perf` | [`JitDump`] | `perf inject --jit` with names and instructions, by `jit-PID.dump` |
-//! | `gdb` | [`Gdb`] | backtraces with names in gdb and lldb, by GDB's JIT interface |
-//! | `unwind` | [`Frames`] | unwinding through code, by `__register_frame` |
+//! | `perf` | `PerfMap` | `perf report` with names, by `/tmp/perf-PID.map` |
+//! | `perf` | `JitDump` | `perf inject --jit` with names and instructions, by `jit-PID.dump` |
+//! | `gdb` | `Gdb` | backtraces with names in gdb and lldb, by GDB's JIT interface |
+//! | `unwind` | `Frames` | unwinding through code, by `__register_frame` |
 
 #[cfg(feature = "gdb")]
 mod gdb;
