@@ -20,7 +20,7 @@ const MORE: &[Step] = &[
         &["test", "--release", "--package", "execmem-tests", "--test", "callers", "stress"],
         &[("EXECMEM_STRESS_SECONDS", "2")],
     ),
-    Step::task("cross", cross::run_first),
+    Step::task("cross", cross::run_possible),
     Step::task("fetch-modules", fetch_modules::run_default),
     Step::cargo("run --modules", &["run", "--release", "--", "run", "--modules", "target/modules/amd64"]),
     Step::cargo_with(

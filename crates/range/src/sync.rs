@@ -1,7 +1,13 @@
-//! Atomics, all in one place: the ones of the machine, or those of the model checker under `cfg(loom)`.
+//! Atomics, all in one place: the ones of the machine, or those of the model checker under `cfg(loom)`. On machines
+//! without atomics of 64 bits a library provides them, with short locks inside.
 
+#[cfg(all(not(loom), target_has_atomic = "64"))]
+pub(crate) use core::sync::atomic::AtomicU64;
 #[cfg(not(loom))]
-pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+pub(crate) use core::sync::atomic::{AtomicU32, Ordering};
+#[cfg(all(not(loom), not(target_has_atomic = "64")))]
+pub(crate) use portable_atomic::AtomicU64;
+
 #[cfg(loom)]
 pub(crate) use modelled::{AtomicU32, AtomicU64, Ordering};
 

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use crate::{Error, memory};
 
-const PAGE: usize = 256;
+const PAGE: usize = 1024;
 
 /// Number of a slot; [`NONE`] ends a list.
 pub(super) type Id = u32;

@@ -161,10 +161,11 @@ mod tests {
         const SLOTS: usize = 300_000;
         let mut peaks = Peaks::default();
         let mut plain = vec![0_u32; SLOTS];
-        let mut seed = 3_usize;
+        let mut seed = 3_u64;
+        let slot_of = |number: u64| usize::try_from(number % SLOTS as u64).expect("small");
         for step in 0..4_000_usize {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let slot = (seed >> 33) % SLOTS;
+            let slot = slot_of(seed >> 33);
             let number = u32::try_from(seed >> 20 & 0xff).expect("8 bits");
             peaks.reserve(slot).expect("memory");
             peaks.set(slot, number);
@@ -172,7 +173,7 @@ mod tests {
             if step % 16 != 0 {
                 continue;
             }
-            let from = (seed >> 11) % SLOTS;
+            let from = slot_of(seed >> 11);
             assert_eq!(
                 peaks.next_at_least(from, 250, Toward::Higher),
                 plain[from..].iter().position(|&n| n >= 250).map(|found| from + found)

@@ -1,4 +1,4 @@
-//! execmem-range as the engine uses it: tightest fit, ready ranges up to one part in 32 of what is live.
+//! execmem-range: tightest fit, ready ranges up to one part in 32 of what is live.
 
 use anyhow::Result;
 use execmem_range::{Arena, Request};
