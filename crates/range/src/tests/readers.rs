@@ -81,7 +81,7 @@ fn look_ups_beside_a_writer_tell_what_was_there_at_some_time() {
     thread::scope(|scope| {
         let readers = [look as fn(&Ledger, &AtomicBool) -> usize, look_at_lasting]
             .map(|read| scope.spawn(move || read(ledger, is_done)));
-        churn(&mut arena, 200_000);
+        churn(&mut arena, 50_000);
         is_done.store(true, Ordering::Relaxed);
         for reader in readers {
             assert!(reader.join().expect("reader") > 0);
