@@ -109,8 +109,12 @@ extern "C" fn handle(_signal: i32, _info: *mut libc::siginfo_t, context: *mut li
     let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     let counter = &mut context.uc_mcontext.gregs[libc::REG_RIP as usize];
     let site = counter.cast_unsigned() - 1;
-    let armed = ARMED.iter().find(|(armed, _)| armed.load(Ordering::SeqCst) == site);
-    let resume = armed.map_or(site, |(_, goes_on)| goes_on.load(Ordering::SeqCst));
+    // A slot may be disarmed and armed for another site meanwhile, so what it says counts only if it is still of this one.
+    let resume_of = |(armed, goes_on): &(AtomicU64, AtomicU64)| {
+        let is_armed = || armed.load(Ordering::SeqCst) == site;
+        is_armed().then(|| goes_on.load(Ordering::SeqCst)).filter(|_| is_armed())
+    };
+    let resume = ARMED.iter().find_map(resume_of).unwrap_or(site);
     HITS.fetch_add(1, Ordering::SeqCst);
     *counter = resume.cast_signed();
 }
