@@ -8,7 +8,7 @@ use execmem_types::{Backend, Extent, Kind, KnownKind, Row, Seal, Table, kinds::A
 
 use crate::handle::{Grant, Staged as _};
 use crate::owner::Owner;
-use crate::pool::{Outcome, Pool};
+use crate::pool::Pool;
 use crate::region::Want;
 use crate::shard::Site;
 use crate::space::{Space, ZoneView};
@@ -164,9 +164,8 @@ impl<B: Backend, L: Locking> Engine<B, L> {
             return Ok((extent, Site::DONATED));
         }
         for index in 0..pool.windows.len() {
-            let outcome = pool.take(index, want)?;
-            if let Outcome::Taken(extent, site) = outcome {
-                return Ok((extent, site));
+            if let Some(placed) = pool.take(index, want)? {
+                return Ok(placed);
             }
             if let Some(placed) = pool.change.with(|()| self.place_or_grow(pool, index, want))? {
                 return Ok(placed);
@@ -178,8 +177,8 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     /// Looks again, because somebody else may have made room meanwhile, and then makes room. Under the change lock.
     fn place_or_grow(&self, pool: &Pool<L>, index: usize, want: &Want) -> Result<Option<(Extent, Site)>, Error> {
         match pool.take(index, want)? {
-            Outcome::Taken(extent, site) => Ok(Some((extent, site))),
-            Outcome::Full | Outcome::Busy => self.grow(pool, index, want),
+            Some(placed) => Ok(Some(placed)),
+            None => self.grow(pool, index, want),
         }
     }
 

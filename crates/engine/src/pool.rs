@@ -55,15 +55,6 @@ pub(crate) struct Events {
     pub(crate) lost: Vec<Extent>,
 }
 
-/// What a look into all shards of a pool came to.
-pub(crate) enum Outcome {
-    Taken(Extent, Site),
-    /// No block of the window has room.
-    Full,
-    /// The caller's shard has no block in the window, and somebody else was busy in another.
-    Busy,
-}
-
 impl<L: Locking> Pool<L> {
     pub(crate) fn new(table: &Table, kind: Kind) -> Result<Self, Error> {
         let descriptor = *table.descriptor(kind);
@@ -125,9 +116,9 @@ impl<L: Locking> Pool<L> {
         if self.donations.is_empty() { Ok(None) } else { self.shards[0].with(|shard| shard.take_donated(want)) }
     }
 
-    /// Carves a place out of the blocks of a window, the caller's own first.
+    /// Carves a place out of the blocks of a window, the caller's own first. `None` if none was found to have room.
     #[inline]
-    pub(crate) fn take(&self, window: usize, want: &Want) -> Result<Outcome, Error> {
+    pub(crate) fn take(&self, window: usize, want: &Want) -> Result<Option<(Extent, Site)>, Error> {
         let lane = self.lane();
         let own = |shard: &mut Shard| Ok::<_, Error>((shard.take(window, want)?, shard.has_blocks(window)));
         let tried = self.shards[lane].try_with(own).unwrap_or_else(|| {
@@ -135,25 +126,28 @@ impl<L: Locking> Pool<L> {
             self.shards[lane].with(own)
         });
         match tried? {
-            (Some(extent), _) => Ok(Outcome::Taken(extent, Site::new(lane, window))),
+            (Some(extent), _) => Ok(Some((extent, Site::new(lane, window)))),
             (None, has_blocks) => self.take_elsewhere(window, want, lane, has_blocks),
         }
     }
 
-    /// Looks into all other shards; waits for busy ones only if the caller has blocks of its own.
-    fn take_elsewhere(&self, window: usize, want: &Want, lane: usize, waits: bool) -> Result<Outcome, Error> {
-        let mut outcome = Outcome::Full;
+    /// Looks into all other shards. A caller who has no block of its own in the window passes busy ones by.
+    fn take_elsewhere(
+        &self,
+        window: usize,
+        want: &Want,
+        lane: usize,
+        has_blocks: bool,
+    ) -> Result<Option<(Extent, Site)>, Error> {
         for step in 1..self.shards.len() {
             let number = (lane + step) % self.shards.len();
-            let take = |shard: &mut Shard| shard.take(window, want);
-            let taken = if waits { Some(self.shards[number].with(take)) } else { self.shards[number].try_with(take) };
-            match taken.transpose()? {
-                Some(Some(extent)) => return Ok(Outcome::Taken(extent, Site::new(number, window))),
-                Some(None) => {}
-                None => outcome = Outcome::Busy,
+            let (shard, take) = (&self.shards[number], |shard: &mut Shard| shard.take(window, want));
+            let taken = if has_blocks { Some(shard.with(take)) } else { shard.try_with(take) };
+            if let Some(extent) = taken.transpose()?.flatten() {
+                return Ok(Some((extent, Site::new(number, window))));
             }
         }
-        Ok(outcome)
+        Ok(None)
     }
 
     /// Gives every region, one shard after the other, to `visit`.

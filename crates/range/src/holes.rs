@@ -18,7 +18,7 @@ use alloc::sync::Arc;
 use core::ops::Range;
 
 use bins::Bins;
-use nodes::{Id, NONE, Nodes, Record};
+use nodes::{Id, NONE, Nodes};
 use peaks::Peaks;
 use ready::Ready;
 use starts::Starts;
@@ -76,12 +76,11 @@ impl Holes {
     /// Makes sure that `n` quanta at `place` can be [carved](Self::carve) without allocating.
     #[inline]
     pub(crate) fn reserve_parts(&mut self, place: Place, n: u32) -> Result<(), Error> {
-        let Record { start, .. } = self.nodes[place.hole];
-        let (end, hole_end) = (place.start + n, self.nodes[place.hole].end());
-        if place.start > start {
+        let (hole, end) = (self.nodes[place.hole], place.start + n);
+        if place.start > hole.start {
             self.reserve_start(place.start)?;
         }
-        if end < hole_end { self.reserve_start(end) } else { Ok(()) }
+        if end < hole.end() { self.reserve_start(end) } else { Ok(()) }
     }
 
     /// All holes, in no order.

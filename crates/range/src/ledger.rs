@@ -256,11 +256,17 @@ impl Ledger {
         }
     }
 
+    /// The page of a position where room was [reserved](Self::reserve).
+    #[inline]
+    fn reserved(&self, at: u32) -> &Page {
+        let Some(page) = self.page(at) else { panic!("I9: no room was reserved at quantum {at}") };
+        page
+    }
+
     #[inline]
     fn update(&self, at: u32, change: impl FnOnce(Word, u32) -> Word) {
-        let Some(page) = self.page(at) else { panic!("I9: no room was reserved at quantum {at}") };
         let (index, in_word) = page::split(in_page(at));
-        page.update(index, |word| change(word, in_word));
+        self.reserved(at).update(index, |word| change(word, in_word));
     }
 
     /// A range that is not live starts at a position.
@@ -284,13 +290,14 @@ impl Ledger {
     #[inline]
     pub(crate) fn enter(&self, range: Range<u32>, tag: u32) {
         let Range { start, end } = range;
-        if let Some(page) = self.page(start)
-            && page.usual_tag().is_none()
-        {
+        let page = self.reserved(start);
+        let usual = page.usual_tag();
+        if usual.is_none() {
             page.set_usual_tag(tag);
         }
-        if self.is_plain(start, end - start, tag) {
-            self.update(start, |word, at| word.with_live(at, end - start));
+        let (index, at) = page::split(in_page(start));
+        if usual.is_none_or(|usual| usual == tag) && word::is_plain(at, end - start) {
+            page.update(index, |word| word.with_live(at, end - start));
         } else {
             self.put(start, end - start, tag);
             self.add_start(start);

@@ -25,7 +25,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         model: "engine::who_makes_room_gets_it_while_others_allocate_and_free_and_nobody_makes_more",
         what: "nobody looks again before memory is mapped",
         file: "crates/engine/src/engine.rs",
-        edits: &[("match pool.take(index, want)? {", "match Outcome::Full {")],
+        edits: &[("match pool.take(index, want)? {", "match None {")],
     },
     Mutation {
         model: "engine::a_block_whose_last_range_is_freed_while_memory_is_taken_back_goes_once",
