@@ -8,6 +8,13 @@ use rustix::thread::{MembarrierCommand, membarrier};
 /// Whether cache instructions access the addresses that are executed, and fault where nothing is mapped.
 pub(crate) const TOUCHES_HOME: bool = cfg!(any(target_arch = "aarch64", target_arch = "powerpc"));
 
+/// Whether there is anything to do for a scope. x86-64: caches are coherent, and nobody executes code that is not known
+/// yet or not any more.
+#[inline]
+pub(crate) const fn acts(scope: SyncScope) -> bool {
+    !cfg!(target_arch = "x86_64") || matches!(scope, SyncScope::Live)
+}
+
 /// Registers this process for the barrier that [`sync`] may need.
 pub(crate) fn register() -> Result<(), Errno> {
     membarrier(MembarrierCommand::RegisterPrivateExpeditedSyncCore)

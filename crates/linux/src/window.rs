@@ -166,6 +166,9 @@ impl Window {
     /// Makes bytes that were written what processors execute at home.
     #[inline]
     pub(crate) fn sync(&self, extent: Extent, scope: SyncScope) -> Result<Result<(), Errno>, BackendError> {
+        if !icache::acts(scope) {
+            return Ok(Ok(()));
+        }
         let held = self.hold(extent, |rights| rights != Protection::NoAccess)?;
         let must_pin = icache::TOUCHES_HOME && held.pin.is_none();
         let is_readable = |rights| rights != Protection::NoAccess;
