@@ -1,7 +1,6 @@
 //! A block: one mapping obtained from the backend.
 
 use execmem_types::{Extent, PageSize};
-use smallvec::SmallVec;
 
 /// One mapping obtained from the backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +20,6 @@ pub(crate) struct Block {
     /// It is read-only until the next allocation in it, where the kind seals by block.
     pub(crate) is_closed: bool,
 }
-
-/// Blocks that are no longer part of a region and can be unmapped.
-pub(crate) type Emptied = SmallVec<[Block; 2]>;
 
 /// A block that is not complete, and where a request would end if it began in its free tail.
 #[derive(Debug, Clone, Copy)]

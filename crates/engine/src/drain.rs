@@ -15,8 +15,9 @@ pub(crate) const SPARE_BLOCKS: usize = 1;
 /// An empty block goes when so many times its bytes were freed and it was not needed.
 const SPARE_PATIENCE: u64 = 4;
 
-/// After so many frees, and at least as many as there are holes, the block to avoid is chosen anew.
+/// After so many frees, and at least as many as this for each hole there is, the block to avoid is chosen anew.
 const FREES_PER_CHOICE: usize = 256;
+const FREES_PER_HOLE: usize = 8;
 
 /// What a region remembers to decide.
 #[derive(Debug, Default)]
@@ -43,13 +44,29 @@ impl Drain {
         self.frees_to_choice = 0;
     }
 
-    /// How many empty blocks should be kept, after `bytes` more were freed.
-    #[inline]
-    pub(crate) fn spares_after(&mut self, bytes: u64, blocks: &[Block]) -> usize {
-        if self.empty == 0 {
-            return 0;
+    /// An empty block goes.
+    pub(crate) fn let_go(&mut self, extent: Extent) {
+        self.empty -= 1;
+        self.frees_to_choice = 0;
+        if self.avoided == Some(extent) {
+            self.avoided = None;
         }
+    }
+
+    /// So many bytes were freed.
+    #[inline]
+    pub(crate) const fn note_freed(&mut self, bytes: u64) {
         self.freed_bytes += bytes;
+    }
+
+    /// Whether there are more empty blocks than should be kept.
+    #[inline]
+    pub(crate) fn has_unneeded(&self, blocks: &[Block]) -> bool {
+        self.empty > 0 && self.empty > self.spares(blocks)
+    }
+
+    /// How many empty blocks should be kept.
+    fn spares(&self, blocks: &[Block]) -> usize {
         let longest = blocks.iter().filter(|block| block.is_empty).map(|block| block.extent.len()).max();
         let is_unneeded = longest.is_some_and(|len| self.freed_bytes > len.saturating_mul(SPARE_PATIENCE));
         if is_unneeded { 0 } else { SPARE_BLOCKS }
@@ -82,16 +99,9 @@ impl Drain {
             }
             count += 1;
         }
-        self.frees_to_choice = FREES_PER_CHOICE.max(count);
+        self.frees_to_choice = FREES_PER_CHOICE.max(count * FREES_PER_HOLE);
         let emptiest = blocks.iter().filter(|_| blocks.len() > 1).min_by_key(|block| block.extent.len() - block.free);
         let chosen = emptiest.map(|block| block.extent);
         (core::mem::replace(&mut self.avoided, chosen) != chosen).then_some(chosen)
-    }
-
-    /// A block goes.
-    pub(crate) fn forget(&mut self, extent: Extent) {
-        if self.avoided == Some(extent) {
-            self.avoided = None;
-        }
     }
 }

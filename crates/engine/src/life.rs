@@ -2,8 +2,9 @@
 
 use execmem_types::{Backend, Extent, PowerOfTwo, Seal};
 
-use crate::block::Emptied;
 use crate::handle::{Grant, Stage};
+use crate::pool::Pool;
+use crate::shard::{Shard, Site};
 use crate::sync::Locking;
 use crate::{Engine, Error, Failed, Handle};
 
@@ -38,12 +39,21 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         }
         let freed = pool.shard(grant.site).with(|shard| {
             shard.ungranted(grant.kind, grant.extent.len(), grant.requested);
-            if retired.is_ok() { shard.free(grant.site, grant.extent.start()) } else { Some(Emptied::new()) }
+            if retired.is_ok() { shard.free(grant.site, grant.extent.start()) } else { Some(false) }
         });
-        let Some(emptied) = freed else {
-            panic!("I1: {} has a handle and is not live", grant.extent);
-        };
-        self.unmap(pool, &emptied);
+        match freed {
+            Some(false) => {}
+            Some(true) => self.let_go(pool, grant.site, grant.extent),
+            None => panic!("I1: {} has a handle and is not live", grant.extent),
+        }
+    }
+
+    /// Unmaps the empty blocks that nobody needs of the region that held an extent.
+    pub(crate) fn let_go(&self, pool: &Pool<L>, site: Site, extent: Extent) {
+        let take = |shard: &mut Shard| shard.region_at(site, extent.start())?.take_unneeded();
+        while let Some(block) = pool.shard(site).with(take) {
+            self.unmap(pool, &[block]);
+        }
     }
 
     /// Shortens an allocation to `len` bytes, rounded up to the quantum of its kind, and frees the rest.

@@ -1,7 +1,5 @@
 //! Memory that comes and goes otherwise: donations, and giving empty blocks back on request.
 
-use alloc::vec::Vec;
-
 use execmem_types::{Access, Backend, Extent, Fill, Kind, PageSize};
 
 use crate::block::Block;
@@ -46,10 +44,11 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         let mut bytes = 0;
         for pool in self.pools() {
             for shard in pool.shards() {
-                let take = |shard: &mut Shard| shard.regions_mut().flat_map(|region| region.take_empty(0)).collect();
-                let emptied: Vec<Block> = shard.with(take);
-                self.unmap(pool, &emptied);
-                bytes += emptied.iter().map(|block| block.extent.len()).sum::<u64>();
+                let take = |shard: &mut Shard| shard.regions_mut().find_map(Region::take_empty);
+                while let Some(block) = shard.with(take) {
+                    self.unmap(pool, &[block]);
+                    bytes += block.extent.len();
+                }
             }
         }
         bytes

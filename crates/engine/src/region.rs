@@ -8,7 +8,7 @@ use execmem_range::{Arena, Ledger, Request};
 use execmem_types::{Extent, Kind, PowerOfTwo};
 
 use crate::Error;
-use crate::block::{Block, Emptied, Ordered as _, Tail, joined, without_tail};
+use crate::block::{Block, Ordered as _, Tail, joined, without_tail};
 use crate::drain::Drain;
 use crate::owner::{Owner, tag_of};
 
@@ -98,15 +98,20 @@ impl Region {
         }
     }
 
-    /// Frees a range. Returns the blocks that can go, or `None` if nothing live starts there.
+    /// Frees a range. Returns whether there are empty blocks now that [may go](Self::take_unneeded), or `None` if
+    /// nothing live starts there.
     #[inline]
-    pub(crate) fn free(&mut self, start: u64) -> Option<Emptied> {
+    pub(crate) fn free(&mut self, start: u64) -> Option<bool> {
         let freed = self.arena.free(start - self.window.base).ok()?;
         if self.window.is_donated {
-            return Some(Emptied::new());
+            return Some(false);
         }
         self.note_empty(&freed.hole);
-        Some(self.drain(freed.range.end - freed.range.start))
+        if self.drain.is_time() {
+            self.choose();
+        }
+        self.drain.note_freed(freed.range.end - freed.range.start);
+        Some(self.drain.has_unneeded(&self.blocks))
     }
 
     /// Marks the blocks that a hole covers.
@@ -137,18 +142,8 @@ impl Region {
         }
     }
 
-    /// Lets go of what nobody needs, after `bytes` were freed.
-    #[inline]
-    fn drain(&mut self, bytes: u64) -> Emptied {
-        let spares = self.drain.spares_after(bytes, &self.blocks);
-        let emptied = if self.drain.empty() > spares { self.take_empty(spares) } else { Emptied::new() };
-        if self.drain.is_time() {
-            self.choose();
-        }
-        emptied
-    }
-
     /// Chooses the block to avoid.
+    #[cold]
     fn choose(&mut self) {
         let holes = self.arena.holes_unordered().map(|hole| self.window.extent_of(&hole));
         if let Some(avoided) = self.drain.choose(&mut self.blocks, holes) {
@@ -157,25 +152,26 @@ impl Region {
         }
     }
 
-    /// Takes empty blocks out of the region until `keep` are left.
-    pub(crate) fn take_empty(&mut self, keep: usize) -> Emptied {
-        let mut taken = Emptied::new();
+    /// Takes an empty block out of the region if there are more than should be kept.
+    #[cold]
+    pub(crate) fn take_unneeded(&mut self) -> Option<Block> {
+        if self.drain.has_unneeded(&self.blocks) { self.take_empty() } else { None }
+    }
+
+    /// Takes an empty block out of the region.
+    pub(crate) fn take_empty(&mut self) -> Option<Block> {
         if self.window.is_donated {
-            return taken;
+            return None;
         }
-        let mut left = self.drain.empty();
         for index in (0..self.blocks.len()).rev() {
             let block = self.blocks[index];
             // Out of memory for cutting it out, a block stays until the next time.
-            let goes = block.is_empty && left > keep && self.arena.remove(self.window.offsets(block.extent)).is_ok();
-            if goes {
-                taken.push(self.blocks.remove(index));
-                self.drain.forget(block.extent);
-                left -= 1;
+            if block.is_empty && self.arena.remove(self.window.offsets(block.extent)).is_ok() {
+                self.drain.let_go(block.extent);
+                return Some(self.blocks.remove(index));
             }
         }
-        self.drain.set_empty(left);
-        taken
+        None
     }
 
     /// Cuts a range in two after `len` bytes.

@@ -105,11 +105,13 @@ impl<B: Backend, L: Locking> Engine<B, L> {
 
     /// Forgets an allocation that could not be opened.
     pub(crate) fn give_back(&self, pool: &Pool<L>, want: &Want, site: Site, extent: Extent) {
-        let emptied = pool.shard(site).with(|shard| {
+        let freed = pool.shard(site).with(|shard| {
             shard.ungranted(want.kind, extent.len(), want.requested);
             shard.free(site, extent.start())
         });
-        self.unmap(pool, &emptied.unwrap_or_default());
+        if freed == Some(true) {
+            self.let_go(pool, site, extent);
+        }
     }
 
     fn blocks_of(&self, pool: &Pool<L>, site: Site, extent: Extent) -> alloc::vec::Vec<Block> {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use execmem_types::{Extent, Kind, MAX_WINDOWS};
 
 use crate::Error;
-use crate::block::{Block, Emptied};
+use crate::block::Block;
 use crate::counters::KindStats;
 use crate::region::{Region, Want, Window};
 
@@ -120,9 +120,9 @@ impl Shard {
         Ok(())
     }
 
-    /// Frees a range. `None` if none starts there.
+    /// Frees a range. Returns whether empty blocks may go, or `None` if no range starts there.
     #[inline]
-    pub(crate) fn free(&mut self, site: Site, start: u64) -> Option<Emptied> {
+    pub(crate) fn free(&mut self, site: Site, start: u64) -> Option<bool> {
         self.region_at(site, start)?.free(start)
     }
 

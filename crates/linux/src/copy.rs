@@ -74,8 +74,8 @@ pub(crate) unsafe fn read(from: *mut u8, bytes: &mut [u8]) {
 /// comes: a fill or copy of memory that is in no near cache takes twice as long.
 #[inline]
 fn prefetch(to: *mut u8, len: usize) {
-    for offset in (0..len).step_by(LINE) {
-        let line = to.wrapping_add(offset);
+    for line in 0..len.div_ceil(LINE) {
+        let line = to.wrapping_add(line * LINE);
         #[cfg(target_arch = "x86_64")]
         // SAFETY: SSE is part of x86-64, and a prefetch of any address has no effect but on caches (Intel SDM 2B,
         // PREFETCHh).

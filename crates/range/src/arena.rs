@@ -131,17 +131,27 @@ impl Arena {
     ///
     /// [`Error::Exhausted`] if no hole can serve it; [`Error::ZeroLength`], [`Error::BadAlignment`],
     /// [`Error::TooLarge`] or [`Error::NotQuantized`] for a bad request; [`Error::OutOfMemory`].
+    #[inline]
     pub fn alloc(&mut self, request: &Request) -> Result<Range<u64>, Error> {
         let n = self.quanta_for(request.len)?;
         let mask = self.alignment_mask(request.align)?;
-        let within = request.within.as_ref().map(|within| self.quanta(within)).transpose()?;
-        if mask == 0
-            && within.is_none()
-            && request.fit == Fit::Tightest
-            && let Some(start) = self.take_ready(n, request.tag)?
-        {
-            return Ok(self.now_live(start, n, request.tag));
+        if request.within.is_none() && request.fit == Fit::Tightest {
+            if mask == 0
+                && let Some(start) = self.take_ready(n, request.tag)?
+            {
+                return Ok(self.now_live(start, n, request.tag));
+            }
+            if let Some(place) = self.holes.tightest(n, mask) {
+                return self.take(place, n, request.tag);
+            }
         }
+        let place = self.search(request, n, mask)?;
+        self.take(place, n, request.tag)
+    }
+
+    /// Looks for a place by address if the request says so, and settles what is ready if there is none without.
+    fn search(&mut self, request: &Request, n: u32, mask: u32) -> Result<Place, Error> {
+        let within = request.within.as_ref().map(|within| self.quanta(within)).transpose()?;
         let place = match within {
             None if request.fit == Fit::Tightest => self.find_settling(|holes| holes.tightest(n, mask)),
             within => {
@@ -153,12 +163,11 @@ impl Arena {
                 })
             }
         };
-        let place = place.ok_or_else(|| Error::Exhausted {
+        place.ok_or_else(|| Error::Exhausted {
             len: self.position(n),
             align: request.align,
             largest: self.largest_hole(),
-        })?;
-        self.take(place, n, request.tag)
+        })
     }
 
     /// Allocates exactly `range`.
@@ -178,6 +187,7 @@ impl Arena {
     /// # Errors
     ///
     /// [`Error::NotLive`] if no live range starts there: a double free, an interior or a foreign position.
+    #[inline]
     pub fn free(&mut self, start: u64) -> Result<Freed, Error> {
         let first = self.managed(start).ok_or(Error::NotLive { at: start })?;
         let end = self.holes.ledger.leave(first).ok_or(Error::NotLive { at: start })?;
@@ -209,6 +219,7 @@ impl Arena {
         self.holes.ready_len() > self.ready_limit()
     }
 
+    #[inline]
     fn ready_limit(&self) -> u64 {
         self.ready_log2.map_or(0, |share| self.live_quanta >> share)
     }
@@ -269,6 +280,7 @@ impl Arena {
         self.find_settling(|holes| holes.place_at(quanta)).ok_or(refused)
     }
 
+    #[inline]
     fn take(&mut self, place: Place, n: u32, tag: u32) -> Result<Range<u64>, Error> {
         self.reserve_parts(place, n)?;
         self.holes.ledger.reserve_live(place.start, n, tag)?;
@@ -277,6 +289,7 @@ impl Arena {
     }
 
     /// Takes a ready range for a request.
+    #[inline]
     fn take_ready(&mut self, n: u32, tag: u32) -> Result<Option<u32>, Error> {
         let Some(start) = self.holes.peek_ready(n) else { return Ok(None) };
         self.holes.ledger.reserve_live(start, n, tag)?;
@@ -322,6 +335,7 @@ impl Arena {
     /// How many holes there can come to be without an allocation. `n` live and `r` ready ranges in `s` runs leave room
     /// for `n + r + s` holes, and each free adds at most one hole while it removes a live range: from `h` holes, never
     /// more than `(n + r + s + h) / 2`.
+    #[inline]
     fn holes_needed(&self) -> usize {
         (self.live_count + self.holes.ready_count() + self.spans.count() + self.holes.count()) / 2
     }
@@ -340,10 +354,12 @@ impl Arena {
         self.holes.reserve_parts(place, n)
     }
 
+    #[inline]
     fn quantum_log2(&self) -> u32 {
         self.holes.ledger.quantum_log2()
     }
 
+    #[inline]
     fn alignment_mask(&self, align: u64) -> Result<u32, Error> {
         if !align.is_power_of_two() {
             return Err(Error::BadAlignment { align });
@@ -353,6 +369,7 @@ impl Arena {
         mask.ok_or(Error::TooLarge { value: align, limit: self.limit() })
     }
 
+    #[inline]
     fn quanta_for(&self, len: u64) -> Result<u32, Error> {
         if len == 0 {
             return Err(Error::ZeroLength);
@@ -363,6 +380,7 @@ impl Arena {
     }
 
     /// The number of the quantum that contains a position.
+    #[inline]
     fn quantum_number(&self, position: u64) -> Option<u32> {
         u32::try_from(position >> self.quantum_log2()).ok().filter(|&number| number < MAX_QUANTA)
     }
@@ -381,10 +399,12 @@ impl Arena {
         Ok(number(range.start)?..number(range.end)?)
     }
 
+    #[inline]
     fn position(&self, quanta: u32) -> u64 {
         u64::from(quanta) << self.quantum_log2()
     }
 
+    #[inline]
     fn positions(&self, quanta: Range<u32>) -> Range<u64> {
         self.position(quanta.start)..self.position(quanta.end)
     }

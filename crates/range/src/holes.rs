@@ -198,12 +198,14 @@ impl Holes {
     /// A hole begins elsewhere: its record moves.
     #[inline]
     fn relocate(&mut self, id: Id, start: u32, end: u32) {
-        self.starts.remove(&mut self.nodes, id);
-        let side = self.side(self.nodes[id].start);
+        let old = self.nodes[id].start;
+        let side = self.side(old);
         self.bins[side].remove(&mut self.nodes, id);
-        self.nodes[id].start = start;
+        self.starts.relocate(&mut self.nodes, id, start);
         self.nodes[id].len = end - start;
-        self.list(id);
+        let side = self.side(start);
+        self.bins[side].add(&mut self.nodes, id);
+        self.raise(start, end - start);
     }
 
     /// Which of the bins a hole is in.
@@ -214,13 +216,6 @@ impl Holes {
 
     fn add_hole(&mut self, start: u32, len: u32) {
         let id = self.nodes.insert(start, len);
-        self.list(id);
-    }
-
-    /// Lists a record by start and by size.
-    #[inline]
-    fn list(&mut self, id: Id) {
-        let (start, len) = (self.nodes[id].start, self.nodes[id].len);
         let side = self.side(start);
         self.starts.add(&mut self.nodes, id);
         self.bins[side].add(&mut self.nodes, id);

@@ -144,10 +144,22 @@ impl Bins {
 
     /// Of the first few holes in a class, the smallest that holds `n`; of equals, the lowest.
     fn tightest_in(&self, nodes: &Nodes, class: usize, n: u32) -> Option<Place> {
-        let key = |id: Id| u64::from(nodes[id].len) << 32 | u64::from(nodes[id].start);
-        let holes = self.list(nodes, class).take(COMPARED).filter(|&id| nodes[id].len >= n);
-        let hole = holes.min_by_key(|&id| key(id))?;
-        Some(Place { hole, start: nodes[hole].start })
+        let mut next = self.heads.get(class).copied().unwrap_or(NONE);
+        let (mut best, mut least) = (NONE, u64::MAX);
+        for _ in 0..COMPARED {
+            if next == NONE {
+                break;
+            }
+            let hole = &nodes[next];
+            let key = u64::from(hole.len) << 32 | u64::from(hole.start);
+            if hole.len >= n && key < least {
+                (best, least) = (next, key);
+            }
+            next = hole.size_next;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "the low half is the start")]
+        let start = least as u32;
+        (best != NONE).then_some(Place { hole: best, start })
     }
 
     /// The tightest place for `n` quanta. Fails only if no hole is long enough.

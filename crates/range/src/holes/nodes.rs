@@ -4,11 +4,13 @@
 //! dense. A page that was reserved but not reached is not written to, and so costs address space and no memory on a
 //! system that maps on first touch.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use crate::{Error, memory};
 
 const PAGE: usize = 1024;
+
+type Page = Box<[Record; PAGE]>;
 
 /// Number of a slot; [`NONE`] ends a list.
 pub(super) type Id = u32;
@@ -37,7 +39,9 @@ impl Record {
 /// The slots.
 #[derive(Debug)]
 pub(super) struct Nodes {
-    pages: Vec<Vec<Record>>,
+    pages: Vec<Page>,
+    /// Pages that are reserved and not reached yet.
+    fresh: Vec<Vec<Record>>,
     unused: Id,
     in_use: usize,
     reached: usize,
@@ -45,7 +49,7 @@ pub(super) struct Nodes {
 
 impl Default for Nodes {
     fn default() -> Self {
-        Nodes { pages: Vec::new(), unused: NONE, in_use: 0, reached: 0 }
+        Nodes { pages: Vec::new(), fresh: Vec::new(), unused: NONE, in_use: 0, reached: 0 }
     }
 }
 
@@ -73,17 +77,18 @@ impl Nodes {
 
     /// Number of records there can be at once without allocating.
     pub(super) fn capacity(&self) -> usize {
-        self.pages.len() * PAGE
+        (self.pages.len() + self.fresh.len()) * PAGE
     }
 
     /// Makes sure that there can be `total` records at once. Grows by whole pages.
     #[inline]
     pub(super) fn reserve(&mut self, total: usize) -> Result<(), Error> {
         while self.capacity() < total {
-            memory::try_reserve(&mut self.pages, 1)?;
+            memory::try_reserve(&mut self.pages, self.fresh.len() + 1)?;
+            memory::try_reserve(&mut self.fresh, 1)?;
             let mut page = Vec::new();
             memory::try_reserve(&mut page, PAGE)?;
-            self.pages.push(page);
+            self.fresh.push(page);
         }
         Ok(())
     }
@@ -98,15 +103,25 @@ impl Nodes {
             self[id] = record;
             return id;
         }
-        let id = self.reached;
-        let Some(page) = self.pages.get_mut(id / PAGE) else {
-            panic!("I9: no room was reserved for record number {id}");
-        };
-        page.push(record);
-        self.reached += 1;
+        if self.reached == self.pages.len() * PAGE {
+            self.open_page();
+        }
         #[expect(clippy::cast_possible_truncation, reason = "there are fewer records than quanta, which are below 2³¹")]
-        let id = id as Id;
+        let id = self.reached as Id;
+        self.reached += 1;
+        self[id] = record;
         id
+    }
+
+    /// Begins to use a page that was reserved.
+    #[cold]
+    fn open_page(&mut self) {
+        let page = self.fresh.pop().and_then(|mut page| {
+            page.resize(PAGE, Record { start: 0, len: 0, size_prev: NONE, size_next: NONE, start_next: NONE });
+            Page::try_from(page.into_boxed_slice()).ok()
+        });
+        let Some(page) = page else { panic!("I9: no room was reserved for record number {}", self.reached) };
+        self.pages.push(page);
     }
 
     /// Gives a slot back.
@@ -116,10 +131,10 @@ impl Nodes {
         self.in_use -= 1;
     }
 
-    /// Bytes of records written so far, and bytes reserved.
+    /// Bytes of the pages reached so far, and bytes reserved.
     pub(super) fn heap_bytes(&self) -> (usize, usize) {
-        let table = self.pages.capacity() * size_of::<Vec<Record>>();
-        let record = size_of::<Record>();
-        (table + self.reached * record, table + self.pages.len() * PAGE * record)
+        let table = self.pages.capacity() * size_of::<Page>() + self.fresh.capacity() * size_of::<Vec<Record>>();
+        let page = PAGE * size_of::<Record>();
+        (table + self.pages.len() * page, table + (self.pages.len() + self.fresh.len()) * page)
     }
 }

@@ -1,6 +1,6 @@
 //! Holes by where they start: is there one at exactly this position?
 //!
-//! The coordinates are cut into buckets of 1,024 quanta, each the head of a list of the holes that start in it. Most
+//! The coordinates are cut into buckets of 256 quanta, each the head of a list of the holes that start in it. Most
 //! lists have a hole or two, and nobody asks before the ledger says that something starts there. The order in a list is
 //! that of arrival; order by address is the business of the ledger.
 
@@ -10,7 +10,7 @@ use super::nodes::{Id, NONE, Nodes};
 use crate::{Error, memory};
 
 /// Quanta of a bucket, as a power of two.
-pub(super) const BUCKET_LOG2: u32 = 10;
+pub(super) const BUCKET_LOG2: u32 = 8;
 const PAGE: usize = 256;
 
 type Heads = [Id; PAGE];
@@ -84,6 +84,18 @@ impl Starts {
             before = nodes[before].start_next;
         }
         nodes[before].start_next = next;
+    }
+
+    /// A hole starts elsewhere from now on. Room must have been [reserved](Self::reserve).
+    #[inline]
+    pub(super) fn relocate(&mut self, nodes: &mut Nodes, id: Id, start: u32) {
+        if bucket_of(nodes[id].start) == bucket_of(start) {
+            nodes[id].start = start;
+        } else {
+            self.remove(nodes, id);
+            nodes[id].start = start;
+            self.add(nodes, id);
+        }
     }
 
     /// All holes, in no order.
