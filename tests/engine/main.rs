@@ -1,5 +1,6 @@
 //! The engine on the simulated machine: every table, every operation, every refusal.
 
+mod alignment;
 mod contents;
 mod donations;
 mod growth;

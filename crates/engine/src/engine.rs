@@ -4,16 +4,16 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use alloc::vec::Vec;
 
-use execmem_types::{Backend, Extent, Kind, KnownKind, Row, Seal, Table, kinds::Any};
+use execmem_types::{Backend, Extent, Kind, KnownKind, PowerOfTwo, Row, Seal, Table, kinds::Any};
 
 use crate::handle::{Grant, Staged as _};
 use crate::owner::Owner;
 use crate::pool::Pool;
 use crate::region::Want;
 use crate::shard::Site;
-use crate::space::{Space, ZoneView};
+use crate::space::{Space, ZoneView, base_alignment};
 use crate::sync::{Lock, Locking};
-use crate::{Draft, Error};
+use crate::{Draft, Error, Request};
 
 /// Tells engines apart. Not an atomic of the protocols, so not one of the facade.
 static NEXT_ENGINE: AtomicU32 = AtomicU32::new(1);
@@ -114,7 +114,7 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     /// [`Error::ZeroSize`], [`Error::TooLarge`], [`Error::Exhausted`], [`Error::Backend`] if a block was needed and
     /// could not be mapped, [`Error::OutOfMemory`].
     pub fn alloc<K: KnownKind>(&self, len: u64) -> Result<Draft<K>, Error> {
-        self.grant(K::KIND, len, Owner::NOBODY).map(Draft::from_grant)
+        self.grant(&Request::new(K::KIND, len)).map(Draft::from_grant)
     }
 
     /// Allocates at least `len` bytes of a kind known at run time.
@@ -123,22 +123,32 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     ///
     /// As [`alloc`](Self::alloc).
     pub fn alloc_kind(&self, kind: Kind, len: u64) -> Result<Draft<Any>, Error> {
-        self.alloc_for(Owner::NOBODY, kind, len)
+        self.request(&Request::new(kind, len))
     }
 
-    /// The same for somebody, whom [`find`](Self::find) names. Costs a little more for other owners than nobody.
+    /// Allocates for somebody, whom [`find`](Self::find) names.
     ///
     /// # Errors
     ///
     /// As [`alloc`](Self::alloc).
     pub fn alloc_for(&self, owner: Owner, kind: Kind, len: u64) -> Result<Draft<Any>, Error> {
-        self.grant(kind, len, owner).map(Draft::from_grant)
+        self.request(&Request::new(kind, len).owned_by(owner))
     }
 
-    fn grant(&self, kind: Kind, requested: u64, owner: Owner) -> Result<Grant, Error> {
+    /// Allocates what a request says.
+    ///
+    /// # Errors
+    ///
+    /// As [`alloc`](Self::alloc), and [`Error::BadAlignment`].
+    pub fn request(&self, request: &Request) -> Result<Draft<Any>, Error> {
+        self.grant(request).map(Draft::from_grant)
+    }
+
+    fn grant(&self, request: &Request) -> Result<Grant, Error> {
+        let Request { kind, len: requested, owner, .. } = *request;
         let pool = self.pool(kind);
         let len = self.rounded(pool, kind, requested)?;
-        let want = Want { kind, owner, len, align: self.table.alignment(kind), requested };
+        let want = Want { kind, owner, len, align: self.alignment(pool, request)?, requested };
         let (extent, site) = self.place(pool, &want)?;
         // The first window of an anchored row is near, by a rule of the table.
         let is_near = pool.descriptor.is_anchored && site.is_first_window();
@@ -153,6 +163,16 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         }
         let rounded = self.table.quantum(kind).round_up(len).filter(|rounded| *rounded <= pool.limit);
         rounded.ok_or(Error::TooLarge { kind, len, limit: pool.limit })
+    }
+
+    /// What the address must be a multiple of.
+    fn alignment(&self, pool: &Pool<L>, request: &Request) -> Result<PowerOfTwo, Error> {
+        let Request { kind, align, .. } = *request;
+        let limit = base_alignment(&pool.descriptor);
+        if align > limit {
+            return Err(Error::BadAlignment { kind, align: align.bytes(), limit: limit.bytes() });
+        }
+        Ok(align.max(self.table.alignment(kind)))
     }
 
     /// Finds a place: in donated memory, then window by window, in existing blocks first, then in a new one.

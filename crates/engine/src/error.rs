@@ -23,6 +23,16 @@ pub enum Error {
         /// Length of the largest window.
         limit: u64,
     },
+    /// An alignment that no page of the kind has.
+    #[error("{kind}: addresses can be aligned to {limit:#x} at most, not {align:#x}")]
+    BadAlignment {
+        /// The kind asked for.
+        kind: Kind,
+        /// Alignment asked for, in bytes.
+        align: u64,
+        /// The largest possible.
+        limit: u64,
+    },
     /// No window of the kind has room.
     #[error("{kind}: no room for {len:#x} bytes in any of {windows} windows; the largest free range has {largest:#x}")]
     Exhausted {

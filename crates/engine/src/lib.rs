@@ -48,6 +48,7 @@ mod owner;
 mod pool;
 mod reclaim;
 mod region;
+mod request;
 mod seal;
 mod shard;
 mod space;
@@ -66,4 +67,5 @@ pub use execmem_types::{
 pub use handle::{Draft, Handle, Live, Sealed, Writable};
 pub use lookup::Found;
 pub use owner::Owner;
+pub use request::Request;
 pub use stats::{PoolStats, Stats};
