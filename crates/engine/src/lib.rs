@@ -42,6 +42,7 @@ mod error;
 mod group;
 mod grow;
 mod handle;
+mod homes;
 mod life;
 mod lookup;
 mod owner;

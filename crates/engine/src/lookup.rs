@@ -1,11 +1,14 @@
 //! Which allocation holds an address? Answered without a lock.
 //!
-//! The ledger of a zone tells whose block is there, the ledger of that pool which allocation. Both may be read at any
+//! The [homes](crate::homes) of a zone tell whose block is there, the ledger of that pool which allocation. Both may be read at any
 //! time, so this works in an exception handler, an unwinder or a profiler, whatever the interrupted code was doing.
+
+use core::ops::Range;
 
 use execmem_types::{Backend, Extent, Kind};
 
 use crate::Engine;
+use crate::homes::Home;
 use crate::owner::{Owner, parts_of};
 use crate::pool::Pool;
 use crate::region::Window;
@@ -31,7 +34,12 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     pub fn find(&self, address: u64) -> Option<Found> {
         match self.zones.iter().find(|zone| zone.extent.contains(address)) {
             Some(zone) => {
-                let pool = self.pool_of_tag(zone.ledger.find(address - zone.base)?.tag)?;
+                let offset = address - zone.base;
+                let pool = match zone.homes.at(offset) {
+                    Home::Nobody => return None,
+                    Home::Pool(home) => self.pools[home.index()].as_ref()?,
+                    Home::Several => self.pool_of_tag(zone.ledger.find(offset)?.tag)?,
+                };
                 pool.windows.iter().find_map(|window| find_in(pool, window, address))
             }
             None => self.find_donated(address),
@@ -55,9 +63,10 @@ pub(crate) const fn reservation_tag(home: Kind) -> u32 {
     home.index() as u32 + 1
 }
 
+#[inline]
 fn find_in<L: Locking>(pool: &Pool<L>, window: &Window, address: u64) -> Option<Found> {
     let offset = address.checked_sub(window.base)?;
-    let found = window.ledger.find(offset)?;
-    let (kind, owner) = parts_of(found.tag, pool.kind);
-    Some(Found { extent: window.extent_of(&found.range), kind, owner })
+    let execmem_range::Found { range: Range { start, end }, tag } = window.ledger.find(offset)?;
+    let (kind, owner) = parts_of(tag, pool.kind);
+    Some(Found { extent: window.extent_of(&(start..end)), kind, owner })
 }

@@ -51,6 +51,7 @@ impl Window {
         start..start + extent.len()
     }
 
+    #[inline]
     pub(crate) fn extent_of(&self, range: &Range<u64>) -> Extent {
         let extent = Extent::new(self.base + range.start, range.end - range.start);
         let Some(extent) = extent else { panic!("I1: an empty range, {range:x?}") };

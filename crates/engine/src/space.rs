@@ -11,6 +11,7 @@ use execmem_range::{Arena, Fit, Ledger, Request};
 use execmem_types::{Descriptor, Extent, Kind, PageSize, Placement, PowerOfTwo, Row, Table};
 
 use crate::Error;
+use crate::homes::Homes;
 use crate::lookup::reservation_tag;
 
 /// The longest part of a window that is used. No kind of memory needs as much.
@@ -38,6 +39,7 @@ struct Zone {
     extent: Extent,
     base: u64,
     arena: Arena,
+    homes: Arc<Homes>,
 }
 
 /// A zone for those who look up addresses.
@@ -46,6 +48,8 @@ pub(crate) struct ZoneView {
     pub(crate) extent: Extent,
     /// What offsets in the ledger count from.
     pub(crate) base: u64,
+    /// Says whose blocks are where, mostly.
+    pub(crate) homes: Arc<Homes>,
     /// Says which addresses are reserved, tagged by whose blocks are there.
     pub(crate) ledger: Arc<Ledger>,
 }
@@ -89,9 +93,7 @@ impl Space {
     pub(crate) fn views(&self) -> Result<Vec<ZoneView>, Error> {
         let mut views = Vec::new();
         views.try_reserve_exact(self.zones.len()).map_err(|_| Error::OutOfMemory)?;
-        let view =
-            |zone: &Zone| ZoneView { extent: zone.extent, base: zone.base, ledger: Arc::clone(zone.arena.ledger()) };
-        views.extend(self.zones.iter().map(view));
+        views.extend(self.zones.iter().map(Zone::view));
         Ok(views)
     }
 
@@ -113,7 +115,10 @@ impl Space {
         let request = Request::new(len).aligned(align.bytes()).within(zone.offsets(within)).placed(fit);
         let request = request.tagged(reservation_tag(home));
         match zone.arena.alloc(&request) {
-            Ok(range) => Ok(zone.extent_of(&range)),
+            Ok(range) => {
+                zone.homes.note(range.start, range.end - range.start, home);
+                Ok(zone.extent_of(&range))
+            }
             Err(execmem_range::Error::OutOfMemory) => Err(Error::OutOfMemory),
             Err(_) => Ok(None),
         }
@@ -123,7 +128,8 @@ impl Space {
     pub(crate) fn reserve_at(&mut self, window: Extent, extent: Extent, home: Kind) -> bool {
         let Some(zone) = self.zone_of(extent).filter(|_| window.covers(extent)) else { return false };
         let request = Request::new(extent.len()).within(zone.offsets(extent)).tagged(reservation_tag(home));
-        zone.arena.alloc(&request).is_ok()
+        let taken = zone.arena.alloc(&request);
+        taken.map(|range| zone.homes.note(range.start, range.end - range.start, home)).is_ok()
     }
 
     /// Gives back what was reserved, starting at the start of a reservation.
@@ -182,7 +188,13 @@ impl Zone {
         let mut arena = Arena::new(page.log2()).map_err(|_| Error::OutOfMemory)?;
         arena.add(start - base..last - base + 1).map_err(|_| Error::OutOfMemory)?;
         let extent = Extent::between(start, u128::from(last) + 1).ok_or(Error::OutOfMemory)?;
-        Ok(Zone { extent, base, arena })
+        let homes = Arc::new(Homes::new(last - base + 1, alignment)?);
+        Ok(Zone { extent, base, arena, homes })
+    }
+
+    fn view(&self) -> ZoneView {
+        let (homes, ledger) = (Arc::clone(&self.homes), Arc::clone(self.arena.ledger()));
+        ZoneView { extent: self.extent, base: self.base, homes, ledger }
     }
 
     fn page(&self) -> PageSize {

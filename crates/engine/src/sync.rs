@@ -5,6 +5,11 @@
 
 pub use lock_api::RawMutex;
 
+#[cfg(not(loom))]
+pub(crate) use core::sync::atomic::{AtomicU8, Ordering};
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicU8, Ordering};
+
 /// What kind of lock an engine uses, and on which *lane* the caller is.
 ///
 /// Callers on different lanes allocate from different blocks if there are enough, and so do not wait for each other. A

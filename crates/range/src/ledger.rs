@@ -104,6 +104,7 @@ impl Ledger {
     /// Which live range holds a position. Takes no lock, never waits, and may run at any time beside an arena's work,
     /// in a signal or exception handler too.
     #[must_use]
+    #[inline]
     pub fn find(&self, position: u64) -> Option<Found> {
         let at = u32::try_from(position >> self.quantum_log2).ok().filter(|&at| at < self.limit)?;
         let mut seen = None;

@@ -1,0 +1,105 @@
+//! Whose blocks are where in a zone, as far as one byte a slot can tell: what a look-up reads first.
+//!
+//! A zone is cut into a few thousand slots, mostly as large as a block. A slot names the pool that alone reserved
+//! addresses in it, or says that several did; then the ledger of the zone knows. A slot may name a pool whose blocks
+//! have gone: that pool's own ledger says that nothing is live there.
+
+use alloc::vec::Vec;
+
+use execmem_types::{Kind, PowerOfTwo};
+
+use crate::Error;
+use crate::sync::{AtomicU8, Ordering};
+
+/// A zone has at most twice as many slots.
+const SLOTS_LOG2: u32 = 12;
+
+/// The number of a slot in which several pools have reserved.
+const SEVERAL: u8 = u8::MAX;
+
+/// What a slot says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// Nothing was ever reserved there.
+    Nobody,
+    /// Only this pool can have blocks there.
+    Pool(Kind),
+    /// Several pools can.
+    Several,
+}
+
+/// The slots of a zone. Written under the lock of the space, read by anybody.
+#[derive(Debug)]
+pub(crate) struct Homes {
+    slot: PowerOfTwo,
+    slots: Vec<AtomicU8>,
+}
+
+impl Homes {
+    /// Slots for offsets below `len`, none smaller than `block`.
+    pub(crate) fn new(len: u64, block: PowerOfTwo) -> Result<Self, Error> {
+        #[expect(clippy::cast_possible_truncation, reason = "a logarithm of 64 bits")]
+        let least = PowerOfTwo::from_log2((len.max(1).ilog2().saturating_sub(SLOTS_LOG2)) as u8);
+        let slot = block.max(least);
+        let count = usize::try_from(len.div_ceil(slot.bytes())).map_err(|_| Error::OutOfMemory)?;
+        let mut slots = Vec::new();
+        slots.try_reserve_exact(count).map_err(|_| Error::OutOfMemory)?;
+        slots.resize_with(count, || AtomicU8::new(0));
+        Ok(Homes { slot, slots })
+    }
+
+    /// What is known about an offset.
+    #[inline]
+    pub(crate) fn at(&self, offset: u64) -> Home {
+        let slot = usize::try_from(offset >> self.slot.log2()).ok().and_then(|number| self.slots.get(number));
+        match slot.map_or(0, |slot| slot.load(Ordering::Acquire)) {
+            0 => Home::Nobody,
+            SEVERAL => Home::Several,
+            number => Kind::ALL.get(usize::from(number - 1)).map_or(Home::Several, |kind| Home::Pool(*kind)),
+        }
+    }
+
+    /// A pool reserves `len` bytes at an offset.
+    pub(crate) fn note(&self, offset: u64, len: u64, home: Kind) {
+        #[expect(clippy::cast_possible_truncation, reason = "there are 10 kinds")]
+        let number = home.index() as u8 + 1;
+        let mut at = self.slot.round_down(offset);
+        while at < offset + len {
+            let is_whole = at >= offset && at + self.slot.bytes() <= offset + len;
+            let known = usize::try_from(at >> self.slot.log2()).ok().and_then(|slot| self.slots.get(slot));
+            if let Some(known) = known {
+                let before = known.load(Ordering::Relaxed);
+                let is_alone = is_whole || before == 0 || before == number;
+                known.store(if is_alone { number } else { SEVERAL }, Ordering::Release);
+            }
+            at += self.slot.bytes();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_names_whoever_is_alone_in_it() {
+        let homes = Homes::new(8 << 21, PowerOfTwo::from_log2(21)).expect("memory");
+        assert_eq!(homes.at(0), Home::Nobody);
+        homes.note(1 << 21, 2 << 21, Kind::Text);
+        assert_eq!([0, 1 << 21, (3 << 21) - 1, 3 << 21].map(|at| homes.at(at)), {
+            let text = Home::Pool(Kind::Text);
+            [Home::Nobody, text, text, Home::Nobody]
+        });
+        homes.note(1 << 21, 4096, Kind::Data);
+        assert_eq!(homes.at(1 << 21), Home::Several);
+        homes.note(1 << 21, 1 << 21, Kind::Data);
+        assert_eq!(homes.at(1 << 21), Home::Pool(Kind::Data), "a whole slot is one pool's again");
+        assert_eq!(homes.at(u64::MAX), Home::Nobody);
+    }
+
+    #[test]
+    fn long_zones_have_few_slots() {
+        let homes = Homes::new(1 << 47, PowerOfTwo::from_log2(12)).expect("memory");
+        assert!(homes.slots.len() <= 2 << SLOTS_LOG2);
+    }
+}
