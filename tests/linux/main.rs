@@ -4,6 +4,7 @@
 
 mod code;
 mod functions;
+mod modules;
 
 // What follows asks the kernel, which an emulator of one process does not have.
 #[cfg(target_arch = "x86_64")]
