@@ -30,7 +30,8 @@ fn compile(name: &str) -> Vec<u8> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("module/sources/module.c");
     let object: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.o", std::process::id()));
     let (_, compiler, flags) = MACHINE;
-    let common = ["-c", "-O2", "-ffreestanding", "-fno-common", "-fno-asynchronous-unwind-tables", "-o"];
+    let common =
+        ["-c", "-O2", "-ffreestanding", "-fno-common", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-o"];
     let output = Command::new(compiler).args(flags).args(common).args([&object, &source]).output();
     let output = output.unwrap_or_else(|error| panic!("{compiler}: {error}"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

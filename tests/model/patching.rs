@@ -90,7 +90,7 @@ fn a_word_that_is_replaced_is_the_new_one_for_everybody_from_then_on() {
         let rule = PatchRule::of_machine("arm64").expect("a row");
         let function = install(&machine, rule.nop().bytes());
         let site = function.address();
-        let call = rule.call.encode(site, site + 0x1000).expect("near");
+        let call = rule.call(site, site + 0x1000).expect("near");
         machine.backend().watch(4, [site]);
         let processor = move |machine: &Machine, replaced| match machine.backend().fetch::<4>(site) {
             word if word == call.bytes() => {}

@@ -57,7 +57,7 @@ pub(crate) const MACHINES: [Machine; 4] = [
         imports: IMPORTS,
     },
     Machine {
-        name: "riscv",
+        name: "riscv64",
         code: execmem_arch_riscv::CODE_RISCV64,
         table: None,
         package: "riscv64",
@@ -105,7 +105,15 @@ impl Machine {
         std::fs::write(&source_path, source).expect("the source");
         let paths = ["-o", object.to_str().expect("a path"), source_path.to_str().expect("a path")];
         if name.ends_with(".c") {
-            let common = ["-c", "-O2", "-ffreestanding", "-fno-pie", "-fno-common", "-fno-asynchronous-unwind-tables"];
+            let common = [
+                "-c",
+                "-O2",
+                "-ffreestanding",
+                "-fno-pie",
+                "-fno-common",
+                "-fno-asynchronous-unwind-tables",
+                "-fno-unwind-tables",
+            ];
             run(&self.tool("gcc"), &[&common, self.flags, &paths].concat());
         } else {
             run(&self.tool("as"), &paths);
@@ -307,7 +315,7 @@ fn real_modules_far_from_the_kernel_call_it_by_way_of_a_plt() {
 fn plt_entries_lead_to_what_is_far_and_are_shared_by_its_callers() {
     for machine in MACHINES[1..].iter().filter(|machine| machine.has_tools()) {
         let far = if machine.table.is_some() { 0x1234_5678 } else { 0x1234_5678_9ab8 };
-        let call = if machine.name == "riscv" { "call" } else { "bl" };
+        let call = if machine.name == "riscv64" { "call" } else { "bl" };
         let object = machine.build("-far.s", &format!("{call} outer\n{call} outer\n{call} other\n"));
         let engine = machine.engine();
         let outside = |name: &str| Some(if name == "outer" { far } else { far + 16 });

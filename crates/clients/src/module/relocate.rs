@@ -9,24 +9,14 @@ use super::plt::Plt;
 use super::rules::{MachineRules, RelocationRule, Target, Value};
 use super::{arm64, powerpc, riscv, x86};
 use crate::Error;
+use crate::instruction_set::{InstructionSet, Rows};
 
 const PAGE_MASK: u64 = !0xfff;
 
 /// What the loader knows of a machine of ours.
 pub(super) fn rules_of(machine: &str) -> Option<&'static MachineRules> {
-    static MACHINES: [(&str, MachineRules); 10] = [
-        ("x86", x86::MACHINE),
-        ("x86_64", x86::MACHINE),
-        ("arm64", arm64::MACHINE),
-        ("aarch64", arm64::MACHINE),
-        ("riscv", riscv::MACHINE),
-        ("riscv64", riscv::MACHINE),
-        ("powerpc", powerpc::MACHINE),
-        ("powerpc-8xx", powerpc::MACHINE),
-        ("powerpc-8xx-16k", powerpc::MACHINE),
-        ("powerpc-book3s32", powerpc::MACHINE),
-    ];
-    MACHINES.iter().find(|(name, _)| *name == machine).map(|(_, rules)| rules)
+    static ROWS: Rows<MachineRules> = [x86::MACHINE, arm64::MACHINE, riscv::MACHINE, powerpc::MACHINE];
+    InstructionSet::row(&ROWS, machine)
 }
 
 /// Patching the copy of one section.

@@ -48,7 +48,7 @@ impl<B: Backend> Probes<'_, '_, B> {
         let (source, bytes) = (function.address(), code::probed(number));
         let slot = self.client.insert(|slot| Ok(x86::copy(source, &bytes, slot)?.code))?;
         let rule = PatchRule::of_machine(self.place.engine.table().machine().name).context("patches")?;
-        let jump = rule.jump.encode(source, self.client.address(slot)?)?;
+        let jump = rule.jump(source, self.client.address(slot)?)?;
         // Nobody executes the function yet.
         self.place.engine.patch(function, 0, jump.bytes())?;
         Ok(slot)
