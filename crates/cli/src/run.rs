@@ -32,7 +32,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<ExitCode> {
     report.is_legacy = named.table.is_legacy();
     process::run(options.backend, &named.table, &workload, &mut report)?;
     if let Some(load) = &workload.callers {
-        callers::run(options.backend, &named.table, load, &mut report)?;
+        callers::run(options.backend, named, load, &mut report)?;
     }
     match &options.modules {
         Some(folder) => modules::run(folder, &named.table, &mut report)?,
