@@ -1,9 +1,9 @@
 //! The dispatcher: one call that knows its targets, so that no indirect branch is needed to reach the usual ones.
 //!
-//! One page of code has two halves, one in use and one that is not. Callers call an *entry*, a jump to the half in use.
-//! An update writes the comparisons for the new targets into the other half and redirects the jump while others execute
-//! it; once a grace period is over, nobody is in the half before, and the next update may write it. So no processor ever
-//! executes a half that is being written. Source: `kernel/bpf/dispatcher.c`.
+//! One page of code has two halves, one in use and one that is not. Callers call an *entry* behind it, a jump to the half
+//! in use. An update writes the comparisons for the new targets into the other half and redirects the jump while others
+//! execute it; once a grace period is over, nobody is in the half before, and the next update may write it. So no
+//! processor ever executes a half that is being written. Source: `kernel/bpf/dispatcher.c`.
 //!
 //! The target wanted comes in the third argument, as `bpf_func` does; one that is not known is called indirectly.
 
@@ -26,6 +26,8 @@ pub const MAX_TARGETS: usize = 48;
 
 const PAGE_BYTES: u64 = 4096;
 const HALF_BYTES: u64 = PAGE_BYTES / 2;
+/// The entry stands behind the halves, so that every jump reaches them.
+const ENTRY: u64 = PAGE_BYTES;
 
 /// The code of a half on a machine: a row of its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,11 +129,8 @@ impl Dispatch {
 #[derive(Debug)]
 #[must_use = "a dispatcher that is dropped is never freed"]
 pub struct Dispatcher<P> {
-    /// The jump to the half in use.
-    entry: Id<Program>,
-    entry_address: u64,
-    page: Id<Program>,
-    page_address: u64,
+    code: Id<Program>,
+    address: u64,
     rule: PatchRule,
     dispatch: Dispatch,
     breakpoints: P,
@@ -151,31 +150,22 @@ impl<P: Breakpoints> Dispatcher<P> {
         if !table.can_poke(Kind::Bpf) {
             return Err(Error::NotPatchable { kind: Kind::Bpf });
         }
-        let page = client.install::<Bpf>(PAGE_BYTES, Credit::Limited, |half| dispatch.code(half, &[]))?;
-        let page_address = page.address();
-        let entry = client.install::<Bpf>(rule.nop.len() as u64, Credit::Limited, |address| {
-            Ok(rule.jump(address, page_address)?.bytes().to_vec())
-        });
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                client.free(page);
-                return Err(error);
-            }
-        };
-        let entry_address = entry.address();
-        let hold = |code: execmem::Live<Bpf>| {
-            let image = code.extent();
-            client.hold(Program { code, image })
-        };
-        let (entry, page) = (hold(entry), hold(page));
-        Ok(Dispatcher { entry, entry_address, page, page_address, rule, dispatch, breakpoints, half_in_use: 0 })
+        let len = ENTRY + rule.nop.len() as u64;
+        let code = client.install::<Bpf>(len, Credit::Limited, |address| {
+            let mut code = dispatch.code(address, &[])?;
+            fill(client, address, &mut code, ENTRY);
+            code.extend_from_slice(rule.jump(address + ENTRY, address)?.bytes());
+            Ok(code)
+        })?;
+        let (address, image) = (code.address(), code.extent());
+        let code = client.hold(Program { code, image });
+        Ok(Dispatcher { code, address, rule, dispatch, breakpoints, half_in_use: 0 })
     }
 
     /// What callers call, with the target wanted in the third argument.
     #[must_use]
     pub const fn entry(&self) -> u64 {
-        self.entry_address
+        self.address + ENTRY
     }
 
     /// Where the half in use stands.
@@ -185,7 +175,7 @@ impl<P: Breakpoints> Dispatcher<P> {
     }
 
     const fn half_address(&self, half: u64) -> u64 {
-        self.page_address + half * HALF_BYTES
+        self.address + half * HALF_BYTES
     }
 
     /// Writes the other half, redirects the entry to it, and waits for `grace`: until nobody is in the half before.
@@ -206,13 +196,13 @@ impl<P: Breakpoints> Dispatcher<P> {
         let (before, after) = (self.half_in_use, 1 - self.half_in_use);
         let half = self.half_address(after);
         let mut code = self.dispatch.code(half, targets)?;
-        let len = code.len();
-        code.resize(usize::try_from(HALF_BYTES).unwrap_or(len), 0);
-        client.engine.table().machine().trap.fill(half + len as u64, &mut code[len..]);
-        client.with(self.page, |page| Ok(client.engine.patch(&page.code, after * HALF_BYTES, &code)?))?;
-        let jump = |half| self.rule.jump(self.entry_address, self.half_address(half));
+        fill(client, half, &mut code, HALF_BYTES);
+        let jump = |half| self.rule.jump(self.entry(), self.half_address(half));
         let what = self.redirection(jump(before)?, jump(after)?, before);
-        client.with(self.entry, |entry| replace(client.engine, &self.rule, &self.breakpoints, &entry.code, &what))?;
+        client.with(self.code, |held| {
+            client.engine.patch(&held.code, after * HALF_BYTES, &code)?;
+            replace(client.engine, &self.rule, &self.breakpoints, &held.code, &what)
+        })?;
         self.half_in_use = after;
         grace();
         Ok(())
@@ -220,14 +210,21 @@ impl<P: Breakpoints> Dispatcher<P> {
 
     /// Whoever comes by while the jump is replaced goes to the half before, which is whole until the grace period ends.
     const fn redirection(&self, old: Instruction, new: Instruction, before: u64) -> Replacement {
-        Replacement { offset: 0, old, new, resume: self.half_address(before) }
+        Replacement { offset: ENTRY, old, new, resume: self.half_address(before) }
     }
 }
 
 impl<P> Dispatcher<P> {
-    pub(super) const fn ids(&self) -> [Id<Program>; 2] {
-        [self.entry, self.page]
+    pub(super) const fn id(&self) -> Id<Program> {
+        self.code
     }
+}
+
+/// Fills up to `len` bytes with traps, behind code that stands at an address.
+fn fill<B: Backend, L: Locking>(client: &Client<'_, B, L, Program>, address: u64, code: &mut Vec<u8>, len: u64) {
+    let start = code.len();
+    code.resize(usize::try_from(len).unwrap_or(start), 0);
+    client.engine.table().machine().trap.fill(address + start as u64, &mut code[start..]);
 }
 
 #[cfg(test)]
