@@ -6,8 +6,8 @@
 //!
 //! **Breakpoint** (x86). An instruction of five bytes can be fetched half old, half new: Intel promises nothing for code
 //! that is modified and executed at once, not even for one aligned store (SDM 3A, 9.1.3; AMD does, APM 2, 7.6.1), and
-//! the backend of a process writes byte by byte, so that an aligned store of eight bytes cannot be had. Only single
-//! bytes are replaced in one piece everywhere. So, as in `arch/x86/kernel/alternative.c`, `text_poke_bp_batch`:
+//! sites need not lie within one. Only single bytes are replaced in one piece everywhere. So, as in
+//! `arch/x86/kernel/alternative.c`, `text_poke_bp_batch`:
 //!
 //! 1. the first byte becomes a breakpoint, and all processors learn of it;
 //! 2. the other bytes become the new ones, and all processors learn of it; whoever comes by hits the breakpoint, and the
