@@ -4,6 +4,8 @@
 
 mod code;
 mod functions;
+mod modules;
+mod tracers;
 
 // What follows asks the kernel, which an emulator of one process does not have.
 #[cfg(target_arch = "x86_64")]

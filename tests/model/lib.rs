@@ -9,7 +9,9 @@
 mod engine;
 mod ledger;
 mod memory;
+mod patching;
 mod probes;
+mod processor;
 
 /// Words of the stack of a modelled thread. Those that loom gives by itself are too small for an engine.
 const STACK_WORDS: usize = 1 << 16;

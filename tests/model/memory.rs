@@ -33,11 +33,15 @@ struct State {
 
 /// An engine that can map as many blocks.
 pub(crate) fn engine(blocks: usize) -> Engine<Memory, Lanes> {
-    let memory = Memory { calls: AtomicUsize::new(0), blocks, state: Mutex::default() };
-    Engine::with_locks(TABLE, memory).expect("memory")
+    Engine::with_locks(TABLE, Memory::of(blocks)).expect("memory")
 }
 
 impl Memory {
+    /// Memory for as many blocks.
+    pub(crate) fn of(blocks: usize) -> Self {
+        Memory { calls: AtomicUsize::new(0), blocks, state: Mutex::default() }
+    }
+
     fn with<O>(&self, body: impl FnOnce(&mut State) -> O) -> O {
         self.calls.fetch_add(1, Ordering::AcqRel);
         body(&mut self.state.lock().expect("no panic"))
@@ -50,11 +54,24 @@ impl Memory {
 
     /// The byte at an address.
     pub(crate) fn byte(&self, address: u64) -> u8 {
-        self.with(|state| state.bytes.get(&address).copied().unwrap_or(TRAP))
+        self.with(|state| state.byte(address))
+    }
+
+    /// Bytes, without giving loom a point to go on with another thread.
+    pub(crate) fn peek(&self, address: u64, bytes: &mut [u8]) {
+        self.state.lock().expect("no panic").read(address, bytes);
     }
 }
 
 impl State {
+    fn byte(&self, address: u64) -> u8 {
+        self.bytes.get(&address).copied().unwrap_or(TRAP)
+    }
+
+    fn read(&self, address: u64, bytes: &mut [u8]) {
+        (address..).zip(bytes).for_each(|(address, byte)| *byte = self.byte(address));
+    }
+
     fn check(&self, extent: Extent) {
         assert!(self.mapped.iter().any(|mapped| mapped.covers(extent)), "{extent} is accessed and not mapped");
     }
@@ -103,9 +120,7 @@ impl Backend for Memory {
     }
 
     fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), BackendError> {
-        for (address, byte) in (address..).zip(bytes) {
-            *byte = self.byte(address);
-        }
+        self.with(|state| state.read(address, bytes));
         Ok(())
     }
 

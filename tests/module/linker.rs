@@ -3,34 +3,78 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Read as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use execmem::{Backend as _, Kind};
+use execmem::{Backend as _, Engine, Kind, Table};
+use execmem_clients::Error;
 use execmem_clients::module::{Coming, Loader};
-use object::elf::{SHF_MERGE, SHF_STRINGS};
-use object::read::elf::{ElfFile64, FileHeader as _};
-use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _};
+use execmem_sim::Sim;
+use execmem_types::{Code, Sequence};
+use object::elf::{FileHeader32, FileHeader64, SHF_MERGE, SHF_STRINGS};
+use object::read::elf::FileHeader;
+use object::{Endianness, File, FileKind, Object as _, ObjectSection as _, ObjectSymbol as _};
 
 use crate::objects::{engine_of, granted};
 
-/// A machine: the name of its table, of its packages, and of its binutils; and code of relocation types that occur in its
-/// modules, for the assembler.
+/// A machine: the names of its table, of its packages, and of its binutils; how its kernel's code is compiled; code of
+/// relocation types that occur in its modules, for the assembler.
 pub(crate) struct Machine {
     pub(crate) name: &'static str,
+    code: Code,
+    /// `None` for that of x86 under this name.
+    table: Option<Table>,
     package: &'static str,
     prefix: &'static str,
+    flags: &'static [&'static str],
     source: &'static str,
+    /// Where imported symbols lie: within reach of every call.
+    imports: Range<u64>,
 }
 
-pub(crate) const MACHINES: [Machine; 3] = [
-    Machine { name: "x86", package: "amd64", prefix: "", source: include_str!("sources/x86.s") },
-    Machine { name: "arm64", package: "arm64", prefix: "aarch64-linux-gnu-", source: include_str!("sources/arm64.s") },
+const IMPORTS: Range<u64> = 0xffff_ffff_bf00_0000..0xffff_ffff_bff0_0000;
+
+pub(crate) const MACHINES: [Machine; 4] = [
     Machine {
-        name: "riscv",
+        name: "x86",
+        code: execmem_arch_x86::CODE_X86,
+        table: None,
+        package: "amd64",
+        prefix: "",
+        flags: &["-mcmodel=kernel", "-mno-red-zone", "-fcf-protection=none"],
+        source: include_str!("sources/x86.s"),
+        imports: IMPORTS,
+    },
+    Machine {
+        name: "arm64",
+        code: execmem_arch_arm64::CODE_ARM64_4K,
+        table: None,
+        package: "arm64",
+        prefix: "aarch64-linux-gnu-",
+        flags: &["-mgeneral-regs-only"],
+        source: include_str!("sources/arm64.s"),
+        imports: IMPORTS,
+    },
+    Machine {
+        name: "riscv64",
+        code: execmem_arch_riscv::CODE_RISCV64,
+        table: None,
         package: "riscv64",
         prefix: "riscv64-linux-gnu-",
+        flags: &["-mcmodel=medany", "-mno-relax"],
         source: include_str!("sources/riscv.s"),
+        imports: IMPORTS,
+    },
+    Machine {
+        name: "powerpc",
+        code: execmem_arch_powerpc_8xx::CODE_POWERPC_8XX,
+        table: Some(execmem_arch_powerpc_8xx::POWERPC_8XX),
+        package: "powerpc",
+        prefix: "powerpc-linux-gnu-",
+        flags: &["-msoft-float", "-mno-sdata"],
+        source: include_str!("sources/powerpc.s"),
+        imports: 0xc000_0000..0xc050_0000,
     },
 ];
 
@@ -39,9 +83,51 @@ impl Machine {
         format!("{}{name}", self.prefix)
     }
 
+    /// An engine with its table.
+    pub(crate) fn engine(&self) -> Engine<Sim> {
+        match self.table {
+            Some(table) => Engine::new(table, Sim::new(table.machine())).expect("memory"),
+            None => engine_of(self.name),
+        }
+    }
+
+    /// An address for an imported symbol, different for different names.
+    pub(crate) fn import_address(&self, name: &str) -> u64 {
+        let count = (self.imports.end - self.imports.start) / 16;
+        self.imports.start + name.bytes().fold(7_u64, |hash, byte| (hash * 31 + u64::from(byte)) % count) * 16
+    }
+
+    /// Assembles or compiles a source. Returns the object.
+    fn build(&self, name: &str, source: &str) -> PathBuf {
+        let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
+        let [source_path, object] =
+            [name, &format!("{stem}.o")].map(|file| scratch().join(self.name.to_owned() + file));
+        std::fs::write(&source_path, source).expect("the source");
+        let paths = ["-o", object.to_str().expect("a path"), source_path.to_str().expect("a path")];
+        if name.ends_with(".c") {
+            let common = [
+                "-c",
+                "-O2",
+                "-ffreestanding",
+                "-fno-pie",
+                "-fno-common",
+                "-fno-asynchronous-unwind-tables",
+                "-fno-unwind-tables",
+            ];
+            run(&self.tool("gcc"), &[&common, self.flags, &paths].concat());
+        } else {
+            run(&self.tool("as"), &paths);
+        }
+        object
+    }
+
     /// Whether its binutils are installed. Those of the machine that CI runs on always are.
     fn has_tools(&self) -> bool {
         self.prefix.is_empty() || Command::new(self.tool("ld")).arg("--version").output().is_ok()
+    }
+
+    fn has_compiler(&self) -> bool {
+        self.prefix.is_empty() || Command::new(self.tool("gcc")).arg("--version").output().is_ok()
     }
 }
 
@@ -53,12 +139,21 @@ fn scratch() -> PathBuf {
 
 /// The object without the flags that let a linker merge equal strings: the loader keeps every one.
 fn without_merging(data: &[u8]) -> Vec<u8> {
-    const SECTION_HEADER_BYTES: usize = 64;
-    let header = ElfFile64::<Endianness>::parse(data).expect("an object").elf_header().to_owned();
-    let first = usize::try_from(header.e_shoff(Endianness::Little)).expect("small");
+    match FileKind::parse(data).expect("an object") {
+        FileKind::Elf32 => without_merging_of::<FileHeader32<Endianness>>(data),
+        _ => without_merging_of::<FileHeader64<Endianness>>(data),
+    }
+}
+
+fn without_merging_of<Elf: FileHeader<Endian = Endianness>>(data: &[u8]) -> Vec<u8> {
+    let header = Elf::parse(data).expect("an object");
+    let endian = header.endian().expect("an order");
+    let first = usize::try_from(header.e_shoff(endian).into()).expect("small");
+    // In headers of both classes, two words stand before the flags, which are as wide as an address.
+    let low_byte = 8 + if endian == Endianness::Big { size_of::<Elf::Word>() - 1 } else { 0 };
     let mut data = data.to_vec();
-    for index in 0..usize::from(header.e_shnum(Endianness::Little)) {
-        let flags = first + index * SECTION_HEADER_BYTES + 8;
+    for index in 0..usize::from(header.e_shnum(endian)) {
+        let flags = first + index * size_of::<Elf::SectionHeader>() + low_byte;
         data[flags] &= !u8::try_from(SHF_MERGE | SHF_STRINGS).expect("low bits");
     }
     data
@@ -69,20 +164,14 @@ fn run(program: &str, args: &[&str]) {
     assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// An address for an imported symbol: within reach of every machine's calls, different for different names.
-pub(crate) fn import_address(name: &str) -> u64 {
-    0xffff_ffff_bf00_0000
-        + name.bytes().fold(7_u64, |hash, byte| hash * 31 % 0xf0_0000 + u64::from(byte)) * 16 % 0xf0_0000
-}
-
 /// Loads an object, links it with `ld` to the same addresses, and compares every section byte by byte. Returns how many
 /// sections were compared.
 fn compare(machine: &Machine, object_path: &Path) -> usize {
     let data = read(object_path);
-    let engine = engine_of(machine.name);
+    let engine = machine.engine();
     let loader = Loader::new(&engine).expect("a machine");
-    let coming = loader.load(&data, &|name: &str| Some(import_address(name))).expect("a module");
-    let object = ElfFile64::<Endianness>::parse(data.as_slice()).expect("an object");
+    let coming = loader.load(&data, &|name: &str| Some(machine.import_address(name))).expect("a module");
+    let object = File::parse(data.as_slice()).expect("an object");
     let mut script = String::from("SECTIONS {\n");
     let mut sections = BTreeMap::new();
     for (name, address) in coming.names().sections() {
@@ -93,7 +182,7 @@ fn compare(machine: &Machine, object_path: &Path) -> usize {
     for symbol in object.symbols().filter(|symbol| symbol.is_undefined()) {
         let name = symbol.name().expect("a name");
         if !name.is_empty() {
-            writeln!(script, "{name} = {:#x};", import_address(name)).expect("a string");
+            writeln!(script, "{name} = {:#x};", machine.import_address(name)).expect("a string");
         }
     }
     let folder = scratch();
@@ -105,7 +194,7 @@ fn compare(machine: &Machine, object_path: &Path) -> usize {
     let arguments = ["-T", &path(&script_path), "-o", &path(&linked_path), "--no-relax", "-e", "0", "--no-warnings"];
     run(&machine.tool("ld"), &[&arguments[..], &[&path(&input_path)]].concat());
     let linked_data = std::fs::read(&linked_path).expect("the linked file");
-    let linked = ElfFile64::<Endianness>::parse(linked_data.as_slice()).expect("an executable");
+    let linked = File::parse(linked_data.as_slice()).expect("an executable");
     let mut compared = 0;
     for (name, address) in &sections {
         let Some(section) = linked.section_by_name(name).filter(|section| section.size() > 0) else { continue };
@@ -138,11 +227,17 @@ pub(crate) fn read(path: &Path) -> Vec<u8> {
 #[test]
 fn every_relocation_type_agrees_with_binutils() {
     for machine in MACHINES.iter().filter(|machine| machine.has_tools()) {
-        let folder = scratch();
-        let [source, object] = ["s", "o"].map(|end| folder.join(format!("{}.{end}", machine.name)));
-        std::fs::write(&source, machine.source).expect("the source");
-        run(&machine.tool("as"), &["-o", object.to_str().expect("a path"), source.to_str().expect("a path")]);
+        let object = machine.build(".s", machine.source);
         assert!(compare(machine, &object) >= 5, "{}", machine.name);
+    }
+}
+
+/// What a compiler makes of kernel code, on each machine that has one. Where CI runs it, 32-bit powerpc does.
+#[test]
+fn compiled_modules_agree_with_binutils() {
+    for machine in MACHINES.iter().filter(|machine| machine.has_compiler()) {
+        let object = machine.build("-compiled.c", include_str!("sources/module.c"));
+        assert!(compare(machine, &object) >= 6, "{}", machine.name);
     }
 }
 
@@ -187,16 +282,16 @@ fn real_modules_agree_with_binutils() {
 #[test]
 fn real_modules_far_from_the_kernel_call_it_by_way_of_a_plt() {
     for machine in &MACHINES[1..] {
-        let engine = engine_of(machine.name);
-        let loader = Loader::new(&engine).expect("a machine");
+        let engine = machine.engine();
+        let loader = Loader::new(&engine).expect("a machine").with_veneers(&machine.code);
         let modules = fetched(machine);
         let sample = modules.iter().step_by(modules.len() / 100 + 1);
         let mut with_plt = 0;
         for (data, path) in sample.map(|path| (read(path), path)) {
-            let near = loader.load(&data, &|name: &str| Some(import_address(name)));
+            let near = loader.load(&data, &|name: &str| Some(machine.import_address(name)));
             // 16 TiB away: only what names functions by distance can be there, and data stays where it is.
             let far = loader.load(&data, &|name: &str| {
-                let address = import_address(name);
+                let address = machine.import_address(name);
                 Some(if CALLED_ONLY.iter().any(|start| name.starts_with(start)) {
                     address - (16 << 40)
                 } else {
@@ -217,23 +312,25 @@ fn real_modules_far_from_the_kernel_call_it_by_way_of_a_plt() {
 }
 
 #[test]
-fn plt_entries_hold_the_address_of_what_is_far_and_are_shared_by_its_callers() {
-    const FAR: u64 = 0x1234_5678_9abc;
+fn plt_entries_lead_to_what_is_far_and_are_shared_by_its_callers() {
     for machine in MACHINES[1..].iter().filter(|machine| machine.has_tools()) {
-        let folder = scratch();
-        let [source, object] = ["s", "o"].map(|end| folder.join(format!("{}-far.{end}", machine.name)));
-        let call = if machine.name == "arm64" { "bl" } else { "call" };
-        std::fs::write(&source, format!("{call} outer\n{call} outer\n{call} other\n")).expect("the source");
-        run(&machine.tool("as"), &["-o", object.to_str().expect("a path"), source.to_str().expect("a path")]);
-        let engine = engine_of(machine.name);
+        let far = if machine.table.is_some() { 0x1234_5678 } else { 0x1234_5678_9ab8 };
+        let call = if machine.name == "riscv64" { "call" } else { "bl" };
+        let object = machine.build("-far.s", &format!("{call} outer\n{call} outer\n{call} other\n"));
+        let engine = machine.engine();
+        let outside = |name: &str| Some(if name == "outer" { far } else { far + 16 });
         let loader = Loader::new(&engine).expect("a machine");
-        let outside = |name: &str| Some(if name == "outer" { FAR } else { FAR + 16 });
-        let coming = loader.load(&read(&object), &outside).expect("a module");
+        assert!(matches!(loader.load(&read(&object), &outside), Err(Error::OutOfReach { .. })), "no veneers");
+        let coming = loader.with_veneers(&machine.code).load(&read(&object), &outside).expect("a module");
         let (_, text) = coming.extents().find(|(kind, _)| *kind == Kind::Text).expect("text");
         let mut bytes = vec![0; usize::try_from(text.len()).expect("small")];
         engine.backend().fetch(text.start(), &mut bytes).expect("published");
-        let count = |address: u64| bytes.windows(8).filter(|word| **word == address.to_le_bytes()).count();
-        assert_eq!((count(FAR), count(FAR + 16)), (1, 1), "{}", machine.name);
+        let leads = |site: usize, target: u64| {
+            let found = |veneer: &Sequence| veneer.decode(text.start() + site as u64, &bytes[site..]) == Some(target);
+            machine.code.veneers.iter().any(found)
+        };
+        let count = |target: u64| (0..bytes.len()).step_by(4).filter(|site| leads(*site, target)).count();
+        assert_eq!((count(far), count(far + 16)), (1, 1), "{}", machine.name);
         coming.unload(&engine);
     }
 }
@@ -245,13 +342,13 @@ const CALLED_ONLY: [&str; 3] = ["_printk", "__stack_chk_fail", "mutex_lock"];
 #[test]
 fn every_real_module_of_every_machine_loads() {
     for machine in &MACHINES {
-        let engine = engine_of(machine.name);
+        let engine = machine.engine();
         let loader = Loader::new(&engine).expect("a machine");
         let modules = fetched(machine);
         // All of them in a release build; one in ten where that would take minutes.
         let step = if cfg!(debug_assertions) { 10 } else { 1 };
         for path in modules.iter().step_by(step) {
-            let coming = loader.load(&read(path), &|name: &str| Some(import_address(name)));
+            let coming = loader.load(&read(path), &|name: &str| Some(machine.import_address(name)));
             let coming = coming.unwrap_or_else(|error| panic!("{error}: {}", path.display()));
             assert_eq!(coming.names().build_id().len(), 20, "{}", path.display());
             coming.finish(&engine).expect("memory").unload(&engine);

@@ -6,8 +6,8 @@ use execmem_clients::module::{Coming, Modules, plan};
 use execmem_sim::Sim;
 use object::elf::R_X86_64_64;
 
-use crate::linker::{MACHINES, fetched, import_address, read};
-use crate::objects::{Builder, IMPORTS_AT, engine, engine_of, granted};
+use crate::linker::{MACHINES, fetched, read};
+use crate::objects::{Builder, IMPORTS_AT, engine, granted};
 
 /// A module that defines a function and holds the addresses of others in its data.
 fn module(defines: &str, refers: &[&str]) -> Vec<u8> {
@@ -163,7 +163,7 @@ fn real_modules_refer_to_each_other() {
             Some((name, read(fetched.iter().find(is_it)?)))
         };
         let set: Vec<_> = NAMES.into_iter().filter_map(data).collect();
-        let outside = |name: &str| Some(import_address(name));
+        let outside = |name: &str| Some(machine.import_address(name));
         if set.is_empty() {
             continue;
         }
@@ -172,7 +172,7 @@ fn real_modules_refer_to_each_other() {
         assert!(
             level("llc") < level("stp") && level("stp") < level("bridge") && level("nfnetlink") < level("nf_tables")
         );
-        let engine = engine_of(machine.name);
+        let engine = machine.engine();
         let modules = Modules::new(&engine).expect("a machine");
         for (name, data) in levels.concat().into_iter().map(|index| &set[index]) {
             modules.load(name, data, &outside, no_init).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -1,4 +1,6 @@
-//! Code and objects for the loads: small, checkable, and of any length. x86-64.
+//! Code and objects for the loads: small, checkable, and of any length. x86-64, and [`foreign`] machines.
+
+pub(crate) mod foreign;
 
 use object::elf;
 use object::write::{Object, Relocation, SectionId, SectionKind, StandardSection, Symbol, SymbolSection};
@@ -60,7 +62,7 @@ pub(crate) const fn module_result(number: u32, argument: u32, addend: u32) -> u3
 /// - `answer(x)` adds both, a constant of `.rodata` and x, and passes the sum to an imported function;
 /// - `through_pointer(x)` jumps to `answer` by a pointer in `.data`.
 pub(crate) fn module(number: u32) -> Result<Vec<u8>, object::write::Error> {
-    let mut module = ModuleWriter::new();
+    let mut module = ModuleWriter::of(Architecture::X86_64, Endianness::Little);
     let rodata = module.object.section_id(StandardSection::ReadOnlyData);
     let data = module.object.section_id(StandardSection::Data);
     let sealed = module.object.add_section(Vec::new(), b".data..ro_after_init".to_vec(), SectionKind::Data);
@@ -83,7 +85,7 @@ pub(crate) fn module(number: u32) -> Result<Vec<u8>, object::write::Error> {
     let mut through = Code::default();
     through.op(&[0xff, 0x25]).relative(pointer); // jmp [rip + pointer]
     module.function("through_pointer", text, through)?;
-    module.word(data, pointer, answer)?;
+    module.relocate(data, pointer, 0, answer, elf::R_X86_64_64)?;
 
     let mut start = Code::default();
     start.op(&[0xc7, 0x05]).relative_before(counter, 4).op(&number.wrapping_mul(3).to_le_bytes());
@@ -136,8 +138,8 @@ struct ModuleWriter {
 }
 
 impl ModuleWriter {
-    fn new() -> Self {
-        ModuleWriter { object: Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little) }
+    fn of(architecture: Architecture, endianness: Endianness) -> Self {
+        ModuleWriter { object: Object::new(BinaryFormat::Elf, architecture, endianness) }
     }
 
     fn symbol(&mut self, name: &str, kind: SymbolKind, section: SymbolSection) -> SymbolId {
@@ -174,11 +176,18 @@ impl ModuleWriter {
         Ok(symbol)
     }
 
-    /// Makes a 64-bit word of data the address of a symbol.
-    fn word(&mut self, section: SectionId, at: SymbolId, target: SymbolId) -> Result<(), object::write::Error> {
-        let offset = self.object.symbol(at).value;
-        let flags = RelocationFlags::Elf { r_type: elf::R_X86_64_64 };
-        self.object.add_relocation(section, Relocation { offset, symbol: target, addend: 0, flags })
+    /// Lets a place behind a symbol refer to another.
+    fn relocate(
+        &mut self,
+        section: SectionId,
+        at: SymbolId,
+        offset: u64,
+        symbol: SymbolId,
+        r_type: u32,
+    ) -> Result<(), object::write::Error> {
+        let offset = self.object.symbol(at).value + offset;
+        let flags = RelocationFlags::Elf { r_type };
+        self.object.add_relocation(section, Relocation { offset, symbol, addend: 0, flags })
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<ExitCode> {
     report.is_legacy = named.table.is_legacy();
     process::run(options.backend, &named.table, &workload, &mut report)?;
     if let Some(load) = &workload.callers {
-        callers::run(options.backend, &named.table, load, &mut report)?;
+        callers::run(options.backend, named, load, &mut report)?;
     }
     match &options.modules {
         Some(folder) => modules::run(folder, &named.table, &mut report)?,
@@ -82,6 +82,26 @@ mod tests {
             kernel::run(&named.table, &workload, &mut report).expect(named.name);
             assert!(report.is_good(), "{}: {}", named.name, report.audit);
             assert_eq!((report.modules_loaded, report.functions.made), (176, 2000), "{}", named.name);
+        }
+    }
+
+    #[test]
+    fn four_callers_run_on_every_machine_that_they_have_code_for() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/workloads/everything.toml");
+        let workload = Workload::read(Some(&path)).expect("a workload");
+        let mut load = workload.callers.clone().expect("callers");
+        (load.kprobes, load.kprobe_churn, load.bpf.count, load.bpf.churn) = (200, 400, 200, 400);
+        let x86 = ["x86", "x86-kasan", "x86-tail"];
+        let others =
+            ["arm64-4k", "arm64-16k", "arm64-64k", "riscv64", "powerpc-8xx", "powerpc-8xx-16k", "powerpc-book3s32"];
+        for name in x86.into_iter().chain(others) {
+            let (backend, arch) = (BackendChoice::Sim, name.to_owned());
+            let options = RunOptions { modules: None, workload: None, backend, arch, json: false };
+            let mut report = Report::new(&options, &workload);
+            callers::run(backend, arch::table(name).expect(name), &load, &mut report).expect(name);
+            assert!(report.is_good(), "{name}: {}", report.audit);
+            let made: Vec<_> = report.callers.iter().map(|caller| (caller.caller, caller.results.made)).collect();
+            assert_eq!(made, [("modules", 40), ("kprobes", 200), ("ftrace", 100), ("bpf", 200)], "{name}");
         }
     }
 }

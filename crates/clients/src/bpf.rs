@@ -259,7 +259,7 @@ impl<'e, B: Backend, L: Locking, F: Fn()> Bpf<'e, B, L, F> {
     ///
     /// [`Error::StaleId`] if it was closed before; [`Error::ForeignId`].
     pub fn close<P>(&self, dispatcher: &Dispatcher<P>) -> Result<(), Error> {
-        dispatcher.ids().into_iter().try_for_each(|id| self.free(id))
+        self.free(dispatcher.id())
     }
 
     /// Replaces the image of a trampoline: publishes the new code, lets `switch` redirect callers to its address, waits

@@ -3,7 +3,8 @@
 //! A traced function begins with an instruction that does nothing and can become a call. Each tracer (*ops*) has a
 //! trampoline of its own, so that its sites call it directly: a prologue that saves what a function may not lose, a call
 //! of the tracer with the address of the site and a pointer to the tracer's data, an epilogue, and behind it the two
-//! addresses it needs. Source: `arch/x86/kernel/ftrace.c`, `create_trampoline`; `arch/arm64/kernel/entry-ftrace.S`.
+//! addresses it needs. Source: `arch/x86/kernel/ftrace.c`, `create_trampoline`; `arch/arm64/kernel/entry-ftrace.S`,
+//! `arch/riscv/kernel/mcount-dyn.S`.
 //!
 //! How a site is patched while others execute it is told in [`patch`](crate::patch).
 
@@ -67,10 +68,10 @@ impl<'e, B: Backend, L: Locking, P: Breakpoints> Ftrace<'e, B, L, P> {
     ///
     /// # Errors
     ///
-    /// [`Error::OverLimit`], [`Error::Engine`].
+    /// [`Error::OverLimit`], [`Error::Engine`]; [`Error::BranchOutOfReach`] for numbers that are no addresses.
     pub fn register(&self, handler: u64, data: u64) -> Result<Id<Ops>, Error> {
         let len = self.trampoline.len();
-        let code = self.client.install(len, Credit::Limited, |_| Ok(self.trampoline.code(handler, data)))?;
+        let code = self.client.install(len, Credit::Limited, |_| self.trampoline.code(handler, data))?;
         Ok(self.client.hold(Ops { code, sites: Vec::new() }))
     }
 
@@ -93,7 +94,7 @@ impl<'e, B: Backend, L: Locking, P: Breakpoints> Ftrace<'e, B, L, P> {
         let site = code.address().wrapping_add(offset);
         self.client.with(ops, |ops| {
             ops.sites.try_reserve(1).map_err(|_| execmem::Error::OutOfMemory)?;
-            let call = self.rule.call.encode(site, ops.code.address())?;
+            let call = self.rule.call(site, ops.code.address())?;
             self.replace(code, offset, self.rule.nop(), call)?;
             ops.sites.push(site);
             Ok(())
@@ -109,7 +110,7 @@ impl<'e, B: Backend, L: Locking, P: Breakpoints> Ftrace<'e, B, L, P> {
         let site = code.address().wrapping_add(offset);
         self.client.with(ops, |ops| {
             let place = ops.sites.iter().position(|known| *known == site).ok_or(Error::UnexpectedCode { site })?;
-            let call = self.rule.call.encode(site, ops.code.address())?;
+            let call = self.rule.call(site, ops.code.address())?;
             self.replace(code, offset, call, self.rule.nop())?;
             ops.sites.swap_remove(place);
             Ok(())

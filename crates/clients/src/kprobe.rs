@@ -14,6 +14,7 @@
 //! Source of states and numbers: `kernel/kprobes.c`, `collect_garbage_slots` and `collect_one_slot`.
 
 mod format;
+pub mod word;
 pub mod x86;
 
 use alloc::vec::Vec;

@@ -7,8 +7,8 @@
 //! | a place for each section in the memory of its kind | `layout` | too large |
 //! | memory of up to seven kinds, all or none | `load` | no room |
 //! | an address for each symbol | `symbols` | unresolved |
-//! | patch a copy of each section | `relocate`, by the `rules` in `x86`, `arm64`, `riscv` | out of reach |
-//! | entries for calls that do not reach | `plt` | – |
+//! | patch a copy of each section | `relocate`, by the `rules` in `x86`, `arm64`, `riscv`, `powerpc` | out of reach |
+//! | veneers for calls that do not reach | `plt` | – |
 //! | write, publish | `load` | the backend refuses |
 //!
 //! Whatever goes wrong, everything before it is undone. A module that loaded is [`Coming`]: its init function can be run
@@ -25,6 +25,7 @@ mod names;
 mod object_file;
 mod plan;
 mod plt;
+mod powerpc;
 mod relocate;
 mod riscv;
 mod rules;
@@ -35,6 +36,6 @@ mod x86;
 pub use load::{Coming, Loader, Module};
 pub use names::Names;
 pub use plan::plan;
-pub use rules::{Bits, MachineRules, Piece, PltEntry, RelocationRule, Target, Value};
+pub use rules::{Bits, MachineRules, Piece, RelocationRule, Target, Value};
 pub use set::Modules;
 pub use symbols::Symbols;

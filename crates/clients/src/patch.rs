@@ -6,8 +6,8 @@
 //!
 //! **Breakpoint** (x86). An instruction of five bytes can be fetched half old, half new: Intel promises nothing for code
 //! that is modified and executed at once, not even for one aligned store (SDM 3A, 9.1.3; AMD does, APM 2, 7.6.1), and
-//! the backend of a process writes byte by byte, so that an aligned store of eight bytes cannot be had. Only single
-//! bytes are replaced in one piece everywhere. So, as in `arch/x86/kernel/alternative.c`, `text_poke_bp_batch`:
+//! sites need not lie within one. Only single bytes are replaced in one piece everywhere. So, as in
+//! `arch/x86/kernel/alternative.c`, `text_poke_bp_batch`:
 //!
 //! 1. the first byte becomes a breakpoint, and all processors learn of it;
 //! 2. the other bytes become the new ones, and all processors learn of it; whoever comes by hits the breakpoint, and the
@@ -19,8 +19,11 @@
 
 use execmem::sync::Locking;
 use execmem::{Backend, CodeTag, Engine, Handle, Live};
+use execmem_types::{Operand, Sequence, Template};
 
 use crate::Error;
+use crate::encoding::{big, distance, little, slice, word};
+use crate::instruction_set::{InstructionSet, Rows};
 
 /// Longest instruction that is patched, in bytes.
 const MAX_BYTES: usize = 8;
@@ -31,26 +34,11 @@ pub struct PatchRule {
     /// What stands at a site that calls nothing.
     pub nop: &'static [u8],
     /// A call.
-    pub call: Branch,
+    pub call: Sequence,
     /// A jump.
-    pub jump: Branch,
+    pub jump: Sequence,
     /// How one is replaced by another.
     pub protocol: Protocol,
-}
-
-/// A direct branch instruction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Branch {
-    /// An opcode of one byte, then 32 bits from the end of the instruction.
-    Rel32 {
-        /// The opcode.
-        opcode: u8,
-    },
-    /// A little-endian word with the distance from the instruction, in words, in its low 26 bits.
-    Imm26 {
-        /// The high six bits.
-        opcode: u32,
-    },
 }
 
 /// How an instruction is replaced while it is executed.
@@ -62,23 +50,43 @@ pub enum Protocol {
     Breakpoint(u8),
 }
 
-/// Rules by name of the machine. x86: `x86_nops[5]`, `CALL_INSN_OPCODE`, `JMP32_INSN_OPCODE`, `INT3_INSN_OPCODE`; arm64:
-/// `aarch64_insn_gen_nop`, `aarch64_insn_gen_branch_imm`.
-const RULES: [(&str, PatchRule); 4] = [("x86", X86), ("x86_64", X86), ("arm64", ARM64), ("aarch64", ARM64)];
+/// x86: `x86_nops[5]`, `CALL_INSN_OPCODE`, `JMP32_INSN_OPCODE`, `INT3_INSN_OPCODE`; arm64:
+/// `aarch64_insn_gen_nop`, `aarch64_insn_gen_branch_imm`; powerpc: `PPC_RAW_NOP`, `create_branch`.
+const ROWS: Rows<PatchRule> = [X86, ARM64, RISCV, POWERPC];
 
 const X86: PatchRule = PatchRule {
     nop: &[0x0f, 0x1f, 0x44, 0, 0],
-    call: Branch::Rel32 { opcode: 0xe8 },
-    jump: Branch::Rel32 { opcode: 0xe9 },
+    call: little(&[Template { len: 5, bits: 0xe8, operand: Some(REL32) }]),
+    jump: little(&[Template { len: 5, bits: 0xe9, operand: Some(REL32) }]),
     protocol: Protocol::Breakpoint(0xcc),
 };
+const REL32: Operand = distance(5, &[slice(0, 32, 8)]);
 
 const ARM64: PatchRule = PatchRule {
     nop: &[0x1f, 0x20, 0x03, 0xd5],
-    call: Branch::Imm26 { opcode: 0x9400_0000 },
-    jump: Branch::Imm26 { opcode: 0x1400_0000 },
+    call: little(&[word(0x9400_0000, Some(IMM26))]),
+    jump: little(&[word(0x1400_0000, Some(IMM26))]),
     protocol: Protocol::Word,
 };
+const IMM26: Operand = distance(0, &[slice(2, 26, 0)]);
+
+/// The call links in `t0`, so that `ra` stays the caller's; it reaches 1 MiB. That fetch sees an aligned word whole is
+/// `Ziccif`, which every machine of profile RVA20 has.
+const RISCV: PatchRule = PatchRule {
+    nop: &[0x13, 0, 0, 0],
+    call: little(&[word(0x0000_02ef, Some(J_TYPE))]),
+    jump: little(&[word(0x0000_006f, Some(J_TYPE))]),
+    protocol: Protocol::Word,
+};
+const J_TYPE: Operand = distance(0, &[slice(1, 10, 21), slice(11, 1, 20), slice(12, 8, 12), slice(20, 1, 31)]);
+
+const POWERPC: PatchRule = PatchRule {
+    nop: &[0x60, 0, 0, 0],
+    call: big(&[word(0x4800_0001, Some(LI))]),
+    jump: big(&[word(0x4800_0000, Some(LI))]),
+    protocol: Protocol::Word,
+};
+const LI: Operand = distance(0, &[slice(2, 24, 2)]);
 
 /// What sends a processor on that hits a breakpoint which stands at a site while it is patched: the trap handler of a
 /// kernel, or of `SIGTRAP` in a process.
@@ -121,6 +129,11 @@ impl Instruction {
         self.bytes.get(..self.len).unwrap_or(&self.bytes)
     }
 
+    fn encode(branch: &Sequence, site: u64, target: u64) -> Result<Self, Error> {
+        let encoded = branch.encode(site, target).ok_or(Error::BranchOutOfReach { site, target })?;
+        Ok(Instruction::new(encoded.bytes()))
+    }
+
     fn new(parts: &[u8]) -> Self {
         let mut bytes = [0; MAX_BYTES];
         let len = parts.len().min(MAX_BYTES);
@@ -133,7 +146,7 @@ impl PatchRule {
     /// The rule of a machine of that name, `None` if there is no row for it.
     #[must_use]
     pub fn of_machine(machine: &str) -> Option<Self> {
-        RULES.iter().find(|(name, _)| *name == machine).map(|&(_, rule)| rule)
+        InstructionSet::row(&ROWS, machine).copied()
     }
 
     /// The instruction that does nothing.
@@ -142,35 +155,28 @@ impl PatchRule {
         Instruction::new(self.nop)
     }
 
-    /// Refuses sites that the protocol cannot patch.
-    fn check_site(&self, site: u64) -> Result<(), Error> {
-        let is_aligned = self.protocol != Protocol::Word || site.is_multiple_of(self.nop.len() as u64);
-        if is_aligned { Ok(()) } else { Err(Error::MisalignedSite { site }) }
-    }
-}
-
-impl Branch {
-    /// The instruction at `site` that branches to `target`.
+    /// The instruction at `site` that calls `target`.
     ///
     /// # Errors
     ///
     /// [`Error::BranchOutOfReach`].
-    pub fn encode(self, site: u64, target: u64) -> Result<Instruction, Error> {
-        let out_of_reach = Error::BranchOutOfReach { site, target };
-        let distance = target.wrapping_sub(site).cast_signed();
-        match self {
-            Branch::Rel32 { opcode } => {
-                let distance = i32::try_from(distance.wrapping_sub(5)).map_err(|_| out_of_reach)?;
-                let [a, b, c, d] = distance.to_le_bytes();
-                Ok(Instruction::new(&[opcode, a, b, c, d]))
-            }
-            Branch::Imm26 { opcode } => {
-                let words = distance / 4;
-                let fits = distance % 4 == 0 && (-(1 << 25)..1 << 25).contains(&words);
-                let low = u32::try_from(words & 0x03ff_ffff).ok().filter(|_| fits).ok_or(out_of_reach)?;
-                Ok(Instruction::new(&(opcode | low).to_le_bytes()))
-            }
-        }
+    pub fn call(&self, site: u64, target: u64) -> Result<Instruction, Error> {
+        Instruction::encode(&self.call, site, target)
+    }
+
+    /// The instruction at `site` that jumps to `target`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BranchOutOfReach`].
+    pub fn jump(&self, site: u64, target: u64) -> Result<Instruction, Error> {
+        Instruction::encode(&self.jump, site, target)
+    }
+
+    /// Refuses sites that the protocol cannot patch.
+    fn check_site(&self, site: u64) -> Result<(), Error> {
+        let is_aligned = self.protocol != Protocol::Word || site.is_multiple_of(self.nop.len() as u64);
+        if is_aligned { Ok(()) } else { Err(Error::MisalignedSite { site }) }
     }
 }
 
@@ -248,15 +254,21 @@ mod tests {
     #[test]
     fn branches_are_encoded_as_the_manuals_say_and_reach_exactly_so_far() {
         let site = 0x1_0000_0000;
-        let call = X86.call.encode(site, site + 5 + 0x7fff_ffff).expect("in reach");
+        let call = X86.call(site, site + 5 + 0x7fff_ffff).expect("in reach");
         assert_eq!(call.bytes(), [0xe8, 0xff, 0xff, 0xff, 0x7f]);
-        assert!(X86.call.encode(site, site + 5 + 0x8000_0000).is_err());
-        assert_eq!(X86.jump.encode(site, site + 5 - 0x8000_0000).expect("in reach").bytes(), [0xe9, 0, 0, 0, 0x80]);
-        assert_eq!(ARM64.call.encode(site, site + 8).expect("in reach").bytes(), [2, 0, 0, 0x94]);
-        assert_eq!(ARM64.jump.encode(site, site - 4).expect("in reach").bytes(), [0xff, 0xff, 0xff, 0x17]);
-        assert!(ARM64.call.encode(site, site + (128 << 20)).is_err());
-        assert!(ARM64.call.encode(site, site - (128 << 20)).is_ok());
-        assert!(ARM64.call.encode(site, site + 2).is_err());
+        assert!(X86.call(site, site + 5 + 0x8000_0000).is_err());
+        assert_eq!(X86.jump(site, site + 5 - 0x8000_0000).expect("in reach").bytes(), [0xe9, 0, 0, 0, 0x80]);
+        assert_eq!(ARM64.call(site, site + 8).expect("in reach").bytes(), [2, 0, 0, 0x94]);
+        assert_eq!(ARM64.jump(site, site - 4).expect("in reach").bytes(), [0xff, 0xff, 0xff, 0x17]);
+        assert!(ARM64.call(site, site + (128 << 20)).is_err());
+        assert!(ARM64.call(site, site - (128 << 20)).is_ok());
+        assert!(ARM64.call(site, site + 2).is_err());
+        assert_eq!(RISCV.call(site, site + 0xf_f7fe).expect("in reach").bytes(), [0xef, 0xf2, 0xef, 0x7f]);
+        assert_eq!(RISCV.jump(site, site - 4).expect("in reach").bytes(), [0x6f, 0xf0, 0xdf, 0xff]);
+        assert!(RISCV.call(site, site + (1 << 20)).is_err() && RISCV.call(site, site - (1 << 20)).is_ok());
+        let site = 0xbe80_0000;
+        assert_eq!(POWERPC.call(site, site - 8).expect("in reach").bytes(), [0x4b, 0xff, 0xff, 0xf9]);
+        assert!(POWERPC.jump(site, site + (32 << 20)).is_err() && POWERPC.jump(site, site - (32 << 20)).is_ok());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | who branches | where the veneers are | file |
 //! |---|---|---|
 //! | new code, to anything | at the end of its own allocation | `install` |
+//! | a module, to anything | behind its own code | `module::plt` |
 //! | the anchor, to far code | in an [`Island`] in the near window | `island` |
 //!
 //! Both are memory of the same engine. What a machine's branches and veneers look like is data,

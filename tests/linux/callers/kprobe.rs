@@ -3,7 +3,7 @@
 use execmem::Handle as _;
 use execmem_clients::Error;
 use execmem_clients::kprobe::{Kprobes, SlotFormat, x86};
-use execmem_clients::patch::{Branch, PatchRule};
+use execmem_clients::patch::PatchRule;
 
 use crate::support::{check_empty, engine, install, run};
 
@@ -63,8 +63,7 @@ fn a_probed_function_works_by_way_of_the_slot() {
         let original = install(&engine, &code);
         let source = original.address();
         let slot = kprobes.insert(|slot| Ok(x86::copy(source, &code, slot)?.code)).expect(name);
-        let Branch::Rel32 { .. } = rule.jump else { panic!("x86") };
-        let jump = rule.jump.encode(source, kprobes.address(slot).expect("used")).expect("near");
+        let jump = rule.jump(source, kprobes.address(slot).expect("used")).expect("near");
         engine.patch(&original, 0, jump.bytes()).expect("nobody executes it");
         assert_eq!(run(source, [5, 0, 0, 0]) & 0xffff_ffff, 1005, "{name}, probed");
         engine.patch(&original, 0, &probed[..5]).expect("nobody executes it");

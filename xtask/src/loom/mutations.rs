@@ -55,6 +55,30 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         )],
     },
     Mutation {
+        model: "patching::a_site_that_begins_to_call_is_executed_as_it_was_or_as_it_is",
+        what: "no breakpoint stands while the other bytes change",
+        file: "crates/clients/src/patch.rs",
+        edits: &[("    engine.patch(live, what.offset, &[trap])?;\n", "")],
+    },
+    Mutation {
+        model: "patching::a_trampoline_goes_when_nobody_calls_it_and_nobody_is_in_it",
+        what: "nobody waits until processors have left it",
+        file: "crates/clients/src/ftrace.rs",
+        edits: &[("        grace();\n        self.client.free(taken.code);", "        self.client.free(taken.code);")],
+    },
+    Mutation {
+        model: "patching::a_word_that_is_replaced_is_the_new_one_for_everybody_from_then_on",
+        what: "processors are not told that published code changed",
+        file: "crates/engine/src/content.rs",
+        edits: &[("        self.sync(pool, part, SyncScope::Live)\n", "        Ok(())\n")],
+    },
+    Mutation {
+        model: "patching::a_dispatcher_is_in_one_half_from_entry_to_end_while_both_are_replaced",
+        what: "nobody waits until processors have left the half before",
+        file: "crates/clients/src/bpf/dispatcher.rs",
+        edits: &[("        self.half_in_use = after;\n        grace();\n", "        self.half_in_use = after;\n")],
+    },
+    Mutation {
         model: "probes::a_slot_that_is_taken_while_the_last_one_is_freed_keeps_its_code",
         what: "content is destroyed after its place is free",
         file: "crates/engine/src/life.rs",

@@ -9,14 +9,15 @@ mod modules;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result};
 use execmem::sync::ThreadLanes;
 use execmem::{Backend, Engine, Extent, Kind, Stats, Table};
 use execmem_clients::Usage;
 use execmem_linux::{Linux, Options};
 use execmem_sim::Sim;
-use execmem_types::Row;
+use execmem_types::{Code, NamedTable, Row};
 
+use self::code::Samples;
 use super::process::measure_process;
 use super::report::{CallerReport, Checked, Report, SharedBlocks};
 use crate::args::BackendChoice;
@@ -30,6 +31,10 @@ const BLOCK_BYTES: u64 = 2 << 20;
 struct Place<'e, B> {
     engine: &'e Engine<B, ThreadLanes>,
     executes: bool,
+    /// What callers are given.
+    samples: Samples,
+    /// How code reaches what is far; `None` where nothing is.
+    code: Option<Code>,
 }
 
 /// What a caller holds at the fullest moment: its account, its code, and what came of executing it.
@@ -44,22 +49,33 @@ struct Held {
 }
 
 /// Runs the load on the memory chosen.
-pub(crate) fn run(choice: BackendChoice, table: &Table, load: &Callers, report: &mut Report) -> Result<()> {
+pub(crate) fn run(choice: BackendChoice, named: &NamedTable, load: &Callers, report: &mut Report) -> Result<()> {
     match choice {
         BackendChoice::Linux => {
             let linux = Linux::reserve(&Options::default())?;
             let engine = Engine::new(shared(linux.table()?)?, linux)?;
-            run_in(&Place { engine: &engine, executes: generate::runs_here() }, load, report, measure_process)
+            let samples = samples(&engine, named)?;
+            let place = Place { engine: &engine, executes: generate::runs_here(), samples, code: None };
+            run_in(&place, load, report, measure_process)
         }
         BackendChoice::Sim => {
-            let engine = Engine::new(*table, Sim::new(table.machine()))?;
-            run_in(&Place { engine: &engine, executes: false }, load, report, |engine, report| {
+            let engine = Engine::new(named.table, Sim::new(named.table.machine()))?;
+            let samples = samples(&engine, named)?;
+            let place = Place { engine: &engine, executes: false, samples, code: Some(named.code) };
+            run_in(&place, load, report, |engine, report| {
                 report.add_mappings(&engine.stats());
                 report.wx_bytes += engine.backend().wx_bytes();
                 Ok(())
             })
         }
     }
+}
+
+/// The code for the machine of an engine.
+fn samples<B: Backend>(engine: &Engine<B, ThreadLanes>, named: &NamedTable) -> Result<Samples> {
+    let machine = engine.table().machine().name;
+    Samples::of_machine(machine, named.code.breakpoint)
+        .with_context(|| format!("the callers have no code for {machine}"))
 }
 
 /// The table of a process with BPF in the blocks of text, as kernel tables have it.
@@ -75,10 +91,6 @@ fn run_in<B: Backend>(
     report: &mut Report,
     measure: impl Fn(&Engine<B, ThreadLanes>, &mut Report) -> Result<()>,
 ) -> Result<()> {
-    let machine = place.engine.table().machine().name;
-    if !machine.starts_with("x86") {
-        bail!("the callers' code is for x86, and the table for {machine}");
-    }
     let before = place.engine.stats();
     let modules = modules::load(place, load)?;
     let probes = kprobe::set(place, load)?;

@@ -2,14 +2,22 @@
 
 use alloc::vec::Vec;
 
+use execmem_types::{ByteOrder, Sequence};
+
+use crate::Error;
+use crate::encoding::{ADDRESS_32, ADDRESS_64};
+use crate::instruction_set::{InstructionSet, Rows};
+
 /// A trampoline of a machine: code that loads the two addresses behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trampoline {
     /// Prologue, call, epilogue. The address of the handler stands behind it, then the pointer to its data.
     pub template: &'static [u8],
+    /// How an address stands in memory.
+    pub address: Sequence,
 }
 
-const ROWS: [(&str, Trampoline); 4] = [("x86", X86), ("x86_64", X86), ("arm64", ARM64), ("aarch64", ARM64)];
+const ROWS: Rows<Trampoline> = [X86, ARM64, RISCV, POWERPC];
 
 /// Registers that a function may find arguments in, and those a call does not preserve, are saved; vector registers are
 /// not: a tracer must not use them, as nowhere in a kernel. The stack is aligned to 16 bytes when a function was entered
@@ -29,6 +37,7 @@ const X86: Trampoline = Trampoline {
         0xc3, // ret
         0xcc, 0xcc, 0xcc, 0xcc, // up to a multiple of 8
     ],
+    address: ADDRESS_64,
 };
 
 /// The site is the second instruction of a function, behind `mov x9, x30` (`-fpatchable-function-entry=2`).
@@ -57,23 +66,131 @@ const ARM64: Trampoline = Trampoline {
         0x40, 0x01, 0x1f, 0xd6, // br x10
         0x1f, 0x20, 0x03, 0xd5, // nop, up to a multiple of 8
     ],
+    address: ADDRESS_64,
 };
+
+/// The site is the first instruction of a function and links in `t0`, which no argument is in.
+const RISCV: Trampoline = Trampoline {
+    template: &bytes_of::<30, 120>(
+        &[
+            0xfa01_0113, // addi sp, sp, -96
+            0x0051_3023, // sd t0, 0(sp)
+            0x0011_3423, // sd ra, 8(sp)
+            0x00a1_3823, // sd a0, 16(sp)
+            0x00b1_3c23, // sd a1, 24(sp)
+            0x02c1_3023, // sd a2, 32(sp)
+            0x02d1_3423, // sd a3, 40(sp)
+            0x02e1_3823, // sd a4, 48(sp)
+            0x02f1_3c23, // sd a5, 56(sp)
+            0x0501_3023, // sd a6, 64(sp)
+            0x0511_3423, // sd a7, 72(sp)
+            0x0002_8513, // mv a0, t0: where the site returns to
+            0x0000_8593, // mv a1, ra: where the function returns to
+            0x0000_0317, // auipc t1, 0
+            0x04c3_3603, // ld a2, 76(t1): the data pointer
+            0x0443_3303, // ld t1, 68(t1): the handler
+            0x0003_00e7, // jalr t1
+            0x0001_3283, // ld t0, 0(sp)
+            0x0081_3083, // ld ra, 8(sp)
+            0x0101_3503, // ld a0, 16(sp)
+            0x0181_3583, // ld a1, 24(sp)
+            0x0201_3603, // ld a2, 32(sp)
+            0x0281_3683, // ld a3, 40(sp)
+            0x0301_3703, // ld a4, 48(sp)
+            0x0381_3783, // ld a5, 56(sp)
+            0x0401_3803, // ld a6, 64(sp)
+            0x0481_3883, // ld a7, 72(sp)
+            0x0601_0113, // addi sp, sp, 96
+            0x0002_8067, // jr t0
+            0x0000_0013, // nop, up to a multiple of 8
+        ],
+        ByteOrder::Little,
+    ),
+    address: ADDRESS_64,
+};
+
+/// The site is the second instruction of a function, behind `mflr r0`.
+const POWERPC: Trampoline = Trampoline {
+    template: &bytes_of::<34, 136>(
+        &[
+            0x9421_ffc0, // stwu r1, -64(r1)
+            0x9001_0030, // stw r0, 48(r1)
+            0x7d68_02a6, // mflr r11
+            0x9161_0034, // stw r11, 52(r1)
+            0x9061_0010, // stw r3, 16(r1)
+            0x9081_0014, // stw r4, 20(r1)
+            0x90a1_0018, // stw r5, 24(r1)
+            0x90c1_001c, // stw r6, 28(r1)
+            0x90e1_0020, // stw r7, 32(r1)
+            0x9101_0024, // stw r8, 36(r1)
+            0x9121_0028, // stw r9, 40(r1)
+            0x9141_002c, // stw r10, 44(r1)
+            0x7d63_5b78, // mr r3, r11: where the site returns to
+            0x7c04_0378, // mr r4, r0: where the function returns to
+            0x429f_0005, // bcl 20, 31, .+4: where this is
+            0x7d88_02a6, // mflr r12
+            0x80ac_0050, // lwz r5, 80(r12): the data pointer
+            0x818c_004c, // lwz r12, 76(r12): the handler
+            0x7d89_03a6, // mtctr r12
+            0x4e80_0421, // bctrl
+            0x8061_0010, // lwz r3, 16(r1)
+            0x8081_0014, // lwz r4, 20(r1)
+            0x80a1_0018, // lwz r5, 24(r1)
+            0x80c1_001c, // lwz r6, 28(r1)
+            0x80e1_0020, // lwz r7, 32(r1)
+            0x8101_0024, // lwz r8, 36(r1)
+            0x8121_0028, // lwz r9, 40(r1)
+            0x8141_002c, // lwz r10, 44(r1)
+            0x8161_0034, // lwz r11, 52(r1)
+            0x8001_0030, // lwz r0, 48(r1)
+            0x3821_0040, // addi r1, r1, 64
+            0x7c08_03a6, // mtlr r0
+            0x7d69_03a6, // mtctr r11
+            0x4e80_0420, // bctr
+        ],
+        ByteOrder::Big,
+    ),
+    address: ADDRESS_32,
+};
+
+/// Instructions of one word each.
+const fn bytes_of<const WORDS: usize, const BYTES: usize>(words: &[u32; WORDS], order: ByteOrder) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    let mut index = 0;
+    while index < BYTES {
+        let word = words[index / 4];
+        let in_order = if matches!(order, ByteOrder::Big) { word.to_be_bytes() } else { word.to_le_bytes() };
+        bytes[index] = in_order[index % 4];
+        index += 1;
+    }
+    bytes
+}
 
 impl Trampoline {
     /// The trampoline of a machine of that name, `None` if there is no row for it.
     #[must_use]
     pub fn of_machine(machine: &str) -> Option<Self> {
-        ROWS.iter().find(|(name, _)| *name == machine).map(|&(_, row)| row)
+        InstructionSet::row(&ROWS, machine).copied()
     }
 
     /// Its bytes, addresses included.
     pub(super) const fn len(&self) -> u64 {
-        self.template.len() as u64 + 16
+        self.template.len() as u64 + 2 * self.address.len()
     }
 
     /// The code for a handler and a pointer to its data.
-    pub(super) fn code(&self, handler: u64, data: u64) -> Vec<u8> {
-        [self.template, &handler.to_le_bytes(), &data.to_le_bytes()].concat()
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BranchOutOfReach`] if one of them is no address of the machine.
+    pub(super) fn code(&self, handler: u64, data: u64) -> Result<Vec<u8>, Error> {
+        let mut code = Vec::from(self.template);
+        for address in [handler, data] {
+            let site = code.len() as u64;
+            let encoded = self.address.encode(site, address);
+            code.extend_from_slice(encoded.ok_or(Error::BranchOutOfReach { site, target: address })?.bytes());
+        }
+        Ok(code)
     }
 }
 
@@ -83,8 +200,8 @@ mod tests {
 
     #[test]
     fn the_addresses_behind_are_aligned_and_where_the_code_loads_them_from() {
-        for (name, row) in ROWS {
-            assert!(row.template.len().is_multiple_of(8), "{name}");
+        for row in ROWS {
+            assert!(row.template.len().is_multiple_of(8));
         }
         let displacement = |at: usize| usize::from(X86.template[at]) + at + 4;
         assert_eq!((displacement(27), displacement(33)), (X86.template.len() + 8, X86.template.len()));

@@ -1,5 +1,7 @@
 //! What a slot looks like on each machine: rows.
 
+use crate::instruction_set::{InstructionSet, Rows};
+
 /// The slots of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlotFormat {
@@ -7,28 +9,16 @@ pub struct SlotFormat {
     pub bytes: u64,
 }
 
-/// Machines by name, and the bytes of their slots.
-///
 /// x86: `MAX_INSN_SIZE`, 16 (`arch/x86/include/asm/kprobes.h`). The others have instructions of one word and put a
 /// breakpoint or a jump behind it: two words (`MAX_INSN_SIZE` of 2 in their `asm/kprobes.h`).
-const BYTES: [(&str, u64); 10] = [
-    ("x86", 16),
-    ("x86_64", 16),
-    ("arm64", 8),
-    ("aarch64", 8),
-    ("riscv", 8),
-    ("riscv64", 8),
-    ("powerpc", 8),
-    ("powerpc-8xx", 8),
-    ("powerpc64", 8),
-    ("loongarch64", 8),
-];
+const ROWS: Rows<SlotFormat> =
+    [SlotFormat { bytes: 16 }, SlotFormat { bytes: 8 }, SlotFormat { bytes: 8 }, SlotFormat { bytes: 8 }];
 
 impl SlotFormat {
     /// The slots of a machine of that name, `None` if there is no row for it.
     #[must_use]
     pub fn of_machine(machine: &str) -> Option<Self> {
-        BYTES.iter().find(|(name, _)| *name == machine).map(|&(_, bytes)| SlotFormat { bytes })
+        InstructionSet::row(&ROWS, machine).copied()
     }
 }
 
@@ -39,7 +29,7 @@ mod tests {
     #[test]
     fn a_machine_without_a_row_has_no_slots() {
         let bytes = |machine| SlotFormat::of_machine(machine).map(|format| format.bytes);
-        assert_eq!([bytes("x86"), bytes("arm64"), bytes("riscv")], [Some(16), Some(8), Some(8)]);
+        assert_eq!([bytes("x86"), bytes("arm64"), bytes("riscv64")], [Some(16), Some(8), Some(8)]);
         assert_eq!(bytes("no such machine"), None);
     }
 }

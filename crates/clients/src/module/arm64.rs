@@ -8,16 +8,9 @@ use object::elf::{
     R_AARCH64_PREL64, R_AARCH64_TSTBR14,
 };
 
-use super::rules::{Bits, MachineRules, Piece, PltEntry, RelocationRule, Target, Value, call, piece, rule};
+use super::rules::{Bits, MachineRules, Piece, RelocationRule, Target, Value, call, piece, rule};
 
-pub(super) const MACHINE: MachineRules =
-    MachineRules { number: EM_AARCH64, relocations: RULES, plt: Some(PltEntry { template: PLT }) };
-
-/// X16 is the ABI's for this (AAPCS64, 6.1.1).
-const PLT: &[u8] = &[
-    0x50, 0x00, 0x00, 0x58, // ldr x16, #8
-    0x00, 0x02, 0x1f, 0xd6, // br x16
-];
+pub(super) const MACHINE: MachineRules = MachineRules { number: EM_AARCH64, relocations: RULES, address_bits: 64 };
 
 const fn word(signed_bits: u8, multiple_of: u8, pieces: &'static [Piece]) -> Bits {
     Bits { bytes: 4, signed_bits, multiple_of, pieces }

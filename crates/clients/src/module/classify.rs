@@ -52,6 +52,11 @@ mod tests {
         check(".bss", ALLOC | SHF_WRITE, Some(Kind::Data));
         check(".init.data", ALLOC | SHF_WRITE, Some(Kind::InitData));
         check(".data..ro_after_init", ALLOC | SHF_WRITE, Some(Kind::RoAfterInit));
+        check(".static_call_sites", ALLOC | SHF_WRITE, Some(Kind::RoAfterInit));
+        check(".altinstructions", ALLOC, Some(Kind::RoData));
+        check(".altinstr_replacement", ALLOC | SHF_EXECINSTR, Some(Kind::Text));
+        check("__bug_table", ALLOC | SHF_WRITE, Some(Kind::Data));
+        check(".note.gnu.build-id", ALLOC, Some(Kind::RoData));
         check("__jump_table", ALLOC | SHF_WRITE, Some(Kind::RoAfterInit));
         check(".modinfo", ALLOC, None);
         check("__versions", ALLOC, None);

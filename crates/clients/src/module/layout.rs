@@ -3,15 +3,13 @@
 use alloc::vec::Vec;
 
 use execmem::Kind;
+use execmem_types::Code;
 
 use super::classify::kind_of;
 use super::object_file::ObjectFile;
 use super::plt;
 use super::rules::MachineRules;
 use crate::Error;
-
-/// Entries hold an address.
-const PLT_ALIGN: u64 = 8;
 
 /// A section's place in the memory of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +56,15 @@ impl Layout {
         Ok(Layout { slots, needs, plts: [None; Kind::COUNT] })
     }
 
-    /// Adds room for a PLT behind the code of each kind that may need one.
-    pub(super) fn add_plts(&mut self, object: &ObjectFile<'_>, machine: &MachineRules) -> Result<(), Error> {
-        let Some(entry) = &machine.plt else { return Ok(()) };
+    /// Adds room for a PLT behind the code of each kind that may need one, with the veneers of `code`.
+    pub(super) fn add_plts(
+        &mut self,
+        object: &ObjectFile<'_>,
+        machine: &MachineRules,
+        code: &Code,
+    ) -> Result<(), Error> {
+        let Some(stride) = code.veneer_bytes() else { return Ok(()) };
+        let align = code.veneer_alignment.bytes();
         let counts = plt::count(object, self, machine);
         for (kind, count) in Kind::ALL.into_iter().zip(counts) {
             if count == 0 || !kind.is_code() {
@@ -68,10 +72,10 @@ impl Layout {
             }
             let need = &mut self.needs[kind.index()];
             let too_large = Error::TooLarge { kind, section: self.slots.len() };
-            let start = need.len.checked_next_multiple_of(PLT_ALIGN).ok_or(too_large)?;
-            let len = count.checked_mul(entry.bytes() as u64).ok_or(too_large)?;
+            let start = need.len.checked_next_multiple_of(align).ok_or(too_large)?;
+            let len = count.checked_mul(stride).ok_or(too_large)?;
             need.len = start.checked_add(len).ok_or(too_large)?;
-            need.align = need.align.max(PLT_ALIGN);
+            need.align = need.align.max(align);
             self.plts[kind.index()] = Some((start, count));
         }
         Ok(())

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use execmem::kinds::Any;
 use execmem::sync::Locking;
 use execmem::{Backend, Draft, Engine, Extent, Handle, Kind, Live, Sealed};
-use execmem_types::Trap;
+use execmem_types::{Code, Trap};
 
 use super::layout::{Layout, Need, Slot};
 use super::names::Names;
@@ -43,20 +43,28 @@ pub struct Module {
 pub struct Loader<'e, B, L: Locking> {
     engine: &'e Engine<B, L>,
     machine: &'static MachineRules,
+    /// For calls that do not reach.
+    veneers: Option<Code>,
 }
 
 /// The content of each kind, ready to be written, and where what has a name will lie.
 type Prepared = (Vec<(Kind, Vec<u8>)>, Names);
 
 impl<'e, B: Backend, L: Locking> Loader<'e, B, L> {
-    /// A loader for the machine of the engine's table.
+    /// A loader for the machine of the engine's table. Every call has to reach what it calls.
     ///
     /// # Errors
     ///
     /// [`Error::UnknownMachine`] if there are no rules for its relocations.
     pub fn new(engine: &'e Engine<B, L>) -> Result<Self, Error> {
         let machine = rules_of(engine.table().machine().name).ok_or(Error::UnknownMachine)?;
-        Ok(Loader { engine, machine })
+        Ok(Loader { engine, machine, veneers: None })
+    }
+
+    /// Lets calls that do not reach go by way of veneers of this machine, behind the code of the module.
+    #[must_use]
+    pub const fn with_veneers(self, code: &Code) -> Self {
+        Loader { veneers: Some(*code), ..self }
     }
 
     /// Loads a relocatable object: all of it, or nothing. Symbols that it does not define come from `outside`.
@@ -70,13 +78,13 @@ impl<'e, B: Backend, L: Locking> Loader<'e, B, L> {
             return Err(Error::WrongMachine { found: object.machine, wanted: self.machine.number });
         }
         let mut layout = Layout::new(&object)?;
-        match self.place(&object, &layout, outside) {
+        match (self.place(&object, &layout, outside), &self.veneers) {
             // Where a call does not reach, it goes by way of a PLT, which takes memory that most modules do not need.
-            Err(Error::OutOfReach { .. }) if self.machine.plt.is_some() => {
-                layout.add_plts(&object, self.machine)?;
+            (Err(Error::OutOfReach { .. }), Some(code)) => {
+                layout.add_plts(&object, self.machine, code)?;
                 self.place(&object, &layout, outside)
             }
-            outcome => outcome,
+            (outcome, _) => outcome,
         }
     }
 
@@ -134,9 +142,8 @@ impl<'e, B: Backend, L: Locking> Loader<'e, B, L> {
             let (Some(address), Some(slot)) = (address_of(*section), layout.slots[*section]) else { continue };
             let len = object.sections[*section].len;
             let Some(bytes) = bytes_of(&mut contents, layout, *section, len) else { continue };
-            let rules = self.machine.relocations;
-            let (is_big_endian, symbols) = (object.is_big_endian, &*values);
-            let patch = Patch { section: *section, address, rules, is_big_endian, relocations, symbols };
+            let (machine, is_big_endian, symbols) = (self.machine, object.is_big_endian, &*values);
+            let patch = Patch { section: *section, address, machine, is_big_endian, relocations, symbols };
             patch.apply(bytes, plts[slot.kind.index()].as_mut())?;
         }
         for (kind, bytes) in &mut contents {
@@ -149,11 +156,11 @@ impl<'e, B: Backend, L: Locking> Loader<'e, B, L> {
     }
 
     /// The empty PLTs of each kind that has room for one.
-    fn plts(&self, layout: &Layout, placed: &Placed) -> [Option<Plt>; Kind::COUNT] {
+    fn plts(&self, layout: &Layout, placed: &Placed) -> [Option<Plt<'_>>; Kind::COUNT] {
         Kind::ALL.map(|kind| {
             let (offset, room) = layout.plts[kind.index()]?;
             let start = placed.address(Slot { kind, offset })?;
-            Some(Plt::new(self.machine.plt?, start, room))
+            Plt::new(self.veneers.as_ref()?, start, room)
         })
     }
 

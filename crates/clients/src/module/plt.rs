@@ -1,23 +1,14 @@
-//! The procedure linkage table of one kind of code: entries that go where a call cannot reach.
+//! The procedure linkage table of one kind of code: veneers to what its calls cannot reach.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use execmem::Kind;
+use execmem_types::Code;
 
 use super::layout::Layout;
 use super::object_file::{ObjectFile, Place};
-use super::rules::{MachineRules, PltEntry};
-
-/// Bytes of the address behind the code of an entry.
-const ADDRESS_BYTES: usize = 8;
-
-impl PltEntry {
-    /// Bytes of an entry.
-    pub(super) const fn bytes(&self) -> usize {
-        self.template.len() + ADDRESS_BYTES
-    }
-}
+use super::rules::MachineRules;
 
 /// How many entries the code of each kind can need at most: one for each target of a call that lies elsewhere.
 pub(super) fn count(object: &ObjectFile<'_>, layout: &Layout, machine: &MachineRules) -> [u64; Kind::COUNT] {
@@ -42,10 +33,12 @@ pub(super) fn count(object: &ObjectFile<'_>, layout: &Layout, machine: &MachineR
 
 /// The entries of one kind.
 #[derive(Debug)]
-pub(super) struct Plt {
-    entry: PltEntry,
-    /// Where the first entry will stand.
+pub(super) struct Plt<'c> {
+    machine: &'c Code,
+    /// Where the first entry will stand, a multiple of the alignment of veneers.
     start: u64,
+    /// Bytes from the start of one entry to that of the next.
+    stride: u64,
     /// Entries there is room for.
     room: u64,
     by_target: BTreeMap<u64, u64>,
@@ -53,22 +46,25 @@ pub(super) struct Plt {
     pub(super) code: Vec<u8>,
 }
 
-impl Plt {
-    pub(super) const fn new(entry: PltEntry, start: u64, room: u64) -> Self {
-        Plt { entry, start, room, by_target: BTreeMap::new(), code: Vec::new() }
+impl<'c> Plt<'c> {
+    /// A table at an address; `None` if the machine has no veneers.
+    pub(super) fn new(machine: &'c Code, start: u64, room: u64) -> Option<Self> {
+        let stride = machine.veneer_bytes()?;
+        Some(Plt { machine, start, stride, room, by_target: BTreeMap::new(), code: Vec::new() })
     }
 
-    /// Where the entry for a target stands, `None` if there is no room for it.
+    /// Where the entry for a target stands, `None` if there is no room for it, or no veneer reaches it.
     pub(super) fn entry(&mut self, target: u64) -> Option<u64> {
         if let Some(&known) = self.by_target.get(&target) {
             return Some(known);
         }
-        if self.by_target.len() as u64 >= self.room {
-            return None;
-        }
-        let address = self.start + self.code.len() as u64;
-        self.code.extend(self.entry.template);
-        self.code.extend(target.to_le_bytes());
+        let index = self.by_target.len() as u64;
+        let address = self.start + index * self.stride;
+        let veneer = self.machine.veneer(address, target).filter(|_| index < self.room)?;
+        // What is behind a shorter one traps.
+        self.code.extend_from_slice(veneer.bytes());
+        let end = usize::try_from((index + 1) * self.stride).ok()?;
+        self.code.extend(self.machine.breakpoint.iter().cycle().take(end - self.code.len()));
         self.by_target.insert(target, address);
         Some(address)
     }

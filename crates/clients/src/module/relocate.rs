@@ -7,22 +7,16 @@ use alloc::collections::BTreeMap;
 use super::object_file::Relocation;
 use super::plt::Plt;
 use super::rules::{MachineRules, RelocationRule, Target, Value};
-use super::{arm64, riscv, x86};
+use super::{arm64, powerpc, riscv, x86};
 use crate::Error;
+use crate::instruction_set::{InstructionSet, Rows};
 
 const PAGE_MASK: u64 = !0xfff;
 
 /// What the loader knows of a machine of ours.
 pub(super) fn rules_of(machine: &str) -> Option<&'static MachineRules> {
-    static MACHINES: [(&str, MachineRules); 6] = [
-        ("x86", x86::MACHINE),
-        ("x86_64", x86::MACHINE),
-        ("arm64", arm64::MACHINE),
-        ("aarch64", arm64::MACHINE),
-        ("riscv", riscv::MACHINE),
-        ("riscv64", riscv::MACHINE),
-    ];
-    MACHINES.iter().find(|(name, _)| *name == machine).map(|(_, rules)| rules)
+    static ROWS: Rows<MachineRules> = [x86::MACHINE, arm64::MACHINE, riscv::MACHINE, powerpc::MACHINE];
+    InstructionSet::row(&ROWS, machine)
 }
 
 /// Patching the copy of one section.
@@ -32,7 +26,7 @@ pub(super) struct Patch<'a> {
     pub(super) section: usize,
     /// Where it will lie.
     pub(super) address: u64,
-    pub(super) rules: &'static [RelocationRule],
+    pub(super) machine: &'static MachineRules,
     pub(super) is_big_endian: bool,
     pub(super) relocations: &'a [Relocation],
     /// The value of every symbol.
@@ -41,7 +35,7 @@ pub(super) struct Patch<'a> {
 
 impl Patch<'_> {
     /// Applies the relocations of the section, in order, to its bytes. Calls that do not reach go by way of `plt`.
-    pub(super) fn apply(&self, bytes: &mut [u8], mut plt: Option<&mut Plt>) -> Result<(), Error> {
+    pub(super) fn apply(&self, bytes: &mut [u8], mut plt: Option<&mut Plt<'_>>) -> Result<(), Error> {
         let highs = self.highs();
         self.relocations.iter().enumerate().try_for_each(|(index, entry)| {
             let number = entry.number;
@@ -52,7 +46,7 @@ impl Patch<'_> {
     }
 
     fn rule(&self, entry: &Relocation) -> Option<&'static RelocationRule> {
-        self.rules.iter().find(|rule| rule.number == entry.number)
+        self.machine.relocations.iter().find(|rule| rule.number == entry.number)
     }
 
     /// The relocations that others refer to, by address.
@@ -68,7 +62,7 @@ impl Patch<'_> {
         relocation: usize,
         highs: &BTreeMap<u64, &Relocation>,
         bytes: &mut [u8],
-        plt: Option<&mut Plt>,
+        plt: Option<&mut Plt<'_>>,
     ) -> Result<(), Error> {
         let entry = &self.relocations[relocation];
         let (section, name, offset, symbol) = (self.section, rule.name, entry.offset, entry.symbol);
@@ -90,11 +84,11 @@ impl Patch<'_> {
             Value::Low => self.high(highs, target).ok_or(dangling)?,
             Value::Add => i128::from(old.wrapping_add(target.wrapping_add_signed(entry.addend))),
             Value::Subtract => i128::from(old.wrapping_sub(target.wrapping_add_signed(entry.addend))),
-            other => compute(other, target, entry.addend, place),
+            other => self.compute(other, target, entry.addend, place),
         };
         if !rule.target.holds(value) && rule.is_call {
-            let by_way = plt.and_then(|plt| plt.entry(target.wrapping_add_signed(entry.addend)));
-            value = by_way.map_or(value, |address| compute(rule.value, address, 0, place));
+            let by_way = plt.and_then(|plt| plt.entry(rule.callee(target, entry.addend)));
+            value = by_way.map_or(value, |address| self.compute(rule.value, address, 0, place));
         }
         if !rule.target.holds(value) {
             return Err(Error::OutOfReach { section, relocation, name, value });
@@ -107,7 +101,13 @@ impl Patch<'_> {
     fn high(&self, highs: &BTreeMap<u64, &Relocation>, address: u64) -> Option<i128> {
         let high = highs.get(&address)?;
         let target = self.symbols.get(high.symbol).copied().flatten()?;
-        Some(compute(Value::High, target, high.addend, address))
+        Some(self.compute(Value::High, target, high.addend, address))
+    }
+
+    /// The value as the processor will see it: addresses wrap at their width, and then are signed.
+    const fn compute(&self, value: Value, symbol: u64, addend: i64, place: u64) -> i128 {
+        let unused = 64 - self.machine.address_bits;
+        (compute(value, symbol, addend, place) << unused).cast_signed() as i128 >> unused
     }
 }
 
@@ -116,16 +116,22 @@ impl RelocationRule {
     const fn is_patched_once(&self) -> bool {
         !matches!(self.target, Target::Bits(_) | Target::Wrapping(_))
     }
+
+    /// What a call by this relocation calls.
+    pub(super) const fn callee(&self, symbol: u64, addend: i64) -> u64 {
+        compute(self.value, symbol, addend, 0)
+    }
 }
 
-/// The value as the processor will see it: addresses wrap at 2⁶⁴, and then are signed.
-const fn compute(value: Value, symbol: u64, addend: i64, place: u64) -> i128 {
+/// The value, of which only the bits of an address count.
+const fn compute(value: Value, symbol: u64, addend: i64, place: u64) -> u64 {
     let sum = symbol.wrapping_add_signed(addend);
     match value {
         Value::Nothing => 0,
-        Value::Relative | Value::High => sum.wrapping_sub(place).cast_signed() as i128,
-        Value::RelativePage => (sum & PAGE_MASK).wrapping_sub(place & PAGE_MASK).cast_signed() as i128,
-        Value::Absolute | Value::Low | Value::Add | Value::Subtract => sum.cast_signed() as i128,
+        Value::Relative | Value::High => sum.wrapping_sub(place),
+        Value::RelativeToSymbol => symbol.wrapping_sub(place),
+        Value::RelativePage => (sum & PAGE_MASK).wrapping_sub(place & PAGE_MASK),
+        Value::Absolute | Value::Low | Value::Add | Value::Subtract => sum,
     }
 }
 
@@ -148,11 +154,26 @@ fn put(field: &mut [u8], value: u64, is_big_endian: bool) {
 mod tests {
     use super::*;
 
+    fn compute_on(machine: &str, value: Value, symbol: u64, addend: i64, place: u64) -> i128 {
+        let machine = rules_of(machine).expect("rules");
+        let patch = Patch { section: 0, address: 0, machine, is_big_endian: false, relocations: &[], symbols: &[] };
+        patch.compute(value, symbol, addend, place)
+    }
+
     #[test]
     fn kernel_addresses_are_negative_numbers() {
+        let compute = |value, symbol, addend, place| compute_on("x86", value, symbol, addend, place);
         assert_eq!(compute(Value::Absolute, 0xffff_ffff_8100_0000, 8, 0), -0x7eff_fff8);
         assert_eq!(compute(Value::Relative, 0xffff_ffff_8100_0000, -4, 0xffff_ffff_c000_0000), -0x3f00_0004);
         assert_eq!(compute(Value::RelativePage, 0x1234_5fff, 1, 0x1234_5fff), 0x1000);
+    }
+
+    #[test]
+    fn addresses_of_32_bits_wrap_where_they_end() {
+        let compute = |value, symbol, addend, place| compute_on("powerpc", value, symbol, addend, place);
+        assert_eq!(compute(Value::Absolute, 0xc000_0000, -4, 0), 0xbfff_fffc - (1 << 32));
+        assert_eq!(compute(Value::Relative, 0x1000, 4, 0xffff_f000), 0x2004);
+        assert_eq!(compute(Value::RelativeToSymbol, 0x1000, 0x8000, 0xffff_f000), 0x2000);
     }
 
     #[test]

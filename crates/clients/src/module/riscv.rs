@@ -8,18 +8,9 @@ use object::elf::{
     R_RISCV_SUB64,
 };
 
-use super::rules::{Bits, MachineRules, Piece, PltEntry, RelocationRule, Target, Value, call, piece, rule};
+use super::rules::{Bits, MachineRules, Piece, RelocationRule, Target, Value, call, piece, rule};
 
-pub(super) const MACHINE: MachineRules =
-    MachineRules { number: EM_RISCV, relocations: RULES, plt: Some(PltEntry { template: PLT }) };
-
-/// T3 and T1 may be changed by a PLT entry (psABI, section 8.3).
-const PLT: &[u8] = &[
-    0x17, 0x0e, 0x00, 0x00, // auipc t3, 0
-    0x03, 0x3e, 0x0e, 0x01, // ld t3, 16(t3)
-    0x67, 0x00, 0x0e, 0x00, // jr t3
-    0x13, 0x00, 0x00, 0x00, // nop
-];
+pub(super) const MACHINE: MachineRules = MachineRules { number: EM_RISCV, relocations: RULES, address_bits: 64 };
 
 /// The upper 20 bits, rounded for a signed low part.
 const HIGH: Piece = Piece { bias: 0x800, from: 12, count: 20, to: 12 };

@@ -7,16 +7,8 @@ pub struct MachineRules {
     pub number: u16,
     /// Its relocations.
     pub relocations: &'static [RelocationRule],
-    /// How a call reaches what it cannot reach directly; `None` where it reaches everything.
-    pub plt: Option<PltEntry>,
-}
-
-/// An entry of a procedure linkage table: code that goes to the address which stands behind it. It may change the
-/// registers that the ABI reserves for this, and nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PltEntry {
-    /// The code. A multiple of 8 bytes.
-    pub template: &'static [u8],
+    /// Width of an address in bits: where addresses wrap.
+    pub address_bits: u32,
 }
 
 /// One type of relocation.
@@ -43,7 +35,9 @@ pub enum Value {
     Absolute,
     /// S + A − P
     Relative,
-    /// The same, and a [`Low`](Value::Low) elsewhere needs the rest of it.
+    /// S − P; the addend means something else.
+    RelativeToSymbol,
+    /// S + A − P, and a [`Low`](Value::Low) elsewhere needs the rest of it.
     High,
     /// S is the place of a [`High`](Value::High), and the value is that one's.
     Low,

@@ -6,8 +6,7 @@ use object::elf::{
 
 use super::rules::{MachineRules, RelocationRule, Target, Value, call, rule};
 
-/// Everything is within reach of a call: there is no PLT.
-pub(super) const MACHINE: MachineRules = MachineRules { number: EM_X86_64, relocations: RULES, plt: None };
+pub(super) const MACHINE: MachineRules = MachineRules { number: EM_X86_64, relocations: RULES, address_bits: 64 };
 
 const RULES: &[RelocationRule] = &[
     rule(R_X86_64_PC32, "R_X86_64_PC32", Value::Relative, Target::Signed32),

@@ -23,7 +23,8 @@ pub(super) struct Tracers<'p, 'e, B> {
     client: Ftrace<'e, B, ThreadLanes, NoBreakpoints>,
     tracer: Live<Text>,
     counters: Live<Data>,
-    functions: Vec<(Live<Text>, Id<Ops>)>,
+    /// Each with its site.
+    functions: Vec<(Live<Text>, u64, Id<Ops>)>,
 }
 
 pub(super) fn register<'p, 'e, B: Backend>(place: &'p Place<'e, B>, load: &Callers) -> Result<Tracers<'p, 'e, B>> {
@@ -34,14 +35,15 @@ pub(super) fn register<'p, 'e, B: Backend>(place: &'p Place<'e, B>, load: &Calle
         Ok(engine.publish(draft)?)
     };
     let client = Ftrace::new(engine, NoBreakpoints, u64::MAX)?;
-    let tracer = install(code::TRACER)?;
+    let tracer = install(&place.samples.tracer())?;
     let counters = engine.publish(engine.alloc::<Data>(u64::from(load.tracers.max(1)) * 8)?)?;
     let mut functions = Vec::new();
     for number in 0..load.tracers {
-        let function = install(&code::traced(client.nop().bytes(), number))?;
+        let (bytes, site) = place.samples.traced(client.nop().bytes(), number);
+        let function = install(&bytes)?;
         let ops = client.register(tracer.address(), counters.address() + u64::from(number) * 8)?;
-        client.enable(ops, &function, 0)?;
-        functions.push((function, ops));
+        client.enable(ops, &function, site)?;
+        functions.push((function, site, ops));
     }
     Ok(Tracers { place, client, tracer, counters, functions })
 }
@@ -50,7 +52,7 @@ impl<B: Backend> Tracers<'_, '_, B> {
     pub(super) fn held(&self) -> Result<Held> {
         let mut results = Checked { made: self.functions.len() as u64, ..Checked::default() };
         let mut extents = Vec::new();
-        for (number, (function, ops)) in (0..).zip(&self.functions) {
+        for (number, (function, _, ops)) in (0..).zip(&self.functions) {
             extents.extend(Extent::new(self.client.address(*ops)?, 1));
             if self.place.executes {
                 let calls = (0..CALLS).map(|argument| (execute::call(function.address(), argument), argument));
@@ -66,8 +68,8 @@ impl<B: Backend> Tracers<'_, '_, B> {
     }
 
     pub(super) fn unload(self) -> Result<()> {
-        for (function, ops) in self.functions {
-            self.client.disable(ops, &function, 0)?;
+        for (function, site, ops) in self.functions {
+            self.client.disable(ops, &function, site)?;
             self.client.unregister(ops, || ())?;
             self.place.engine.free(function)?;
         }

@@ -5,7 +5,7 @@ use execmem::kinds::Text;
 use execmem::sync::ThreadLanes;
 use execmem::{Backend, Extent, Handle as _, Live};
 use execmem_clients::Id;
-use execmem_clients::kprobe::{Kprobes, Slot, SlotFormat, x86};
+use execmem_clients::kprobe::{Kprobes, Slot, SlotFormat};
 use execmem_clients::patch::PatchRule;
 
 use super::{Held, Place, code, count};
@@ -27,7 +27,7 @@ pub(super) fn set<'p, 'e, B: Backend>(place: &'p Place<'e, B>, load: &Callers) -
     let client = Kprobes::new(place.engine, format, u64::MAX);
     let mut probes = Probes { place, client, functions: Vec::new() };
     for number in 0..load.kprobes {
-        let bytes = code::probed(number);
+        let bytes = place.samples.probed(number);
         let mut draft = place.engine.alloc::<Text>(bytes.len() as u64)?;
         place.engine.write(&mut draft, 0, &bytes)?;
         let function = place.engine.publish(draft)?;
@@ -45,12 +45,13 @@ pub(super) fn set<'p, 'e, B: Backend>(place: &'p Place<'e, B>, load: &Callers) -
 impl<B: Backend> Probes<'_, '_, B> {
     /// A probe: the copy in a slot, and a jump to it where the instruction stood.
     fn insert(&self, function: &Live<Text>, number: u32) -> Result<Id<Slot>> {
-        let (source, bytes) = (function.address(), code::probed(number));
-        let slot = self.client.insert(|slot| Ok(x86::copy(source, &bytes, slot)?.code))?;
+        let (samples, source) = (self.place.samples, function.address());
+        let bytes = samples.probed(number);
+        let slot = self.client.insert(|slot| samples.slot(source, &bytes, slot))?;
         let rule = PatchRule::of_machine(self.place.engine.table().machine().name).context("patches")?;
-        let jump = rule.jump.encode(source, self.client.address(slot)?)?;
+        let probe = samples.probe(&rule, source, self.client.address(slot)?)?;
         // Nobody executes the function yet.
-        self.place.engine.patch(function, 0, jump.bytes())?;
+        self.place.engine.patch(function, 0, &probe)?;
         Ok(slot)
     }
 
@@ -58,7 +59,7 @@ impl<B: Backend> Probes<'_, '_, B> {
     fn replace(&mut self, number: u32) -> Result<()> {
         let index = number as usize;
         let (function, slot) = &self.functions[index];
-        self.place.engine.patch(function, 0, &code::probed(number)[..code::PROBED_BYTES])?;
+        self.place.engine.patch(function, 0, &self.place.samples.probed(number))?;
         if self.client.release(*slot)? {
             // Nobody executes anything here meanwhile: the grace period is over at once.
             self.client.collect(|| ());
@@ -73,7 +74,8 @@ impl<B: Backend> Probes<'_, '_, B> {
         let mut extents = Vec::new();
         for (number, (function, slot)) in (0..).zip(&self.functions) {
             let address = self.client.address(*slot)?;
-            let wanted = x86::copy(function.address(), &code::probed(number), address)?.code;
+            let samples = self.place.samples;
+            let wanted = samples.slot(function.address(), &samples.probed(number), address)?;
             let run = || execute::call(function.address(), 5) == code::result(number, 5);
             count(&mut results, self.place.is_right(address, &wanted, run)?);
             extents.extend(Extent::new(address, 1));

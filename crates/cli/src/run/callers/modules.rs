@@ -26,15 +26,18 @@ pub(super) struct Modules<'p, 'e, B> {
 
 pub(super) fn load<'p, 'e, B: Backend>(place: &'p Place<'e, B>, load: &Callers) -> Result<Modules<'p, 'e, B>> {
     let engine = place.engine;
-    let adder = generate::adder(ADDEND);
+    let adder = place.samples.adder(ADDEND);
     let mut draft = engine.alloc::<Text>(adder.len() as u64)?;
     engine.write(&mut draft, 0, &adder)?;
     let imported = engine.publish(draft)?;
     let address = imported.address();
-    let loader = Loader::new(engine)?;
+    let mut loader = Loader::new(engine)?;
+    if let Some(code) = &place.code {
+        loader = loader.with_veneers(code);
+    }
     let mut loaded = Modules { place, imported, modules: Vec::new(), usage: Usage::default() };
     for number in 1..=load.modules {
-        let data = generate::module(number)?;
+        let data = place.samples.module(number)?;
         let coming = loader.load(&data, &|name: &str| (name == IMPORTED).then_some(address))?;
         loaded.charge(coming.extents().map(|(_, extent)| extent.len()));
         if place.executes {
