@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "changes mappings: a wrong range would pull memory from under somebody else")]
 
 use std::ffi::c_void;
-use std::os::fd::OwnedFd;
+use std::os::fd::{FromRawFd as _, OwnedFd};
 
 use execmem_types::Protection;
 use rustix::io::Errno;
@@ -12,6 +12,13 @@ use crate::host::LARGE;
 
 /// `MADV_COLLAPSE` of linux/mman.h, since Linux 6.1. Not in rustix.
 const MADV_COLLAPSE: libc::c_int = 25;
+
+/// `memfd_secret` (since Linux 5.14) has one number on every machine that has it.
+const SYS_MEMFD_SECRET: libc::c_long = 447;
+
+/// Nodes that a mask can name.
+const NODES: usize = 1024;
+const WORD_BITS: usize = libc::c_ulong::BITS as usize;
 
 /// Addresses that were reserved here, and what is mapped there.
 ///
@@ -87,19 +94,44 @@ impl View {
         len: usize,
         protection: Option<Protection>,
     ) -> Result<(), Errno> {
+        self.back_from(file, offset as u64, (offset, len), protection)
+    }
+
+    /// Maps a file from a position in it over part of the view.
+    pub(crate) fn back_from(
+        &self,
+        file: &OwnedFd,
+        position: u64,
+        (offset, len): (usize, usize),
+        protection: Option<Protection>,
+    ) -> Result<(), Errno> {
         let flags = MapFlags::SHARED | MapFlags::FIXED | MapFlags::NORESERVE;
         let rights = ProtFlags::from_bits_retain(flags_of(protection.unwrap_or(Protection::NoAccess)).bits());
         // SAFETY: MAP_FIXED replaces `len` bytes that lie in the view, which this value owns; an access to them sees
         // the old mapping or the new.
-        unsafe { rustix::mm::mmap(self.range(offset, len)?, len, rights, flags, file, offset as u64) }?;
+        unsafe { rustix::mm::mmap(self.range(offset, len)?, len, rights, flags, file, position) }?;
         if self.is_private { self.leave_out(offset, len) } else { Ok(()) }
     }
 
-    /// Makes the whole view what it was at first: reserved.
-    pub(crate) fn reset(&self) -> Result<(), Errno> {
-        // SAFETY: MAP_FIXED replaces exactly the view, which this value owns.
-        unsafe { reserve(self.range(0, self.len)?, self.len, MapFlags::FIXED) }?;
+    /// Makes part of the view what it was at first: reserved.
+    pub(crate) fn reset(&self, offset: usize, len: usize) -> Result<(), Errno> {
+        // SAFETY: MAP_FIXED replaces `len` bytes that lie in the view, which this value owns.
+        unsafe { reserve(self.range(offset, len)?, len, MapFlags::FIXED) }?;
         Ok(())
+    }
+
+    /// Asks for the memory of part of the view to come from a NUMA node if it has some.
+    pub(crate) fn prefer(&self, offset: usize, len: usize, node: u32) -> Result<(), Errno> {
+        let node = usize::try_from(node).ok().filter(|node| *node < NODES).ok_or(Errno::INVAL)?;
+        let mut mask: [libc::c_ulong; NODES / WORD_BITS] = [0; _];
+        mask[node / WORD_BITS] = 1 << (node % WORD_BITS);
+        let start = self.range(offset, len)?;
+        // The kernel takes one bit less than it is told.
+        let bits = NODES + 1;
+        // SAFETY: mbind(2) reads that many bits from `mask`, and changes neither content nor rights of memory.
+        let outcome =
+            unsafe { libc::syscall(libc::SYS_mbind, start, len, libc::MPOL_PREFERRED, mask.as_ptr(), bits, 0) };
+        if outcome == 0 { Ok(()) } else { Err(last_error()) }
     }
 
     /// Changes the rights of part of the view.
@@ -156,6 +188,17 @@ impl Drop for View {
         let unmapped = unsafe { rustix::mm::munmap(pointer(self.start).cast::<c_void>(), self.len) };
         debug_assert!(unmapped.is_ok(), "munmap of what was mapped: {unmapped:?}");
     }
+}
+
+/// A file of memory that the kernel has no mapping of, closed by `exec`.
+pub(crate) fn secret_file(len: usize) -> Result<OwnedFd, Errno> {
+    // SAFETY: memfd_secret(2) takes flags only.
+    let number = unsafe { libc::syscall(SYS_MEMFD_SECRET, libc::O_CLOEXEC) };
+    let number = libc::c_int::try_from(number).ok().filter(|number| *number >= 0).ok_or_else(last_error)?;
+    // SAFETY: the descriptor was opened just now and nobody else has it.
+    let file = unsafe { OwnedFd::from_raw_fd(number) };
+    rustix::fs::ftruncate(&file, len as u64)?;
+    Ok(file)
 }
 
 fn pointer(address: usize) -> *mut u8 {
