@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use execmem::{Engine, Extent, Handle as _, Kind, PageSize, kinds::Data, kinds::Text};
+use execmem::{Engine, Extent, Handle as _, Kind, PageSize, kinds::Data, kinds::RoAfterInit, kinds::Text};
 use execmem_linux::{Backing, DataSource, Linux, Options, Place, Publish, SetupError, proc};
 
 use crate::code::{DATA, constant, engine, engine_of, install, run, text_bytes};
@@ -254,4 +254,71 @@ fn every_entry_point_has_readable_bytes_before_it() {
         }
     }
     assert!(matches!(Linux::reserve(&Options::default().lead(8)).expect("memory").table(), Err(SetupError::Table(_))));
+}
+
+#[test]
+fn inv_04_no_transition_makes_memory_writable_and_executable() {
+    let check = |after: &str| assert_eq!(proc::writable_and_executable_bytes().expect("smaps"), 0, "after {after}");
+    let plain = Options::default();
+    for options in [plain, plain.guarded().lead(16).data(DataSource::SecretOrOrdinary)] {
+        for publish in [Publish::Poke, Publish::Flip] {
+            let engine = engine_of(&options.publish(publish));
+            check("reserving");
+            for kind in Kind::ALL {
+                let mut draft = engine.alloc_kind(kind, 10_000).expect("room");
+                check("alloc");
+                engine.write(&mut draft, 32, &constant(1, 0)).expect("a draft");
+                check("write");
+                engine.truncate(&mut draft, 5_000).expect("shorter");
+                check("truncate");
+                let live = engine.publish(draft).expect("memory");
+                check("publish");
+                engine.free(live).expect("ours");
+                check("free");
+            }
+            let function = install(&engine, 1, 64);
+            engine.patch(&function, 0, &[0x90]).expect("published");
+            check("patch");
+            let (large, kept) = (engine.alloc::<Text>(5 << 20).expect("room"), engine.alloc::<RoAfterInit>(64));
+            check("growing");
+            let sealed = engine.seal(engine.publish(kept.expect("room")).expect("memory")).expect("sealable");
+            check("seal");
+            engine.free(sealed).expect("ours");
+            engine.free(large).expect("ours");
+            engine.free(function).expect("ours");
+            engine.shrink();
+            check("shrink");
+            drop(engine);
+            check("drop");
+        }
+    }
+}
+
+/// What others see in between, since every change is a system call.
+#[test]
+fn inv_04_nobody_ever_sees_memory_writable_and_executable() {
+    for publish in [Publish::Poke, Publish::Flip] {
+        let engine = engine(publish);
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let watcher = scope.spawn(|| {
+                let mut looks = 0;
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let areas = proc::mappings().expect("proc");
+                    assert!(areas.iter().all(|area| !(area.is_writable && area.is_executable)));
+                    looks += 1;
+                }
+                looks
+            });
+            for round in 0..300 {
+                let function = install(&engine, round, 64);
+                engine.patch(&function, 0, &constant(round + 1, 0)).expect("published");
+                assert_eq!(run(&function), round + 1);
+                engine.free(function).expect("ours");
+                engine.shrink();
+            }
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(watcher.join().expect("nothing was seen") > 10);
+        });
+    }
 }

@@ -77,6 +77,12 @@ impl Linux {
         self.options.node
     }
 
+    /// Lets indirect branches into text that is published or mapped from now on end at landing pads only (BTI of arm64).
+    /// False, and nothing changes, if the processor cannot check that.
+    pub fn guard_branches(&self) -> bool {
+        self.window.home.guard_branches()
+    }
+
     /// What the memory at an address is made of. `None` if nothing is mapped there.
     #[must_use]
     pub fn backing(&self, address: u64) -> Option<Backing> {

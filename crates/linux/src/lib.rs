@@ -32,6 +32,8 @@
 //!
 //! An engine over it takes its table from [`Linux::table`].
 //!
+//! Whoever has used `mmap`, `region`, dynasm or Cranelift's `JITModule` so far finds the counterparts in `MIGRATION.md`.
+//!
 //! # What the system may forbid
 //!
 //! | limit | what happens |

@@ -3,6 +3,7 @@
 
 use std::ffi::c_void;
 use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use execmem_types::Protection;
 use rustix::io::Errno;
@@ -15,6 +16,10 @@ const MADV_COLLAPSE: libc::c_int = 25;
 
 /// `memfd_secret` (since Linux 5.14) has one number on every machine that has it.
 const SYS_MEMFD_SECRET: libc::c_long = 447;
+
+/// `PROT_BTI` of asm/mman.h and `HWCAP2_BTI` of asm/hwcap.h on arm64.
+const PROT_BTI: u32 = 0x10;
+const HWCAP2_BTI: usize = 1 << 17;
 
 /// Nodes that a mask can name.
 const NODES: usize = 1024;
@@ -32,6 +37,8 @@ pub(crate) struct View {
     len: usize,
     /// Whether forked processes go without it.
     is_private: bool,
+    /// Whether what becomes executable is checked for landing pads.
+    guards_branches: AtomicBool,
 }
 
 impl View {
@@ -49,7 +56,7 @@ impl View {
                 unsafe { rustix::mm::munmap(pointer(cut).cast::<c_void>(), len) }?;
             }
         }
-        Ok(View { start, len, is_private: false })
+        Ok(View::of(start, len))
     }
 
     /// Reserves these addresses, a multiple of 2 MiB, unless somebody has any of them.
@@ -59,10 +66,14 @@ impl View {
         let found = unsafe { reserve(pointer(start).cast::<c_void>(), len, MapFlags::FIXED_NOREPLACE) }?.addr();
         if found != start {
             // Owned from here on, so that it is unmapped.
-            drop(View { start: found, len, is_private: false });
+            drop(View::of(found, len));
             return Err(Errno::EXIST);
         }
-        Ok(View { start, len, is_private: false })
+        Ok(View::of(start, len))
+    }
+
+    const fn of(start: usize, len: usize) -> View {
+        View { start, len, is_private: false, guards_branches: AtomicBool::new(false) }
     }
 
     /// First address.
@@ -106,7 +117,7 @@ impl View {
         protection: Option<Protection>,
     ) -> Result<(), Errno> {
         let flags = MapFlags::SHARED | MapFlags::FIXED | MapFlags::NORESERVE;
-        let rights = ProtFlags::from_bits_retain(flags_of(protection.unwrap_or(Protection::NoAccess)).bits());
+        let rights = ProtFlags::from_bits_retain(self.flags_of(protection.unwrap_or(Protection::NoAccess)).bits());
         // SAFETY: MAP_FIXED replaces `len` bytes that lie in the view, which this value owns; an access to them sees
         // the old mapping or the new.
         unsafe { rustix::mm::mmap(self.range(offset, len)?, len, rights, flags, file, position) }?;
@@ -138,7 +149,7 @@ impl View {
     pub(crate) fn protect(&self, offset: usize, len: usize, protection: Protection) -> Result<(), Errno> {
         // SAFETY: the range lies in the view, which this value owns, and no Rust reference points into it, so no
         // reference loses rights it relies on (mprotect(2) changes nothing but the rights of the pages named).
-        unsafe { rustix::mm::mprotect(self.range(offset, len)?, len, flags_of(protection)) }
+        unsafe { rustix::mm::mprotect(self.range(offset, len)?, len, self.flags_of(protection)) }
     }
 
     /// Asks for part of the view to be mapped in large pages, now (`MADV_COLLAPSE`).
@@ -148,6 +159,26 @@ impl View {
         // content nor the rights of memory, only how it is backed.
         let outcome = unsafe { libc::madvise(start, len, MADV_COLLAPSE) };
         if outcome == 0 { Ok(()) } else { Err(last_error()) }
+    }
+
+    /// Lets indirect branches into what becomes executable from now on end at landing pads only (BTI of arm64). False
+    /// if the processor cannot check that.
+    pub(crate) fn guard_branches(&self) -> bool {
+        let can_guard = cfg!(target_arch = "aarch64") && rustix::param::linux_hwcap().1 & HWCAP2_BTI != 0;
+        self.guards_branches.fetch_or(can_guard, Ordering::Relaxed);
+        can_guard
+    }
+
+    fn flags_of(&self, protection: Protection) -> MprotectFlags {
+        match protection {
+            Protection::NoAccess => MprotectFlags::empty(),
+            Protection::ReadOnly => MprotectFlags::READ,
+            Protection::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
+            Protection::ReadExecute if self.guards_branches.load(Ordering::Relaxed) => {
+                MprotectFlags::READ | MprotectFlags::EXEC | MprotectFlags::from_bits_retain(PROT_BTI)
+            }
+            Protection::ReadExecute => MprotectFlags::READ | MprotectFlags::EXEC,
+        }
     }
 
     /// Tells the kernel that large pages are welcome in part of the view (`MADV_HUGEPAGE`).
@@ -216,15 +247,6 @@ unsafe fn reserve(hint: *mut c_void, len: usize, flags: MapFlags) -> Result<*mut
     unsafe { rustix::mm::mmap_anonymous(hint, len, ProtFlags::empty(), flags) }
 }
 
-fn flags_of(protection: Protection) -> MprotectFlags {
-    match protection {
-        Protection::NoAccess => MprotectFlags::empty(),
-        Protection::ReadOnly => MprotectFlags::READ,
-        Protection::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
-        Protection::ReadExecute => MprotectFlags::READ | MprotectFlags::EXEC,
-    }
-}
-
 fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
@@ -243,19 +265,19 @@ impl Origin {
         // SAFETY: MADV_WIPEONFORK (since Linux 4.14) changes nothing in this process; in a child the page reads zero.
         unsafe { rustix::mm::madvise(page.range(0, page.len)?, page.len, Advice::LinuxWipeOnFork) }?;
         let origin = Origin { page };
-        origin.cell().store(1, std::sync::atomic::Ordering::Relaxed);
+        origin.cell().store(1, Ordering::Relaxed);
         Ok(origin)
     }
 
-    fn cell(&self) -> &std::sync::atomic::AtomicU8 {
+    fn cell(&self) -> &AtomicU8 {
         // SAFETY: the page is mapped readable and writable as long as `self` lives, is accessed by this cell only, and
         // an atomic of a byte needs no alignment.
-        unsafe { std::sync::atomic::AtomicU8::from_ptr(pointer(self.page.start)) }
+        unsafe { AtomicU8::from_ptr(pointer(self.page.start)) }
     }
 
     /// Whether this is the process that [`mark`](Self::mark) was called in, and not a child of it.
     #[inline]
     pub(crate) fn is_here(&self) -> bool {
-        self.cell().load(std::sync::atomic::Ordering::Relaxed) == 1
+        self.cell().load(Ordering::Relaxed) == 1
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use crate::measure::Measures;
-use crate::{lookup, peers, ranges, trace};
+use crate::{compiled, lookup, peers, ranges, trace};
 
 /// Numbers of ranges that range traces run with.
 const COUNTS: [usize; 2] = [10_000, 100_000];
@@ -15,6 +15,7 @@ enum Subject {
     Code(trace::Plan),
     Ranges(ranges::Plan, usize),
     Lookup(trace::Plan),
+    Compiled(compiled::Plan),
 }
 
 /// A trace with everybody who takes part.
@@ -61,7 +62,13 @@ impl Bench {
             peers: lookup::PEERS,
             subject: Subject::Lookup(plan),
         });
-        code.into_iter().chain(ranges).chain(lookup).collect()
+        let compiled = compiled::Plan::ALL.map(|plan| if quick { plan.quick() } else { plan }).map(|plan| Bench {
+            name: plan.name.to_owned(),
+            about: plan.about,
+            peers: plan.peers(),
+            subject: Subject::Compiled(plan),
+        });
+        code.into_iter().chain(ranges).chain(lookup).chain(compiled).collect()
     }
 
     /// The bench of a name.
@@ -76,7 +83,7 @@ impl Bench {
 
     /// Whether code is installed, so that system calls count.
     pub(crate) const fn installs_code(&self) -> bool {
-        matches!(self.subject, Subject::Code(_))
+        matches!(self.subject, Subject::Code(_) | Subject::Compiled(_))
     }
 
     /// Timed pairs if each thread makes `steps`.
@@ -106,6 +113,7 @@ impl Bench {
             (Subject::Ranges(plan, count), Mode::Bare) => plan.run_bare(peer, *count, 2 * steps).map(|()| None),
             (Subject::Ranges(plan, count), _) => plan.measure(peer, *count).map(Some),
             (Subject::Lookup(plan), _) => lookup::measure(peer, plan).map(Some),
+            (Subject::Compiled(plan), mode) => plan.run(peer, mode),
         }
     }
 }
