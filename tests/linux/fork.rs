@@ -18,7 +18,7 @@ fn a_child_executes_shared_code_and_changes_nothing() {
         let forked = |error| matches!(error, Error::Backend { source: BackendError::Forked, .. });
         let runs = run(&function) == 42;
         let patch = engine.patch(&function, 0, &constant(7, 0)).is_err_and(forked);
-        let grow = engine.alloc::<execmem::kinds::Data>(64).is_err_and(forked);
+        let grow = engine.alloc::<Data>(64).is_err_and(forked);
         let mut draft = engine.alloc::<Text>(64).expect("room in the block, which the engine remembers");
         let write = engine.write(&mut draft, 0, &[0]).is_err_and(forked);
         i32::from(!(runs && patch && grow && write && run(&function) == 42))

@@ -50,14 +50,14 @@ pub(crate) struct Definition {
     /// `None` only while it is published.
     pub(crate) body: Option<Piece>,
     /// The permanent entry, in modules that can replace functions.
-    pub(crate) stub: Option<Piece>,
-    content: Content,
+    pub(crate) stub: Option<Box<Piece>>,
+    /// Only until it is published.
+    content: Option<Box<Content>>,
     /// What it refers to.
     pub(crate) refers_to: Vec<Item>,
 }
 
 /// Bytes that are not at their address yet.
-#[derive(Default)]
 pub(crate) struct Content {
     pub(crate) bytes: Vec<u8>,
     pub(crate) relocs: Vec<ModuleReloc>,
@@ -69,12 +69,12 @@ pub(crate) struct Content {
 impl Definition {
     /// The address that others use.
     pub(crate) fn entry(&self) -> u64 {
-        self.stub.as_ref().or(self.body.as_ref()).map_or(0, Piece::address)
+        self.stub.as_deref().or(self.body.as_ref()).map_or(0, Piece::address)
     }
 
     /// Frees its memory, and says so before.
     fn free(self, engine: &Engine<Linux>, listeners: &[Arc<dyn Listener>]) {
-        for piece in self.body.into_iter().chain(self.stub) {
+        for piece in self.body.into_iter().chain(self.stub.map(|stub| *stub)) {
             discard(piece, engine, listeners);
         }
     }
@@ -146,12 +146,12 @@ impl CodeModule {
     pub(crate) fn define(&mut self, item: Item, kind: Kind, align: u64, content: Content) -> Result<(), Error> {
         let body = self.place(kind, align, &content)?;
         let stub = match self.is_swappable && item.0 == 0 {
-            true => Some(Piece::alloc(&self.engine, Kind::Text, self.shape.len(), ALIGNMENT as u64)?),
+            true => Some(Box::new(Piece::alloc(&self.engine, Kind::Text, self.shape.len(), ALIGNMENT as u64)?)),
             false => None,
         };
         let refers_to = others(item, &content.relocs);
         refers_to.iter().for_each(|other| *self.references.entry(*other).or_default() += 1);
-        self.items.insert(item, Definition { body: Some(body), stub, content, refers_to });
+        self.items.insert(item, Definition { body: Some(body), stub, content: Some(Box::new(content)), refers_to });
         self.pending.push(item);
         Ok(())
     }
@@ -188,7 +188,7 @@ impl CodeModule {
     fn image(&self, item: Item) -> Result<Vec<u8>, Error> {
         let definition = &self.items[&item];
         let address = definition.body.as_ref().map_or(0, Piece::address);
-        self.relocated(item, address, &definition.content)
+        definition.content.as_ref().map_or(Ok(Vec::new()), |content| self.relocated(item, address, content))
     }
 
     pub(crate) fn relocated(&self, item: Item, address: u64, content: &Content) -> Result<Vec<u8>, Error> {
@@ -221,11 +221,11 @@ impl CodeModule {
         definition.body = Some(body);
         outcome?;
         if let Some(stub) = definition.stub.take() {
-            let (stub, outcome) = published(&engine, stub, &jump);
-            definition.stub = Some(stub);
+            let (stub, outcome) = published(&engine, *stub, &jump);
+            definition.stub = Some(Box::new(stub));
             outcome?;
         }
-        let unwind = std::mem::take(&mut definition.content).unwind;
+        let unwind = definition.content.take().and_then(|content| content.unwind);
         if let (Some(body), Some(unwind)) = (&mut definition.body, unwind) {
             body.describe(&*self.isa, &unwind);
         }

@@ -81,9 +81,24 @@ impl Bench {
         self.name.to_ascii_uppercase().starts_with(&name.to_ascii_uppercase())
     }
 
-    /// Whether code is installed, so that system calls count.
+    /// Whether code is installed that stays, so that system calls count.
     pub(crate) const fn installs_code(&self) -> bool {
-        matches!(self.subject, Subject::Code(_) | Subject::Compiled(_))
+        match self.subject {
+            Subject::Code(_) => true,
+            Subject::Compiled(plan) => plan.stays,
+            Subject::Ranges(..) | Subject::Lookup(_) => false,
+        }
+    }
+
+    /// Environment of a process whose system calls are counted: the heap of the compiler grows in one step, so that the
+    /// calls that remain are for code.
+    pub(crate) const fn count_environment(&self) -> &'static [(&'static str, &'static str)] {
+        match self.subject {
+            Subject::Compiled(_) => {
+                &[("MALLOC_TOP_PAD_", "268435456"), ("MALLOC_TRIM_THRESHOLD_", "1073741824"), ("MALLOC_MMAP_MAX_", "0")]
+            }
+            Subject::Code(_) | Subject::Ranges(..) | Subject::Lookup(_) => &[],
+        }
     }
 
     /// Timed pairs if each thread makes `steps`.

@@ -22,7 +22,7 @@ pub(crate) struct Plan {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
     functions: usize,
-    stays: bool,
+    pub(crate) stays: bool,
 }
 
 impl Plan {
@@ -65,11 +65,12 @@ impl Plan {
             (Mode::Measure, false) => self.measure_replaced::<J>().map(Some),
             (Mode::Count | Mode::Bare, stays) => {
                 let mut workshop = Workshop::default();
+                // What is set up once a process does not count.
+                let mut jit = J::new()?;
                 if mode == Mode::Count {
                     execmem_syscalls::wait_for_counter()?;
                     execmem_syscalls::mark()?;
                 }
-                let mut jit = J::new()?;
                 let functions = self.compile(&mut jit, &mut workshop, stays)?;
                 if mode == Mode::Count {
                     execmem_syscalls::mark()?;

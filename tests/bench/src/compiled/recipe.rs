@@ -38,10 +38,15 @@ impl Recipe {
 }
 
 /// What a compiler uses again and again.
-#[derive(Default)]
 pub(crate) struct Workshop {
     context: Context,
     buffer: FunctionBuilderContext,
+}
+
+impl Default for Workshop {
+    fn default() -> Self {
+        Workshop { context: Context::new(), buffer: FunctionBuilderContext::new() }
+    }
 }
 
 impl Workshop {
