@@ -3,7 +3,7 @@
 #![cfg_attr(not(test), allow(clippy::print_stdout, reason = "an example talks to a terminal"))]
 
 #[cfg(target_arch = "x86_64")]
-use dynasmrt::{DynasmApi as _, DynasmLabelApi as _, VecAssembler, dynasm, x64::X64Relocation};
+use dynasmrt::{DynasmLabelApi as _, VecAssembler, dynasm, x64::X64Relocation};
 use execmem::{Engine, Handle as _, kinds::Text};
 use execmem_linux::{Linux, Options, call};
 
