@@ -240,6 +240,7 @@ fn every_entry_point_has_readable_bytes_before_it() {
     for publish in [Publish::Poke, Publish::Flip] {
         let engine = engine_of(&Options::default().publish(publish).lead(16));
         assert_eq!(engine.table().lead(Kind::Data), 0);
+        let mut functions = Vec::new();
         for value in 0..100 {
             let code = constant(value, 20);
             let mut draft = engine.alloc::<Text>(code.len() as u64).expect("room");
@@ -250,8 +251,9 @@ fn every_entry_point_has_readable_bytes_before_it() {
             engine.write(&mut draft, 16, &code).expect("a draft");
             let live = engine.publish(draft).expect("memory");
             assert_eq!((crate::code::run_at(entry), crate::code::word_before(entry)), (value, value));
-            std::mem::forget(live);
+            functions.push(live);
         }
+        functions.into_iter().for_each(|live| engine.free(live).expect("ours"));
     }
     assert!(matches!(Linux::reserve(&Options::default().lead(8)).expect("memory").table(), Err(SetupError::Table(_))));
 }

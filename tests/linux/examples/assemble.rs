@@ -1,6 +1,6 @@
 //! Assemble and call: an assembler makes bytes for an address, the engine has the address.
 #![expect(unsafe_code, reason = "calls the function it assembles")]
-#![cfg_attr(not(test), allow(clippy::print_stdout, reason = "an example talks to a terminal"))]
+#![allow(clippy::print_stdout, reason = "an example talks to a terminal")]
 
 #[cfg(target_arch = "x86_64")]
 use dynasmrt::{DynasmLabelApi as _, VecAssembler, dynasm, x64::X64Relocation};

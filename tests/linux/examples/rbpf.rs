@@ -1,6 +1,6 @@
 //! An eBPF program that rbpf compiles, in the engine's memory: the compiler's own would be writable and executable.
 #![expect(unsafe_code, reason = "calls the program that was compiled")]
-#![cfg_attr(not(test), allow(clippy::print_stdout, reason = "an example talks to a terminal"))]
+#![allow(clippy::print_stdout, reason = "an example talks to a terminal")]
 
 use execmem::{Engine, Handle as _, kinds::Bpf};
 use execmem_linux::{Linux, Options, call};
