@@ -74,6 +74,14 @@ pub(crate) fn run_at(address: u64) -> u32 {
     u32::try_from(value & 0xffff_ffff).expect("32 bits")
 }
 
+/// The word before an entry point that has at least 16 bytes of its own there.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn word_before(entry: u64) -> u32 {
+    let pointer = std::ptr::with_exposed_provenance::<u32>(usize::try_from(entry - 4).expect("an address"));
+    // SAFETY: readable as long as the function is published, as the caller says, and nobody writes it.
+    unsafe { pointer.read() }
+}
+
 /// Bytes of text, and those of them in large pages, as the kernel sees it; nothing is writable and executable.
 pub(crate) fn text_bytes(engine: &Engine<Linux>) -> (u64, u64) {
     let window = engine.backend().window();

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use execmem::{BackendError, Error, Handle as _, kinds::Data};
-use execmem_linux::{Linux, Options, Publish, SetupError};
+use execmem_linux::{Backing, DataSource, Linux, Options, Publish, SetupError};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::code::{engine, engine_of, install, run};
@@ -94,10 +94,94 @@ fn a_filter_of_memory_files_makes_it_one_mapping() {
 #[test]
 fn a_filter_of_executable_memory_is_an_error() {
     in_a_process("limits::a_filter_of_executable_memory_is_an_error", || {
-        filter::deny(libc::SYS_mprotect, Some((2, libc::PROT_EXEC)), libc::EACCES);
+        for call in [libc::SYS_mprotect, libc::SYS_mmap] {
+            filter::deny(call, Some((2, libc::PROT_EXEC)), libc::EACCES);
+        }
         let why = SetupError::NotExecutable { errno: libc::EACCES };
         assert_eq!(refusal(), why);
         assert_eq!(Linux::reserve(&Options::default()).expect_err("no text at all"), why);
+    });
+}
+
+/// Text is executable from the start where it cannot become so.
+fn check_mapped_executable() {
+    let engine = engine(Publish::Poke);
+    let functions: Vec<_> = (0..50).map(|value| install(&engine, value, 40_000)).collect();
+    assert!(functions.iter().zip(0..).all(|(function, value)| run(function) == value));
+    let (text, large) = crate::code::text_bytes(&engine);
+    assert_eq!((text, large), (2 << 20, 2 << 20), "one large page, and nothing that is writable too");
+    functions.into_iter().for_each(|function| engine.free(function).expect("ours"));
+    engine.shrink();
+    assert_eq!(run(&install(&engine, 7, 64)), 7);
+    let error = Linux::reserve(&Options::default().publish(Publish::Flip)).expect_err("nothing may become text");
+    assert!(matches!(error, SetupError::NotExecutable { errno: libc::EACCES }), "{error}");
+}
+
+#[test]
+fn a_filter_of_rights_to_execute_leaves_memory_that_has_them() {
+    in_a_process("limits::a_filter_of_rights_to_execute_leaves_memory_that_has_them", || {
+        filter::deny(libc::SYS_mprotect, Some((2, libc::PROT_EXEC)), libc::EACCES);
+        check_mapped_executable();
+    });
+}
+
+#[test]
+fn a_process_that_may_make_nothing_executable_maps_it_so() {
+    in_a_process("limits::a_process_that_may_make_nothing_executable_maps_it_so", || {
+        // A kernel before 6.3 has nothing to test.
+        if crate::process::refuse_to_make_executable() {
+            check_mapped_executable();
+        }
+    });
+}
+
+/// Data that cannot be secret is ordinary, or an error.
+fn check_no_secrets(why: SetupError) {
+    let wish = |source| Options::default().window(64 << 20).data(source);
+    assert_eq!(Linux::reserve(&wish(DataSource::Secret)).expect_err("no such memory"), why);
+    let engine = engine_of(&wish(DataSource::SecretOrOrdinary));
+    assert_eq!(engine.backend().data(), DataSource::Ordinary);
+    let data = engine.alloc::<Data>(64).expect("room");
+    assert_ne!(engine.backend().backing(data.address()), Some(Backing::Secret));
+    engine.free(data).expect("ours");
+}
+
+#[test]
+fn a_filter_of_secret_memory_is_an_error_unless_ordinary_will_do() {
+    in_a_process("limits::a_filter_of_secret_memory_is_an_error_unless_ordinary_will_do", || {
+        const SYS_MEMFD_SECRET: libc::c_long = 447;
+        filter::deny(SYS_MEMFD_SECRET, None, libc::ENOSYS);
+        check_no_secrets(SetupError::NoSecretMemory { errno: libc::ENOSYS });
+    });
+}
+
+#[test]
+fn a_limit_of_locked_memory_is_told_of_secrets() {
+    in_a_process("limits::a_limit_of_locked_memory_is_told_of_secrets", || {
+        crate::process::become_nobody();
+        limit(Resource::Memlock, 512 << 10);
+        let wish = Options::default().window(64 << 20).data(DataSource::Secret);
+        // A kernel without such memory has nothing to test.
+        let Ok(linux) = Linux::reserve(&wish) else { return };
+        let engine = execmem::Engine::new(linux.table().expect("a table"), linux).expect("memory");
+        let kept = engine.alloc::<Data>(64).expect("within the limit");
+        let error = engine.alloc::<Data>(1 << 20).expect_err("beyond it");
+        assert!(matches!(error, Error::Backend { source: BackendError::OutOfMemory { .. }, .. }), "{error}");
+        engine.audit().expect("audit");
+        engine.free(kept).expect("ours");
+        limit(Resource::Memlock, 0);
+        let refused = Linux::reserve(&wish).expect_err("not a page");
+        assert_eq!(refused, SetupError::NoSecretMemory { errno: libc::EAGAIN });
+    });
+}
+
+#[test]
+fn a_filter_of_node_hints_is_tolerated() {
+    in_a_process("limits::a_filter_of_node_hints_is_tolerated", || {
+        filter::deny(libc::SYS_mbind, None, libc::EPERM);
+        let engine = engine_of(&Options::default().node(0));
+        assert_eq!(engine.backend().node(), None);
+        assert_eq!(run(&install(&engine, 42, 64)), 42);
     });
 }
 

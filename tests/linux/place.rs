@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use execmem::{Engine, Extent, Handle as _, Kind, PageSize, kinds::Data};
-use execmem_linux::{Backing, Linux, Options, Place, Publish, SetupError, proc};
+use execmem::{Engine, Extent, Handle as _, Kind, PageSize, kinds::Data, kinds::RoAfterInit, kinds::Text};
+use execmem_linux::{Backing, DataSource, Linux, Options, Place, Publish, SetupError, proc};
 
-use crate::code::{engine, engine_of, install, run, text_bytes};
+use crate::code::{DATA, constant, engine, engine_of, install, run, text_bytes};
 
 #[test]
 fn text_is_in_large_pages() {
@@ -153,4 +153,174 @@ fn nothing_is_writable_and_executable(publish: Publish) {
     }
     let (text, _) = text_bytes(&engine);
     assert!(text <= 2 << 20, "only the spare block stays executable");
+}
+
+#[test]
+fn secret_data_is_hidden_from_the_kernel_and_comes_back() {
+    for publish in [Publish::Poke, Publish::Flip] {
+        let options = Options::default().window(64 << 20).publish(publish).data(DataSource::Secret);
+        let Ok(linux) = Linux::reserve(&options) else {
+            let other = engine_of(&options.data(DataSource::SecretOrOrdinary));
+            assert_eq!(other.backend().data(), DataSource::Ordinary, "a kernel without such memory");
+            return;
+        };
+        assert_eq!(linux.data(), DataSource::Secret);
+        let engine = Engine::new(linux.table().expect("a table"), linux).expect("memory");
+        let window = engine.backend().window();
+        let secrets = || {
+            let areas = proc::areas().expect("proc");
+            let ours = areas.iter().filter(|area| window.overlaps(area.extent) && area.name.contains("secretmem"));
+            ours.inspect(|area| assert!(!area.is_executable)).map(|area| area.extent.len()).sum::<u64>()
+        };
+        let text = install(&engine, 42, 64);
+        assert_eq!(secrets(), 0, "code is not secret");
+        let mut handles = Vec::new();
+        for kind in DATA {
+            let mut draft = engine.alloc_kind(kind, 100).expect("room");
+            engine.write(&mut draft, 0, b"a key").expect("a draft");
+            let live = engine.publish(draft).expect("memory");
+            let mut bytes = [0; 6];
+            engine.read(&live, 0, &mut bytes).expect("readable");
+            assert_eq!(&bytes, b"a key\0");
+            assert_eq!(engine.backend().backing(live.address()), Some(Backing::Secret));
+            handles.push(live);
+        }
+        assert!(secrets() > 0 && run(&text) == 42);
+        handles.into_iter().for_each(|live| engine.free(live).expect("ours"));
+        engine.free(text).expect("ours");
+        engine.shrink();
+        assert_eq!((secrets(), engine.stats().bytes_mapped()), (0, 0));
+        let again = engine.alloc::<Data>(64).expect("room where secrets were");
+        engine.free(again).expect("ours");
+    }
+}
+
+#[test]
+fn a_node_is_a_hint() {
+    let has_nodes = std::path::Path::new("/proc/self/numa_maps").exists();
+    for publish in [Publish::Poke, Publish::Flip] {
+        let options = Options::default().window(64 << 20).publish(publish).without_reserved_pages();
+        let engine = engine_of(&options.node(0));
+        assert_eq!(engine.backend().node(), Some(0).filter(|_| has_nodes));
+        assert_eq!(run(&install(&engine, 42, 64)), 42);
+        if has_nodes {
+            let start = format!("{:x} prefer", engine.backend().window().start());
+            let policies = std::fs::read_to_string("/proc/self/numa_maps").expect("proc");
+            let policy = policies.lines().find(|line| line.starts_with(&start));
+            assert!(policy.is_some_and(|line| line.contains(":0 ")), "{policy:?} in {policies}");
+        }
+        let nowhere = engine_of(&options.node(1000));
+        assert_eq!((nowhere.backend().node(), run(&install(&nowhere, 7, 64))), (None, 7));
+        assert_eq!(engine_of(&options.node(100_000)).backend().node(), None);
+    }
+}
+
+#[test]
+fn the_ends_of_a_guarded_window_stay_unmapped() {
+    for publish in [Publish::Poke, Publish::Flip] {
+        let engine = engine_of(&Options::default().window(16 << 20).publish(publish).guarded());
+        let (window, large) = (engine.backend().window(), 2 << 20);
+        let mut text = Vec::new();
+        while let Ok(draft) = engine.alloc::<Text>(1 << 20) {
+            text.push(draft);
+        }
+        let (first, last) = (text.first().expect("room"), text.last().expect("room"));
+        assert_eq!((first.address(), last.extent().last()), (window.start() + large, window.last() - large));
+        let areas = proc::mappings().expect("proc");
+        let ends = [Extent::new(window.start(), large), Extent::new(window.last() - large + 1, large)];
+        for end in ends.into_iter().flatten() {
+            assert!(areas.iter().filter(|area| area.extent.overlaps(end)).all(|area| !area.is_readable));
+        }
+        text.into_iter().for_each(|draft| engine.free(draft).expect("ours"));
+    }
+}
+
+#[test]
+fn every_entry_point_has_readable_bytes_before_it() {
+    for publish in [Publish::Poke, Publish::Flip] {
+        let engine = engine_of(&Options::default().publish(publish).lead(16));
+        assert_eq!(engine.table().lead(Kind::Data), 0);
+        let mut functions = Vec::new();
+        for value in 0..100 {
+            let code = constant(value, 20);
+            let mut draft = engine.alloc::<Text>(code.len() as u64).expect("room");
+            let entry = engine.entry(&draft);
+            assert_eq!(entry - draft.address(), 16);
+            assert!(draft.extent().len() >= 16 + code.len() as u64);
+            engine.write(&mut draft, 12, &value.to_ne_bytes()).expect("a draft");
+            engine.write(&mut draft, 16, &code).expect("a draft");
+            let live = engine.publish(draft).expect("memory");
+            assert_eq!((crate::code::run_at(entry), crate::code::word_before(entry)), (value, value));
+            functions.push(live);
+        }
+        functions.into_iter().for_each(|live| engine.free(live).expect("ours"));
+    }
+    assert!(matches!(Linux::reserve(&Options::default().lead(8)).expect("memory").table(), Err(SetupError::Table(_))));
+}
+
+#[test]
+fn inv_04_no_transition_makes_memory_writable_and_executable() {
+    let check = |after: &str| assert_eq!(proc::writable_and_executable_bytes().expect("smaps"), 0, "after {after}");
+    let plain = Options::default();
+    for options in [plain, plain.guarded().lead(16).data(DataSource::SecretOrOrdinary)] {
+        for publish in [Publish::Poke, Publish::Flip] {
+            let engine = engine_of(&options.publish(publish));
+            check("reserving");
+            for kind in Kind::ALL {
+                let mut draft = engine.alloc_kind(kind, 10_000).expect("room");
+                check("alloc");
+                engine.write(&mut draft, 32, &constant(1, 0)).expect("a draft");
+                check("write");
+                engine.truncate(&mut draft, 5_000).expect("shorter");
+                check("truncate");
+                let live = engine.publish(draft).expect("memory");
+                check("publish");
+                engine.free(live).expect("ours");
+                check("free");
+            }
+            let function = install(&engine, 1, 64);
+            engine.patch(&function, 0, &[0x90]).expect("published");
+            check("patch");
+            let (large, kept) = (engine.alloc::<Text>(5 << 20).expect("room"), engine.alloc::<RoAfterInit>(64));
+            check("growing");
+            let sealed = engine.seal(engine.publish(kept.expect("room")).expect("memory")).expect("sealable");
+            check("seal");
+            engine.free(sealed).expect("ours");
+            engine.free(large).expect("ours");
+            engine.free(function).expect("ours");
+            engine.shrink();
+            check("shrink");
+            drop(engine);
+            check("drop");
+        }
+    }
+}
+
+/// What others see in between, since every change is a system call.
+#[test]
+fn inv_04_nobody_ever_sees_memory_writable_and_executable() {
+    for publish in [Publish::Poke, Publish::Flip] {
+        let engine = engine(publish);
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let watcher = scope.spawn(|| {
+                let mut looks = 0;
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let areas = proc::mappings().expect("proc");
+                    assert!(areas.iter().all(|area| !(area.is_writable && area.is_executable)));
+                    looks += 1;
+                }
+                looks
+            });
+            for round in 0..300 {
+                let function = install(&engine, round, 64);
+                engine.patch(&function, 0, &constant(round + 1, 0)).expect("published");
+                assert_eq!(run(&function), round + 1);
+                engine.free(function).expect("ours");
+                engine.shrink();
+            }
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(watcher.join().expect("nothing was seen") > 10);
+        });
+    }
 }

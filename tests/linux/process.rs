@@ -39,6 +39,21 @@ pub(crate) fn install_filter(mut program: Vec<libc::sock_filter>) {
     assert_eq!(installed, 0, "{}", std::io::Error::last_os_error());
 }
 
+/// Lets no memory of this process gain the right to execute from now on; false if the kernel cannot.
+pub(crate) fn refuse_to_make_executable() -> bool {
+    const PR_SET_MDWE: libc::c_int = 65;
+    const REFUSE_EXEC_GAIN: libc::c_ulong = 1;
+    // SAFETY: takes no pointers.
+    unsafe { libc::prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0) == 0 }
+}
+
+/// Gives up every right of the superuser, if this process has any.
+pub(crate) fn become_nobody() {
+    const NOBODY: libc::uid_t = 65534;
+    // SAFETY: takes no pointers, and changes the user of this process only.
+    unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) };
+}
+
 /// Mappings that are kept from others until this is dropped.
 pub(crate) struct Mappings {
     start: *mut c_void,

@@ -11,3 +11,8 @@ pub mod world;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The examples for those who come from something else, before and after.
+#[cfg(doctest)]
+#[doc = include_str!("../../crates/linux/MIGRATION.md")]
+struct Migration;

@@ -198,6 +198,7 @@ pub const X86: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // data
         Row::Own(Descriptor {
@@ -215,6 +216,7 @@ pub const X86: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // rodata
         Row::Own(Descriptor {
@@ -232,6 +234,7 @@ pub const X86: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // ro-after-init
         Row::Own(Descriptor {
@@ -249,6 +252,7 @@ pub const X86: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // init-text
         Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
@@ -285,6 +289,7 @@ pub const X86_32: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // data
         Row::Own(Descriptor {
@@ -302,6 +307,7 @@ pub const X86_32: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // rodata
         Row::Own(Descriptor {
@@ -319,6 +325,7 @@ pub const X86_32: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // ro-after-init
         Row::Own(Descriptor {
@@ -336,6 +343,7 @@ pub const X86_32: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // init-text
         Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
@@ -372,6 +380,7 @@ pub const X86_FLIP: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // data
         Row::Own(Descriptor {
@@ -389,6 +398,7 @@ pub const X86_FLIP: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // rodata
         Row::Own(Descriptor {
@@ -406,6 +416,7 @@ pub const X86_FLIP: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // ro-after-init
         Row::Own(Descriptor {
@@ -423,6 +434,7 @@ pub const X86_FLIP: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // init-text
         Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(12), quantum: PowerOfTwo::from_log2(12) },
@@ -459,6 +471,7 @@ pub const X86_KASAN: Table = Table::new(
             is_shadowed: true,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // data
         Row::Own(Descriptor {
@@ -476,6 +489,7 @@ pub const X86_KASAN: Table = Table::new(
             is_shadowed: true,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // rodata
         Row::Own(Descriptor {
@@ -493,6 +507,7 @@ pub const X86_KASAN: Table = Table::new(
             is_shadowed: true,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // ro-after-init
         Row::Own(Descriptor {
@@ -510,6 +525,7 @@ pub const X86_KASAN: Table = Table::new(
             is_shadowed: true,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // init-text
         Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(15), quantum: PowerOfTwo::from_log2(6) },
@@ -546,6 +562,7 @@ pub const X86_LEGACY: Table = Table::legacy(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: true,
+            lead: 0,
         }),
         // data
         Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
@@ -588,6 +605,7 @@ pub const X86_STRICT: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // data
         Row::Own(Descriptor {
@@ -605,6 +623,7 @@ pub const X86_STRICT: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // rodata
         Row::Own(Descriptor {
@@ -622,6 +641,7 @@ pub const X86_STRICT: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // ro-after-init
         Row::Own(Descriptor {
@@ -639,6 +659,7 @@ pub const X86_STRICT: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // init-text
         Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
@@ -675,6 +696,7 @@ pub const X86_STRICT_PACKED: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // data
         Row::Own(Descriptor {
@@ -692,6 +714,7 @@ pub const X86_STRICT_PACKED: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // rodata
         Row::Own(Descriptor {
@@ -709,6 +732,7 @@ pub const X86_STRICT_PACKED: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // ro-after-init
         Row::Own(Descriptor {
@@ -726,6 +750,7 @@ pub const X86_STRICT_PACKED: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // init-text
         Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
@@ -762,6 +787,7 @@ pub const X86_TAIL: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // data
         Row::Own(Descriptor {
@@ -779,6 +805,7 @@ pub const X86_TAIL: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // rodata
         Row::Own(Descriptor {
@@ -796,6 +823,7 @@ pub const X86_TAIL: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // ro-after-init
         Row::Own(Descriptor {
@@ -813,6 +841,7 @@ pub const X86_TAIL: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // init-text
         Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },

@@ -31,6 +31,7 @@ pub struct Builder {
     pub(crate) libcall_names: LibCallNames,
     pub(crate) is_swappable: bool,
     pub(crate) listeners: Vec<Arc<dyn Listener>>,
+    pub(crate) describes_frames: bool,
 }
 
 impl Builder {
@@ -66,6 +67,7 @@ impl Builder {
             libcall_names: default_libcall_names(),
             is_swappable: false,
             listeners: Vec::new(),
+            describes_frames: false,
         })
     }
 
@@ -103,6 +105,14 @@ impl Builder {
     #[must_use]
     pub fn listener(mut self, listener: Arc<dyn Listener>) -> Self {
         self.listeners.push(listener);
+        self
+    }
+
+    /// Tells unwinders how to leave each function, as long as it lives: backtraces pass generated code, and so do
+    /// exceptions and panics of host functions that may unwind. Functions defined by bytes are not described.
+    #[must_use]
+    pub fn unwind(mut self) -> Self {
+        self.describes_frames = true;
         self
     }
 

@@ -29,7 +29,8 @@ pub(crate) fn compile(
     };
     let relocs = code.buffer.relocs().iter();
     let relocs: Vec<_> = relocs.map(|reloc| ModuleReloc::from_mach_reloc(reloc, &context.func, id)).collect();
-    let content = Content { bytes: code.code_buffer().to_vec(), islands: module.islands_for(&relocs), relocs };
+    let unwind = module.unwind_info(code)?;
+    let content = Content { bytes: code.code_buffer().to_vec(), islands: module.islands_for(&relocs), relocs, unwind };
     Ok((module.code_alignment(align), content))
 }
 
@@ -106,7 +107,8 @@ impl Module for CodeModule {
         relocs: &[ModuleReloc],
     ) -> ModuleResult<()> {
         self.check_definable(function_item(id))?;
-        let content = Content { bytes: bytes.to_vec(), relocs: relocs.to_vec(), islands: self.islands_for(relocs) };
+        let content =
+            Content { bytes: bytes.to_vec(), relocs: relocs.to_vec(), islands: self.islands_for(relocs), unwind: None };
         Ok(self.define(function_item(id), Kind::Text, self.code_alignment(alignment), content)?)
     }
 
@@ -125,6 +127,6 @@ impl Module for CodeModule {
         bytes.resize(bytes.len().max(1), 0);
         let relocs = data.all_relocs(self.pointer()).collect();
         let align = data.align.unwrap_or(DATA_ALIGNMENT);
-        Ok(self.define(data_item(id), kind, align, Content { bytes, relocs, islands: 0 })?)
+        Ok(self.define(data_item(id), kind, align, Content { bytes, relocs, islands: 0, unwind: None })?)
     }
 }

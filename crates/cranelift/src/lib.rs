@@ -44,6 +44,7 @@
 mod builder;
 mod declare;
 mod error;
+mod frames;
 mod island;
 mod libcalls;
 mod memory;
@@ -51,6 +52,7 @@ mod module;
 mod provider;
 mod relocate;
 mod resolve;
+mod swap;
 
 pub use builder::Builder;
 pub use error::Error;

@@ -1,9 +1,12 @@
 //! The memory of one function or data object, from draft to live.
 
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::isa::unwind::UnwindInfo;
 use execmem::{Draft, Engine, Handle as _, Kind, Live, PowerOfTwo, kinds::Any};
 use execmem_linux::Linux;
+use execmem_linux::tools::Frames;
 
-use crate::Error;
+use crate::{Error, frames};
 
 /// Memory of the engine with an aligned start.
 #[derive(Debug)]
@@ -11,6 +14,8 @@ pub(crate) struct Piece {
     stage: Stage,
     start: u64,
     len: usize,
+    /// How to leave it, known to unwinders: dropped before the memory is freed.
+    frames: Option<Frames>,
 }
 
 #[derive(Debug)]
@@ -25,10 +30,12 @@ impl Piece {
     /// Alignments beyond that of the kind's row are made by allocating more.
     pub(crate) fn alloc(engine: &Engine<Linux>, kind: Kind, len: usize, align: u64) -> Result<Piece, Error> {
         let align = PowerOfTwo::from_bytes(align.next_power_of_two()).unwrap_or(PowerOfTwo::from_log2(0));
-        let slack = align.bytes().saturating_sub(engine.table().alignment(kind).bytes());
-        let draft = engine.alloc_kind(kind, (len as u64).saturating_add(slack))?;
-        let start = align.round_up(draft.address()).unwrap_or(draft.address());
-        Ok(Piece { stage: Stage::Draft(draft), start, len })
+        let (given, lead) = (engine.table().alignment(kind).bytes(), engine.table().lead(kind));
+        let given = if lead == 0 { given } else { given.min(1 << lead.trailing_zeros()) };
+        let draft = engine.alloc_kind(kind, (len as u64).saturating_add(align.bytes().saturating_sub(given)))?;
+        let entry = engine.entry(&draft);
+        let start = align.round_up(entry).unwrap_or(entry);
+        Ok(Piece { stage: Stage::Draft(draft), start, len, frames: None })
     }
 
     /// Address of the first byte.
@@ -53,7 +60,7 @@ impl Piece {
 
     /// Publishes what was written.
     pub(crate) fn publish(self, engine: &Engine<Linux>) -> Result<Piece, (Piece, Error)> {
-        let Piece { stage, start, len } = self;
+        let Piece { stage, start, len, frames } = self;
         let (stage, outcome) = match stage {
             Stage::Draft(draft) => match engine.publish(draft) {
                 Ok(live) => (Stage::Live(live), Ok(())),
@@ -61,15 +68,21 @@ impl Piece {
             },
             live => (live, Ok(())),
         };
-        let piece = Piece { stage, start, len };
+        let piece = Piece { stage, start, len, frames };
         match outcome {
             Ok(()) => Ok(piece),
             Err(error) => Err((piece, error.into())),
         }
     }
 
+    /// Tells unwinders how to leave the function that is published here.
+    pub(crate) fn describe(&mut self, isa: &dyn TargetIsa, unwind: &UnwindInfo) {
+        self.frames = frames::register(isa, unwind, self.start);
+    }
+
     /// Frees the memory. Whoever still executes it answers for that.
     pub(crate) fn free(self, engine: &Engine<Linux>) {
+        drop(self.frames);
         let freed = match self.stage {
             Stage::Draft(draft) => engine.free(draft).map_err(|failed| failed.error),
             Stage::Live(live) => engine.free(live).map_err(|failed| failed.error),

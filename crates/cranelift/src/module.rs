@@ -5,17 +5,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::isa::unwind::UnwindInfo;
+use cranelift_codegen::{CodegenError, CompiledCode};
 use cranelift_module::{DataId, FuncId, ModuleDeclarations, ModuleReloc};
 use execmem::{Engine, Kind};
 use execmem_linux::tools::{Code, Listener};
 use execmem_linux::{Linux, Options};
 
+use crate::Error;
 use crate::builder::{Builder, LibCallNames, Lookup};
 use crate::island::{ALIGNMENT, Islands, Shape};
 use crate::memory::Piece;
 use crate::relocate::{Image, Reference};
 use crate::resolve::{Item, data_item, function_item, item_of};
-use crate::{Error, declare};
 
 /// A Cranelift module whose code and data live in an [`Engine`].
 ///
@@ -29,14 +31,16 @@ pub struct CodeModule {
     pub(crate) items: BTreeMap<Item, Definition>,
     pending: Vec<Item>,
     /// How many references of others there are to each item.
-    references: HashMap<Item, usize>,
+    pub(crate) references: HashMap<Item, usize>,
     /// Code that was replaced and may still be executed.
-    retired: Vec<Piece>,
+    pub(crate) retired: Vec<Piece>,
     pub(crate) symbols: HashMap<String, u64>,
     pub(crate) lookups: Vec<Lookup>,
     pub(crate) libcall_names: LibCallNames,
     pub(crate) is_swappable: bool,
-    listeners: Vec<Arc<dyn Listener>>,
+    pub(crate) listeners: Vec<Arc<dyn Listener>>,
+    /// Unwinders are told how to leave each function.
+    describes_frames: bool,
     /// Whether a direct call reaches from each end of the window to the other.
     pub(crate) is_all_in_reach: bool,
 }
@@ -44,31 +48,33 @@ pub struct CodeModule {
 /// A function or data object that was defined.
 pub(crate) struct Definition {
     /// `None` only while it is published.
-    body: Option<Piece>,
+    pub(crate) body: Option<Piece>,
     /// The permanent entry, in modules that can replace functions.
-    stub: Option<Piece>,
-    content: Content,
+    pub(crate) stub: Option<Box<Piece>>,
+    /// Only until it is published.
+    content: Option<Box<Content>>,
     /// What it refers to.
-    refers_to: Vec<Item>,
+    pub(crate) refers_to: Vec<Item>,
 }
 
 /// Bytes that are not at their address yet.
-#[derive(Default)]
 pub(crate) struct Content {
     pub(crate) bytes: Vec<u8>,
     pub(crate) relocs: Vec<ModuleReloc>,
     pub(crate) islands: usize,
+    /// How to leave it.
+    pub(crate) unwind: Option<UnwindInfo>,
 }
 
 impl Definition {
     /// The address that others use.
     pub(crate) fn entry(&self) -> u64 {
-        self.stub.as_ref().or(self.body.as_ref()).map_or(0, Piece::address)
+        self.stub.as_deref().or(self.body.as_ref()).map_or(0, Piece::address)
     }
 
     /// Frees its memory, and says so before.
     fn free(self, engine: &Engine<Linux>, listeners: &[Arc<dyn Listener>]) {
-        for piece in self.body.into_iter().chain(self.stub) {
+        for piece in self.body.into_iter().chain(self.stub.map(|stub| *stub)) {
             discard(piece, engine, listeners);
         }
     }
@@ -103,7 +109,13 @@ impl CodeModule {
             libcall_names: builder.libcall_names,
             is_swappable: builder.is_swappable,
             listeners: builder.listeners,
+            describes_frames: builder.describes_frames,
         }
+    }
+
+    /// How to leave compiled code, if anybody is to be told.
+    pub(crate) fn unwind_info(&self, code: &CompiledCode) -> Result<Option<UnwindInfo>, CodegenError> {
+        if self.describes_frames { code.create_unwind_info(&*self.isa) } else { Ok(None) }
     }
 
     /// The engine.
@@ -126,7 +138,7 @@ impl CodeModule {
         Some((definition.entry(), definition.body.as_ref().map_or(0, Piece::len)))
     }
 
-    fn finalized(&self, item: Item) -> Option<&Definition> {
+    pub(crate) fn finalized(&self, item: Item) -> Option<&Definition> {
         self.items.get(&item).filter(|_| !self.pending.contains(&item))
     }
 
@@ -134,17 +146,17 @@ impl CodeModule {
     pub(crate) fn define(&mut self, item: Item, kind: Kind, align: u64, content: Content) -> Result<(), Error> {
         let body = self.place(kind, align, &content)?;
         let stub = match self.is_swappable && item.0 == 0 {
-            true => Some(Piece::alloc(&self.engine, Kind::Text, self.shape.len(), ALIGNMENT as u64)?),
+            true => Some(Box::new(Piece::alloc(&self.engine, Kind::Text, self.shape.len(), ALIGNMENT as u64)?)),
             false => None,
         };
         let refers_to = others(item, &content.relocs);
         refers_to.iter().for_each(|other| *self.references.entry(*other).or_default() += 1);
-        self.items.insert(item, Definition { body: Some(body), stub, content, refers_to });
+        self.items.insert(item, Definition { body: Some(body), stub, content: Some(Box::new(content)), refers_to });
         self.pending.push(item);
         Ok(())
     }
 
-    fn place(&self, kind: Kind, align: u64, content: &Content) -> Result<Piece, Error> {
+    pub(crate) fn place(&self, kind: Kind, align: u64, content: &Content) -> Result<Piece, Error> {
         let code = content.bytes.len();
         let islands = content.islands * self.shape.len();
         let len = if islands == 0 { code } else { code.next_multiple_of(ALIGNMENT) + islands };
@@ -176,10 +188,10 @@ impl CodeModule {
     fn image(&self, item: Item) -> Result<Vec<u8>, Error> {
         let definition = &self.items[&item];
         let address = definition.body.as_ref().map_or(0, Piece::address);
-        self.relocated(item, address, &definition.content)
+        definition.content.as_ref().map_or(Ok(Vec::new()), |content| self.relocated(item, address, content))
     }
 
-    fn relocated(&self, item: Item, address: u64, content: &Content) -> Result<Vec<u8>, Error> {
+    pub(crate) fn relocated(&self, item: Item, address: u64, content: &Content) -> Result<Vec<u8>, Error> {
         let mut bytes = content.bytes.clone();
         let first_island = address + bytes.len().next_multiple_of(ALIGNMENT) as u64;
         let islands = Islands::new(self.shape, first_island, content.islands);
@@ -209,18 +221,21 @@ impl CodeModule {
         definition.body = Some(body);
         outcome?;
         if let Some(stub) = definition.stub.take() {
-            let (stub, outcome) = published(&engine, stub, &jump);
-            definition.stub = Some(stub);
+            let (stub, outcome) = published(&engine, *stub, &jump);
+            definition.stub = Some(Box::new(stub));
             outcome?;
         }
-        definition.content = Content::default();
+        let unwind = definition.content.take().and_then(|content| content.unwind);
+        if let (Some(body), Some(unwind)) = (&mut definition.body, unwind) {
+            body.describe(&*self.isa, &unwind);
+        }
         let address = definition.body.as_ref().map_or(0, Piece::address);
         self.announce(item, address, image);
         Ok(())
     }
 
     /// Tells the listeners about code.
-    fn announce(&self, item: Item, address: u64, bytes: &[u8]) {
+    pub(crate) fn announce(&self, item: Item, address: u64, bytes: &[u8]) {
         if item.0 == 0 && !self.listeners.is_empty() {
             let (name, _) = self.declaration(item);
             for listener in &self.listeners {
@@ -228,71 +243,6 @@ impl CodeModule {
                 let _ = listener.published(&Code { name: &name, address, bytes });
             }
         }
-    }
-
-    /// Replaces a finalized function by new code of the same signature, at the same address.
-    ///
-    /// Calls that begin from now on run the new code. The old stays until [`free_retired`](Self::free_retired), since
-    /// somebody may be executing it. Where memory is mapped once ([`execmem_linux::Publish::Flip`]), nobody may call
-    /// functions of the module meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotSwappable`], [`Error::NotDefined`], those of [`finalize_definitions`](Self::finalize_definitions)
-    /// and of Cranelift; the old code stays.
-    pub fn replace_function(
-        &mut self,
-        id: FuncId,
-        context: &mut cranelift_codegen::Context,
-    ) -> Result<(), cranelift_module::ModuleError> {
-        let (align, content) = declare::compile(self, id, context, &mut Default::default())?;
-        Ok(self.swap(function_item(id), align, content)?)
-    }
-
-    fn swap(&mut self, item: Item, align: u64, content: Content) -> Result<(), Error> {
-        if !self.is_swappable {
-            return Err(Error::NotSwappable);
-        }
-        if self.finalized(item).is_none() {
-            return Err(Error::NotDefined { name: self.declaration(item).0 });
-        }
-        let engine = Arc::clone(&self.engine);
-        let body = self.place(Kind::Text, align, &content)?;
-        let body = match self.relocated(item, body.address(), &content) {
-            Ok(image) => {
-                let (body, outcome) = published(&engine, body, &image);
-                if let Err(error) = outcome.and_then(|()| self.enter(item, body.address())) {
-                    body.free(&engine);
-                    return Err(error);
-                }
-                self.announce(item, body.address(), &image);
-                body
-            }
-            Err(error) => {
-                body.free(&engine);
-                return Err(error);
-            }
-        };
-        let refers_to = others(item, &content.relocs);
-        refers_to.iter().for_each(|other| *self.references.entry(*other).or_default() += 1);
-        if let Some(definition) = self.items.get_mut(&item) {
-            self.retired.extend(definition.body.replace(body));
-            let before = std::mem::replace(&mut definition.refers_to, refers_to);
-            self.forget(&before);
-        }
-        Ok(())
-    }
-
-    /// Lets the permanent entry of a function jump elsewhere: one aligned store of the address in it.
-    fn enter(&mut self, item: Item, target: u64) -> Result<(), Error> {
-        let offset = self.shape.address_offset();
-        let stub = self.items.get_mut(&item).and_then(|definition| definition.stub.as_mut());
-        stub.map_or(Ok(()), |stub| stub.write(&self.engine, offset, &target.to_le_bytes()))
-    }
-
-    /// Frees the code that was replaced. Nobody may be executing it.
-    pub fn free_retired(&mut self) {
-        self.retired.drain(..).for_each(|piece| discard(piece, &self.engine, &self.listeners));
     }
 
     /// Frees a function. Nobody may execute it any more. The name stays declared, and can be defined again.
@@ -344,7 +294,7 @@ impl CodeModule {
         Ok(())
     }
 
-    fn forget(&mut self, references: &[Item]) {
+    pub(crate) fn forget(&mut self, references: &[Item]) {
         for item in references {
             if let Some(count) = self.references.get_mut(item) {
                 *count -= 1;
@@ -357,13 +307,13 @@ impl CodeModule {
 }
 
 /// Frees code, and says so before.
-fn discard(piece: Piece, engine: &Engine<Linux>, listeners: &[Arc<dyn Listener>]) {
+pub(crate) fn discard(piece: Piece, engine: &Engine<Linux>, listeners: &[Arc<dyn Listener>]) {
     listeners.iter().for_each(|listener| listener.freed(piece.address()));
     piece.free(engine);
 }
 
 /// Writes and publishes a piece.
-fn published(engine: &Engine<Linux>, mut piece: Piece, bytes: &[u8]) -> (Piece, Result<(), Error>) {
+pub(crate) fn published(engine: &Engine<Linux>, mut piece: Piece, bytes: &[u8]) -> (Piece, Result<(), Error>) {
     if let Err(error) = piece.write(engine, 0, bytes) {
         return (piece, Err(error));
     }
@@ -374,7 +324,7 @@ fn published(engine: &Engine<Linux>, mut piece: Piece, bytes: &[u8]) -> (Piece, 
 }
 
 /// What some references are to, of the module and other than themselves, each once.
-fn others(own: Item, relocs: &[ModuleReloc]) -> Vec<Item> {
+pub(crate) fn others(own: Item, relocs: &[ModuleReloc]) -> Vec<Item> {
     let mut items: Vec<_> = relocs.iter().filter_map(|reloc| item_of(&reloc.name)).collect();
     items.sort_unstable();
     items.dedup();

@@ -131,7 +131,12 @@ impl JITMemoryProvider for Provider {
         }
     }
 
-    fn finalize(&mut self, _branch_protection: BranchProtection) -> ModuleResult<()> {
+    /// Code with landing pads is checked for them where the processor can: from then on, all code that is published in
+    /// the provider's window.
+    fn finalize(&mut self, branch_protection: BranchProtection) -> ModuleResult<()> {
+        if branch_protection == BranchProtection::BTI {
+            self.engine.backend().guard_branches();
+        }
         for index in 0..KINDS.len() {
             while let Some(chunk) = self.open[index].pop() {
                 self.publish(index, chunk)?;

@@ -13,7 +13,7 @@ use crate::region::Want;
 use crate::shard::Site;
 use crate::space::{Space, ZoneView, base_alignment};
 use crate::sync::{Lock, Locking};
-use crate::{Draft, Error, Request};
+use crate::{Draft, Error, Handle, Request};
 
 /// Tells engines apart. Not an atomic of the protocols, so not one of the facade.
 static NEXT_ENGINE: AtomicU32 = AtomicU32::new(1);
@@ -117,6 +117,12 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         self.grant(&Request::new(K::KIND, len)).map(Draft::from_grant)
     }
 
+    /// The entry point of an allocation: its first byte, or the first behind the [lead](execmem_types::Descriptor::lead)
+    /// of its kind. Offsets count from the first byte in both cases.
+    pub fn entry(&self, handle: &impl Handle) -> u64 {
+        handle.address() + self.table.lead(handle.kind())
+    }
+
     /// Allocates at least `len` bytes of a kind known at run time.
     ///
     /// # Errors
@@ -161,7 +167,8 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         if len == 0 {
             return Err(Error::ZeroSize { kind });
         }
-        let rounded = self.table.quantum(kind).round_up(len).filter(|rounded| *rounded <= pool.limit);
+        let whole = len.saturating_add(self.table.lead(kind));
+        let rounded = self.table.quantum(kind).round_up(whole).filter(|rounded| *rounded <= pool.limit);
         rounded.ok_or(Error::TooLarge { kind, len, limit: pool.limit })
     }
 

@@ -5,7 +5,7 @@ use execmem_types::{
 };
 
 use crate::window::Window;
-use crate::{Backing, Options, Publish, SetupError, host, icache, setup};
+use crate::{Backing, DataSource, Options, Publish, SetupError, host, icache, setup};
 
 /// Executable memory in this process: one window of addresses, reserved once.
 ///
@@ -15,6 +15,7 @@ pub struct Linux {
     machine: Machine,
     window: Window,
     refusal: Option<SetupError>,
+    options: Options,
 }
 
 impl Linux {
@@ -29,7 +30,8 @@ impl Linux {
         // Only patching live code needs it, and says so if it is missing.
         let _ = icache::register();
         let machine = Machine { anchor: setup.anchor, ..machine };
-        Ok(Linux { machine, window: setup.window, refusal: setup.refusal })
+        let options = Options { node: setup.node, ..*options };
+        Ok(Linux { machine, window: setup.window, refusal: setup.refusal, options })
     }
 
     /// The machine this process runs on.
@@ -63,6 +65,24 @@ impl Linux {
         self.refusal
     }
 
+    /// Where memory for data comes from: [`DataSource::Ordinary`] or [`DataSource::Secret`].
+    #[must_use]
+    pub const fn data(&self) -> DataSource {
+        if self.window.hides_data { DataSource::Secret } else { DataSource::Ordinary }
+    }
+
+    /// The NUMA node that memory comes from if it has some: that of the options, unless the kernel refused the hint.
+    #[must_use]
+    pub const fn node(&self) -> Option<u32> {
+        self.options.node
+    }
+
+    /// Lets indirect branches into text that is published or mapped from now on end at landing pads only (BTI of arm64).
+    /// False, and nothing changes, if the processor cannot check that.
+    pub fn guard_branches(&self) -> bool {
+        self.window.home.guard_branches()
+    }
+
     /// What the memory at an address is made of. `None` if nothing is mapped there.
     #[must_use]
     pub fn backing(&self, address: u64) -> Option<Backing> {
@@ -76,7 +96,7 @@ impl Linux {
     ///
     /// [`SetupError::Table`] on a machine this crate does not know.
     pub fn table(&self) -> Result<Table, SetupError> {
-        Ok(host::table(self.machine, self.window(), self.publish() == Publish::Flip)?)
+        Ok(host::table(self.machine, self.window(), self.publish() == Publish::Flip, &self.options)?)
     }
 
     /// Refuses content that should arrive through a mapping there is not.

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use crate::host::LARGE;
 use crate::limits;
+use crate::view::secret_file;
 use crate::window::Window;
 
 /// What the memory of a block is made of. Reported by [`Linux::backing`](crate::Linux::backing).
@@ -21,10 +22,13 @@ pub enum Backing {
     Collapsed,
     /// 2 MiB pages that the kernel was asked for and may give now, later or never: it is too old to do it at once.
     Advised,
+    /// Small pages that the kernel has no mapping of (`memfd_secret`).
+    Secret,
 }
 
 impl Backing {
-    pub(crate) const ALL: [Backing; 4] = [Backing::Small, Backing::Reserved, Backing::Collapsed, Backing::Advised];
+    pub(crate) const ALL: [Backing; 5] =
+        [Backing::Small, Backing::Reserved, Backing::Collapsed, Backing::Advised, Backing::Secret];
 }
 
 /// What an error number means to the engine.
@@ -57,7 +61,7 @@ impl Window {
             }
             Err(refused) => {
                 let _ = self.home.protect(offset, len, Protection::NoAccess);
-                self.discard(offset, len, page == LARGE);
+                self.discard(offset, len, page == LARGE || self.hides(mapping));
                 Err(refused)
             }
         }
@@ -68,12 +72,15 @@ impl Window {
         if self.dual().is_none() {
             self.home.protect(offset, len, Protection::ReadWrite).map_err(refused)?;
         }
-        let backing = match is_large {
-            true => self.make_large(offset, len).ok_or(BackendError::PageUnavailable { page: mapping.page })?,
-            false => Backing::Small,
+        let unavailable = BackendError::PageUnavailable { page: mapping.page };
+        let backing = match (is_large, self.hides(mapping)) {
+            (true, true) => return Err(unavailable),
+            (true, false) => self.make_large(offset, len).ok_or(unavailable)?,
+            (false, true) => self.make_secret(offset, len).map_err(refused)?,
+            (false, false) => Backing::Small,
         };
         self.fill_fresh(offset, len, mapping.unused).map_err(refused)?;
-        self.home.protect(offset, len, mapping.protection).map_err(refused)?;
+        self.give(offset, len, mapping.protection, backing).map_err(refused)?;
         if mapping.protection.is_executable() {
             self.sync_fresh(offset, len).map_err(refused)?;
         }
@@ -81,9 +88,36 @@ impl Window {
         let _ = match backing {
             Backing::Collapsed => self.home.collapse(offset, len),
             Backing::Reserved => self.home.populate(offset, len),
-            Backing::Small | Backing::Advised => Ok(()),
+            Backing::Small | Backing::Advised | Backing::Secret => Ok(()),
         };
         Ok(backing)
+    }
+
+    /// Whether the content of fresh memory is hidden from the kernel: that of data is, if anything.
+    fn hides(&self, mapping: &Mapping) -> bool {
+        self.hides_data && !mapping.protection.is_executable() && mapping.unused == Trap::ZERO
+    }
+
+    /// Puts memory that the kernel has no mapping of behind part of both views. It goes when no view shows it.
+    fn make_secret(&self, offset: usize, len: usize) -> Result<Backing, Errno> {
+        let file = secret_file(len)?;
+        if let Some((_, alias)) = self.dual() {
+            alias.back_from(&file, 0, (offset, len), Some(Protection::ReadWrite))?;
+        }
+        let rights = if self.dual().is_some() { None } else { Some(Protection::ReadWrite) };
+        self.home.back_from(&file, 0, (offset, len), rights)?;
+        Ok(Backing::Secret)
+    }
+
+    /// Gives memory at home its rights. Where rights to execute are given to new mappings only, maps it once more.
+    fn give(&self, offset: usize, len: usize, to: Protection, backing: Backing) -> Result<(), Errno> {
+        match self.dual() {
+            Some((dual, _)) if dual.maps_executable && to.is_executable() => {
+                let pool = dual.reserved.as_ref().filter(|_| backing == Backing::Reserved);
+                self.home.back(pool.unwrap_or(&dual.file), offset, len, Some(to))
+            }
+            _ => self.home.protect(offset, len, to),
+        }
     }
 
     /// Makes fresh memory large pages: of the reserved pool while it has any, else at once, else by request.
@@ -124,18 +158,19 @@ impl Window {
         mapped
     }
 
-    /// Gives the memory behind part of the window back. It is out of reach at home already.
-    fn discard(&self, offset: usize, len: usize, may_be_reserved: bool) {
+    /// Gives the memory behind part of the window back. It is out of reach at home already. Some of it `may_be` that
+    /// of `others` than the window's own file.
+    fn discard(&self, offset: usize, len: usize, may_be_others: bool) {
         let Some((dual, alias)) = self.dual() else {
-            let _ = self.home.forget(offset, len);
+            let _ = if may_be_others { self.home.reset(offset, len) } else { self.home.forget(offset, len) };
             return;
         };
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        if let Some(pool) = dual.reserved.as_ref().filter(|_| may_be_reserved) {
+        if may_be_others {
             let replaced = alias
                 .back(&dual.file, offset, len, Some(Protection::ReadWrite))
                 .and_then(|()| self.home.back(&dual.file, offset, len, None));
-            if replaced.is_ok() {
+            if let (Ok(()), Some(pool)) = (replaced, &dual.reserved) {
                 // Only now: an access to a page that the pool took back would be a bus error.
                 let _ = fallocate(pool, flags, offset as u64, len as u64);
             }
@@ -151,17 +186,17 @@ impl Window {
         let _changing = self.change();
         self.record.check_mapped(extent, |_| true)?;
         self.set_rights(extent, offset, len, Protection::NoAccess, small)?;
-        let has_reserved = self.has_reserved(extent, small);
+        let has_others = self.has_others(extent, small);
         self.record.set(extent, None);
         // The addresses are free whether or not the memory behind them comes back now.
-        self.discard(offset, len, has_reserved);
+        self.discard(offset, len, has_others);
         Ok(())
     }
 
-    fn has_reserved(&self, extent: Extent, small: PageSize) -> bool {
+    fn has_others(&self, extent: Extent, small: PageSize) -> bool {
         let step = usize::try_from(small.bytes()).unwrap_or(usize::MAX);
         let mut pages = (extent.start()..=extent.last()).step_by(step);
-        pages.any(|address| self.record.backing(address) == Some(Backing::Reserved))
+        pages.any(|address| matches!(self.record.backing(address), Some(Backing::Reserved | Backing::Secret)))
     }
 
     /// Changes rights at home and in the record: first here if they shrink, first there if they grow.
@@ -174,7 +209,8 @@ impl Window {
         small: PageSize,
     ) -> Result<(), BackendError> {
         let before = self.record.restrict(extent, to);
-        if let Err(errno) = self.home.protect(offset, len, to) {
+        let backing = self.record.backing(extent.start()).unwrap_or(Backing::Small);
+        if let Err(errno) = self.give(offset, len, to, backing) {
             self.record.restore(extent, &before);
             return Err(refusal(errno, extent, small));
         }

@@ -54,6 +54,13 @@ pub enum SetupError {
         /// What the system said.
         errno: i32,
     },
+    /// There is no memory that the kernel has no mapping of (before Linux 5.14, `secretmem.enable=0`, a seccomp filter,
+    /// or `RLIMIT_MEMLOCK`).
+    #[error("no memory can be hidden from the kernel: error number {errno}")]
+    NoSecretMemory {
+        /// What the system said.
+        errno: i32,
+    },
     /// The table for this machine breaks a rule: a defect of this crate, or a machine it does not know.
     #[error("{0}")]
     Table(#[from] execmem_types::TableError),

@@ -5,6 +5,8 @@ use execmem_types::{
     Table, TableError, Trap, Unused,
 };
 
+use crate::Options;
+
 /// Size of the pages that text should be mapped with.
 pub(crate) const LARGE: PageSize = PageSize::mib(2);
 
@@ -44,7 +46,9 @@ pub(crate) fn machine() -> Machine {
 
 /// The table for a window: code from the bottom, data from the top, every kind packed in large pages by rights. Where
 /// rights flip, code and constants have pages of their own: flipping one small page splits a large one for good.
-pub(crate) fn table(machine: Machine, window: Extent, flips: bool) -> Result<Table, TableError> {
+pub(crate) fn table(machine: Machine, window: Extent, flips: bool, options: &Options) -> Result<Table, TableError> {
+    let inner = window.part(LARGE.bytes(), window.len().saturating_sub(2 * LARGE.bytes()));
+    let window = inner.filter(|_| options.is_guarded).unwrap_or(window);
     let page = machine.page();
     let large = [machine.leaves[1].or(machine.leaves[0]), machine.leaves[1].and(machine.leaves[0]), None, None];
     let small = [Some(page), None, None, None];
@@ -65,12 +69,14 @@ pub(crate) fn table(machine: Machine, window: Extent, flips: bool) -> Result<Tab
         is_shadowed: false,
         is_exclusive: false,
         is_writable_and_executable: false,
+        lead: options.lead_bytes,
     };
     let constants = Descriptor {
         placement: Placement::TopDown,
         protection: Protection::ReadOnly,
         unused: Unused::Zero,
         is_anchored: false,
+        lead: 0,
         ..text
     };
     let data = Descriptor {
@@ -108,7 +114,7 @@ mod tests {
     #[test]
     fn the_table_of_this_machine_keeps_every_rule() {
         let window = Extent::new(0x4000_0000, 1 << 24).expect("window");
-        let table = |flips| table(machine(), window, flips).expect("every rule");
+        let table = |flips| table(machine(), window, flips, &Options::default()).expect("every rule");
         assert_eq!(table(false).descriptor(Kind::Bpf).quantum.bytes(), 64);
         assert_eq!(table(false).home(Kind::Ftrace), Kind::Text);
         assert_eq!(table(true).quantum(Kind::Kprobe), machine().page());

@@ -32,6 +32,8 @@
 //!
 //! An engine over it takes its table from [`Linux::table`].
 //!
+//! Whoever has used `mmap`, `region`, dynasm or Cranelift's `JITModule` so far finds the counterparts in `MIGRATION.md`.
+//!
 //! # What the system may forbid
 //!
 //! | limit | what happens |
@@ -40,7 +42,11 @@
 //! | seccomp or kernel without `memfd_create` | the same, [`SetupError::NoMemoryFile`] |
 //! | `vm.memfd_noexec` | nothing: the file is not executable as a program, its memory is |
 //! | `RLIMIT_AS` | [`SetupError::NoAddresses`]; ask for a smaller window |
-//! | no executable memory at all | [`SetupError::NotExecutable`] |
+//! | memory may be mapped executable, not made so (`PR_SET_MDWE`, PaX) | text is mapped once more instead; `Flip` is [`SetupError::NotExecutable`] |
+//! | no executable memory at all (SELinux) | [`SetupError::NotExecutable`] |
+//! | no `memfd_secret` | [`DataSource::SecretOrOrdinary`] becomes `Ordinary`, `Secret` is [`SetupError::NoSecretMemory`] |
+//! | `RLIMIT_MEMLOCK`, with secret data | [`BackendError::OutOfMemory`](execmem_types::BackendError::OutOfMemory) |
+//! | no such NUMA node, or no `mbind` | memory comes from anywhere; [`Linux::node`] says so |
 //! | `vm.max_map_count` | [`BackendError::MappingLimit`](execmem_types::BackendError::MappingLimit); nothing changed |
 //! | no large pages | smaller ones, block by block; [`Linux::backing`] says which |
 //!
@@ -100,5 +106,5 @@ pub use backend::Linux;
 pub use call::call;
 pub use change::Backing;
 pub use error::SetupError;
-pub use options::{Options, Place, Publish};
+pub use options::{DataSource, Options, Place, Publish};
 pub use symbol::symbol;

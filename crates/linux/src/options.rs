@@ -18,6 +18,32 @@ pub struct Options {
     /// Take 2 MiB pages from the pool that the administrator reserved (`vm.nr_hugepages`) while it has any. Only with
     /// [`Publish::Poke`]: private memory of the pool does not survive `fork`.
     pub uses_reserved_pages: bool,
+    /// Where memory for data comes from.
+    pub data: DataSource,
+    /// Keeps the ends of the window unmapped, so that an access beyond its first or last byte faults instead of
+    /// reaching what somebody else mapped there. Costs 4 MiB of addresses. Between code and data there is such a gap
+    /// anyway, as long as the window is not full.
+    pub is_guarded: bool,
+    /// The NUMA node that memory should come from if it has some. A hint: [`Linux::node`](crate::Linux::node) says
+    /// whether the kernel took it. Pages of the reserved pool come from where it has any.
+    pub node: Option<u32>,
+    /// Readable bytes of its own that each piece of text begins with, before its entry point: for schemes that keep a
+    /// hash or a length there. A multiple of 16 up to 4096. See
+    /// [`Descriptor::lead`](execmem_types::Descriptor::lead).
+    pub lead_bytes: u16,
+}
+
+/// Where memory for data comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataSource {
+    /// Where that for code comes from.
+    Ordinary,
+    /// Pages that the kernel itself has no mapping of (`memfd_secret`): for keys and the like. Always of the smallest
+    /// size and never swapped out, so `RLIMIT_MEMLOCK` limits them, twice where memory is mapped twice. Code cannot be
+    /// in them.
+    Secret,
+    /// `Secret` where the system allows it, else `Ordinary`. [`Linux::data`](crate::Linux::data) says which it became.
+    SecretOrOrdinary,
 }
 
 /// How content gets into text, and so how many mappings the memory has.
@@ -53,6 +79,10 @@ impl Default for Options {
             publish: Publish::PokeOrFlip,
             place: Place::NearProgram,
             uses_reserved_pages: true,
+            data: DataSource::Ordinary,
+            is_guarded: false,
+            node: None,
+            lead_bytes: 0,
         }
     }
 }
@@ -83,6 +113,34 @@ impl Options {
     #[must_use]
     pub const fn without_reserved_pages(mut self) -> Self {
         self.uses_reserved_pages = false;
+        self
+    }
+
+    /// The same with data from elsewhere.
+    #[must_use]
+    pub const fn data(mut self, source: DataSource) -> Self {
+        self.data = source;
+        self
+    }
+
+    /// The same with unmapped ends.
+    #[must_use]
+    pub const fn guarded(mut self) -> Self {
+        self.is_guarded = true;
+        self
+    }
+
+    /// The same with memory of a NUMA node.
+    #[must_use]
+    pub const fn node(mut self, node: u32) -> Self {
+        self.node = Some(node);
+        self
+    }
+
+    /// The same with readable bytes before each entry point.
+    #[must_use]
+    pub const fn lead(mut self, bytes: u16) -> Self {
+        self.lead_bytes = bytes;
         self
     }
 }

@@ -7,9 +7,9 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
 
 use crate::host::LARGE;
-use crate::view::{Origin, View};
+use crate::view::{Origin, View, secret_file};
 use crate::window::{Dual, Memory, Window};
-use crate::{Options, Place, Publish, SetupError, limits, place, proc};
+use crate::{DataSource, Options, Place, Publish, SetupError, limits, place, proc};
 
 /// The largest window: everything in it is within reach of everything else.
 const WINDOW_MAX_BYTES: u64 = 2 << 30;
@@ -23,6 +23,7 @@ pub(crate) struct Setup {
     pub(crate) window: Window,
     pub(crate) anchor: Option<Extent>,
     pub(crate) refusal: Option<SetupError>,
+    pub(crate) node: Option<u32>,
 }
 
 /// Reserves a window.
@@ -42,7 +43,30 @@ pub(crate) fn reserve(options: &Options, machine: &Machine) -> Result<Setup, Set
     if let Memory::Single = memory {
         probe_single(&home)?;
     }
-    Ok(Setup { window: Window::new(home, memory, machine.page()), anchor, refusal })
+    let mut window = Window::new(home, memory, machine.page());
+    window.hides_data = hides_data(options.data)?;
+    let node = options.node.filter(|node| prefer(&window, *node).is_ok());
+    Ok(Setup { window, anchor, refusal, node })
+}
+
+/// Whether data goes where the kernel has no mapping.
+fn hides_data(source: DataSource) -> Result<bool, SetupError> {
+    let probe = || {
+        let len = rustix::param::page_size();
+        View::anywhere(len)?.back(&secret_file(len)?, 0, len, Some(Protection::ReadWrite))
+    };
+    let refused = |errno: Errno| SetupError::NoSecretMemory { errno: errno.raw_os_error() };
+    match source {
+        DataSource::Ordinary => Ok(false),
+        DataSource::Secret => probe().map(|()| true).map_err(refused),
+        DataSource::SecretOrOrdinary => Ok(probe().is_ok()),
+    }
+}
+
+/// Asks for memory of a NUMA node: for the file behind the window, or for the window itself.
+fn prefer(window: &Window, node: u32) -> Result<(), Errno> {
+    let view = window.dual().map_or(&window.home, |(_, alias)| alias);
+    view.prefer(0, view.len(), node)
 }
 
 /// Half the reach of a direct call, so that the other half can hold whatever the window is near to.
@@ -113,19 +137,31 @@ fn memory_of(home: &View, bytes: u64, uses_reserved_pages: bool) -> Result<Memor
     alias.keep_from_children().map_err(refused)?;
     alias.back(&file, 0, alias.len(), Some(Protection::ReadWrite)).map_err(refused)?;
     home.back(&file, 0, home.len(), None).map_err(refused)?;
-    if let Err(errno) = probe_execution(home) {
-        home.reset().map_err(refused)?;
-        return Err(SetupError::NotExecutable { errno: errno.raw_os_error() });
-    }
+    let maps_executable = match probe_execution(home) {
+        Ok(()) => false,
+        Err(_) if probe_mapping(home, &file).is_ok() => true,
+        Err(errno) => {
+            home.reset(0, home.len()).map_err(refused)?;
+            return Err(SetupError::NotExecutable { errno: errno.raw_os_error() });
+        }
+    };
     let wants_reserved = uses_reserved_pages && limits::has_reserved_pages();
     let reserved = wants_reserved.then(|| memory_file(bytes, MemfdFlags::HUGETLB | MemfdFlags::HUGE_2MB).ok());
-    Ok(Memory::Dual(Box::new(Dual { file, reserved: reserved.flatten(), alias: Some(alias), origin })))
+    Ok(Memory::Dual(Box::new(Dual { file, reserved: reserved.flatten(), alias: Some(alias), origin, maps_executable })))
 }
 
 /// Makes sure that memory of home can be executable, once, before anybody relies on it.
 fn probe_execution(home: &View) -> Result<(), Errno> {
     let page = rustix::param::page_size();
     home.protect(0, page, Protection::ReadExecute)?;
+    home.protect(0, page, Protection::NoAccess)
+}
+
+/// The same for memory that is mapped executable from the start, which systems allow that refuse the other
+/// (`PR_SET_MDWE`, PaX).
+fn probe_mapping(home: &View, file: &OwnedFd) -> Result<(), Errno> {
+    let page = rustix::param::page_size();
+    home.back(file, 0, page, Some(Protection::ReadExecute))?;
     home.protect(0, page, Protection::NoAccess)
 }
 

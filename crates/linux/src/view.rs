@@ -2,7 +2,8 @@
 #![expect(unsafe_code, reason = "changes mappings: a wrong range would pull memory from under somebody else")]
 
 use std::ffi::c_void;
-use std::os::fd::OwnedFd;
+use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use execmem_types::Protection;
 use rustix::io::Errno;
@@ -12,6 +13,17 @@ use crate::host::LARGE;
 
 /// `MADV_COLLAPSE` of linux/mman.h, since Linux 6.1. Not in rustix.
 const MADV_COLLAPSE: libc::c_int = 25;
+
+/// `memfd_secret` (since Linux 5.14) has one number on every machine that has it.
+const SYS_MEMFD_SECRET: libc::c_long = 447;
+
+/// `PROT_BTI` of asm/mman.h and `HWCAP2_BTI` of asm/hwcap.h on arm64.
+const PROT_BTI: u32 = 0x10;
+const HWCAP2_BTI: usize = 1 << 17;
+
+/// Nodes that a mask can name.
+const NODES: usize = 1024;
+const WORD_BITS: usize = libc::c_ulong::BITS as usize;
 
 /// Addresses that were reserved here, and what is mapped there.
 ///
@@ -25,6 +37,8 @@ pub(crate) struct View {
     len: usize,
     /// Whether forked processes go without it.
     is_private: bool,
+    /// Whether what becomes executable is checked for landing pads.
+    guards_branches: AtomicBool,
 }
 
 impl View {
@@ -42,7 +56,7 @@ impl View {
                 unsafe { rustix::mm::munmap(pointer(cut).cast::<c_void>(), len) }?;
             }
         }
-        Ok(View { start, len, is_private: false })
+        Ok(View::of(start, len))
     }
 
     /// Reserves these addresses, a multiple of 2 MiB, unless somebody has any of them.
@@ -52,10 +66,14 @@ impl View {
         let found = unsafe { reserve(pointer(start).cast::<c_void>(), len, MapFlags::FIXED_NOREPLACE) }?.addr();
         if found != start {
             // Owned from here on, so that it is unmapped.
-            drop(View { start: found, len, is_private: false });
+            drop(View::of(found, len));
             return Err(Errno::EXIST);
         }
-        Ok(View { start, len, is_private: false })
+        Ok(View::of(start, len))
+    }
+
+    const fn of(start: usize, len: usize) -> View {
+        View { start, len, is_private: false, guards_branches: AtomicBool::new(false) }
     }
 
     /// First address.
@@ -87,26 +105,51 @@ impl View {
         len: usize,
         protection: Option<Protection>,
     ) -> Result<(), Errno> {
+        self.back_from(file, offset as u64, (offset, len), protection)
+    }
+
+    /// Maps a file from a position in it over part of the view.
+    pub(crate) fn back_from(
+        &self,
+        file: &OwnedFd,
+        position: u64,
+        (offset, len): (usize, usize),
+        protection: Option<Protection>,
+    ) -> Result<(), Errno> {
         let flags = MapFlags::SHARED | MapFlags::FIXED | MapFlags::NORESERVE;
-        let rights = ProtFlags::from_bits_retain(flags_of(protection.unwrap_or(Protection::NoAccess)).bits());
+        let rights = ProtFlags::from_bits_retain(self.flags_of(protection.unwrap_or(Protection::NoAccess)).bits());
         // SAFETY: MAP_FIXED replaces `len` bytes that lie in the view, which this value owns; an access to them sees
         // the old mapping or the new.
-        unsafe { rustix::mm::mmap(self.range(offset, len)?, len, rights, flags, file, offset as u64) }?;
+        unsafe { rustix::mm::mmap(self.range(offset, len)?, len, rights, flags, file, position) }?;
         if self.is_private { self.leave_out(offset, len) } else { Ok(()) }
     }
 
-    /// Makes the whole view what it was at first: reserved.
-    pub(crate) fn reset(&self) -> Result<(), Errno> {
-        // SAFETY: MAP_FIXED replaces exactly the view, which this value owns.
-        unsafe { reserve(self.range(0, self.len)?, self.len, MapFlags::FIXED) }?;
+    /// Makes part of the view what it was at first: reserved.
+    pub(crate) fn reset(&self, offset: usize, len: usize) -> Result<(), Errno> {
+        // SAFETY: MAP_FIXED replaces `len` bytes that lie in the view, which this value owns.
+        unsafe { reserve(self.range(offset, len)?, len, MapFlags::FIXED) }?;
         Ok(())
+    }
+
+    /// Asks for the memory of part of the view to come from a NUMA node if it has some.
+    pub(crate) fn prefer(&self, offset: usize, len: usize, node: u32) -> Result<(), Errno> {
+        let node = usize::try_from(node).ok().filter(|node| *node < NODES).ok_or(Errno::INVAL)?;
+        let mut mask: [libc::c_ulong; NODES / WORD_BITS] = [0; _];
+        mask[node / WORD_BITS] = 1 << (node % WORD_BITS);
+        let start = self.range(offset, len)?;
+        // The kernel takes one bit less than it is told.
+        let bits = NODES + 1;
+        // SAFETY: mbind(2) reads that many bits from `mask`, and changes neither content nor rights of memory.
+        let outcome =
+            unsafe { libc::syscall(libc::SYS_mbind, start, len, libc::MPOL_PREFERRED, mask.as_ptr(), bits, 0) };
+        if outcome == 0 { Ok(()) } else { Err(last_error()) }
     }
 
     /// Changes the rights of part of the view.
     pub(crate) fn protect(&self, offset: usize, len: usize, protection: Protection) -> Result<(), Errno> {
         // SAFETY: the range lies in the view, which this value owns, and no Rust reference points into it, so no
         // reference loses rights it relies on (mprotect(2) changes nothing but the rights of the pages named).
-        unsafe { rustix::mm::mprotect(self.range(offset, len)?, len, flags_of(protection)) }
+        unsafe { rustix::mm::mprotect(self.range(offset, len)?, len, self.flags_of(protection)) }
     }
 
     /// Asks for part of the view to be mapped in large pages, now (`MADV_COLLAPSE`).
@@ -116,6 +159,26 @@ impl View {
         // content nor the rights of memory, only how it is backed.
         let outcome = unsafe { libc::madvise(start, len, MADV_COLLAPSE) };
         if outcome == 0 { Ok(()) } else { Err(last_error()) }
+    }
+
+    /// Lets indirect branches into what becomes executable from now on end at landing pads only (BTI of arm64). False
+    /// if the processor cannot check that.
+    pub(crate) fn guard_branches(&self) -> bool {
+        let can_guard = cfg!(target_arch = "aarch64") && rustix::param::linux_hwcap().1 & HWCAP2_BTI != 0;
+        self.guards_branches.fetch_or(can_guard, Ordering::Relaxed);
+        can_guard
+    }
+
+    fn flags_of(&self, protection: Protection) -> MprotectFlags {
+        match protection {
+            Protection::NoAccess => MprotectFlags::empty(),
+            Protection::ReadOnly => MprotectFlags::READ,
+            Protection::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
+            Protection::ReadExecute if self.guards_branches.load(Ordering::Relaxed) => {
+                MprotectFlags::READ | MprotectFlags::EXEC | MprotectFlags::from_bits_retain(PROT_BTI)
+            }
+            Protection::ReadExecute => MprotectFlags::READ | MprotectFlags::EXEC,
+        }
     }
 
     /// Tells the kernel that large pages are welcome in part of the view (`MADV_HUGEPAGE`).
@@ -158,6 +221,17 @@ impl Drop for View {
     }
 }
 
+/// A file of memory that the kernel has no mapping of, closed by `exec`.
+pub(crate) fn secret_file(len: usize) -> Result<OwnedFd, Errno> {
+    // SAFETY: memfd_secret(2) takes flags only.
+    let number = unsafe { libc::syscall(SYS_MEMFD_SECRET, libc::O_CLOEXEC) };
+    let number = libc::c_int::try_from(number).ok().filter(|number| *number >= 0).ok_or_else(last_error)?;
+    // SAFETY: the descriptor was opened just now and nobody else has it.
+    let file = unsafe { OwnedFd::from_raw_fd(number) };
+    rustix::fs::ftruncate(&file, len as u64)?;
+    Ok(file)
+}
+
 fn pointer(address: usize) -> *mut u8 {
     std::ptr::with_exposed_provenance_mut(address)
 }
@@ -171,15 +245,6 @@ unsafe fn reserve(hint: *mut c_void, len: usize, flags: MapFlags) -> Result<*mut
     let flags = flags | MapFlags::PRIVATE | MapFlags::NORESERVE;
     // SAFETY: the caller's.
     unsafe { rustix::mm::mmap_anonymous(hint, len, ProtFlags::empty(), flags) }
-}
-
-fn flags_of(protection: Protection) -> MprotectFlags {
-    match protection {
-        Protection::NoAccess => MprotectFlags::empty(),
-        Protection::ReadOnly => MprotectFlags::READ,
-        Protection::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
-        Protection::ReadExecute => MprotectFlags::READ | MprotectFlags::EXEC,
-    }
 }
 
 fn last_error() -> Errno {
@@ -200,19 +265,19 @@ impl Origin {
         // SAFETY: MADV_WIPEONFORK (since Linux 4.14) changes nothing in this process; in a child the page reads zero.
         unsafe { rustix::mm::madvise(page.range(0, page.len)?, page.len, Advice::LinuxWipeOnFork) }?;
         let origin = Origin { page };
-        origin.cell().store(1, std::sync::atomic::Ordering::Relaxed);
+        origin.cell().store(1, Ordering::Relaxed);
         Ok(origin)
     }
 
-    fn cell(&self) -> &std::sync::atomic::AtomicU8 {
+    fn cell(&self) -> &AtomicU8 {
         // SAFETY: the page is mapped readable and writable as long as `self` lives, is accessed by this cell only, and
         // an atomic of a byte needs no alignment.
-        unsafe { std::sync::atomic::AtomicU8::from_ptr(pointer(self.page.start)) }
+        unsafe { AtomicU8::from_ptr(pointer(self.page.start)) }
     }
 
     /// Whether this is the process that [`mark`](Self::mark) was called in, and not a child of it.
     #[inline]
     pub(crate) fn is_here(&self) -> bool {
-        self.cell().load(std::sync::atomic::Ordering::Relaxed) == 1
+        self.cell().load(Ordering::Relaxed) == 1
     }
 }

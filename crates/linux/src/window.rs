@@ -24,6 +24,8 @@ pub(crate) struct Window {
     pub(crate) record: Record,
     /// Held while mappings change, so that record and mappings change together.
     pub(crate) changing: Mutex<()>,
+    /// Data is in memory that the kernel has no mapping of.
+    pub(crate) hides_data: bool,
 }
 
 /// What is behind the addresses.
@@ -44,6 +46,8 @@ pub(crate) struct Dual {
     /// `None` only while the window is dropped.
     pub(crate) alias: Option<View>,
     pub(crate) origin: Origin,
+    /// The system refuses to make mapped memory executable, but not to map it so.
+    pub(crate) maps_executable: bool,
 }
 
 /// Leave to access bytes for as long as it lives.
@@ -61,7 +65,8 @@ impl Window {
     pub(crate) fn new(home: View, memory: Memory, page: PageSize) -> Self {
         let extent = Extent::new(home.start() as u64, home.len() as u64);
         let extent = extent.unwrap_or_else(|| unreachable!("the kernel maps no view at the end of the address space"));
-        Window { home, memory, record: Record::new(extent, page), changing: Mutex::new(()) }
+        let record = Record::new(extent, page);
+        Window { home, memory, record, changing: Mutex::new(()), hides_data: false }
     }
 
     /// The second mapping, where there is one.

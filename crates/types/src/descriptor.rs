@@ -46,6 +46,9 @@ pub struct Descriptor {
     /// **Legacy.** The memory is writable and executable at the same time and at the same address, and none of the
     /// protections promised elsewhere holds. Only [`Table::legacy`](crate::Table::legacy) accepts such a row.
     pub is_writable_and_executable: bool,
+    /// Bytes that every allocation has before its entry point, a multiple of 16: readable like the rest and written by
+    /// whoever has the handle. For schemes that keep something there, such as the hash of a type. 0 for none.
+    pub lead: u16,
 }
 
 impl Descriptor {

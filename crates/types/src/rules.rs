@@ -69,6 +69,7 @@ rules! {
     CodeTrapsWhenUnused: "unused executable memory traps",
     TailHasTwoSizes: "growth by tail needs a large and a small granularity",
     SegmentIsOneRight: "where execution is a right of segments, code shares no segment with anything else",
+    LeadIsAligned: "bytes before entry points are a multiple of 16, so that those stay aligned",
     LegacyIsLegacy: "writable and executable memory needs a legacy table",
 }
 
@@ -168,6 +169,7 @@ const fn check_descriptor(machine: &Machine, row: Kind, d: &Descriptor, legacy: 
     if let Err(rule) = check_shadow(machine, d, d.alignment) {
         return Err(rule);
     }
+    require!(d.lead.is_multiple_of(16), LeadIsAligned);
     let by_page = matches!(d.fill, Fill::Flip) || matches!(d.seal, Seal::Pages);
     require!(!by_page || d.quantum.bytes() >= first.bytes(), FlipOwnsPages);
     require!(!matches!(d.growth, Growth::Tail) || first.bytes() > last.bytes(), TailHasTwoSizes);

@@ -111,6 +111,12 @@ impl Table {
         }
     }
 
+    /// Bytes that every allocation of a `kind` has before its entry point.
+    #[must_use]
+    pub const fn lead(&self, kind: Kind) -> u64 {
+        self.descriptor(kind).lead as u64
+    }
+
     /// What every length of a `kind` is rounded up to.
     #[must_use]
     pub const fn quantum(&self, kind: Kind) -> PowerOfTwo {

@@ -34,6 +34,7 @@ const CODE: Descriptor = Descriptor {
     is_shadowed: false,
     is_exclusive: false,
     is_writable_and_executable: false,
+    lead: 0,
 };
 
 const DATA: Descriptor = Descriptor {
@@ -119,6 +120,7 @@ fn way_to_break(rule: Rule) -> Break {
         Rule::SealableIsSealed => Descriptor(RoAfterInit, |d| d.seal = Seal::Never),
         Rule::CodeTrapsWhenUnused => Descriptor(Text, |d| d.unused = Unused::Zero),
         Rule::TailHasTwoSizes => Descriptor(Text, |d| (d.growth, d.granularities[1]) = (Growth::Tail, None)),
+        Rule::LeadIsAligned => Descriptor(Text, |d| d.lead = 8),
         Rule::LegacyIsLegacy => Descriptor(Text, |d| d.is_writable_and_executable = true),
         other => panic!("no way to break {other:?}"),
     }

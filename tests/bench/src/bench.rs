@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use crate::measure::Measures;
-use crate::{lookup, peers, ranges, trace};
+use crate::{compiled, lookup, peers, ranges, trace};
 
 /// Numbers of ranges that range traces run with.
 const COUNTS: [usize; 2] = [10_000, 100_000];
@@ -15,6 +15,7 @@ enum Subject {
     Code(trace::Plan),
     Ranges(ranges::Plan, usize),
     Lookup(trace::Plan),
+    Compiled(compiled::Plan),
 }
 
 /// A trace with everybody who takes part.
@@ -61,7 +62,13 @@ impl Bench {
             peers: lookup::PEERS,
             subject: Subject::Lookup(plan),
         });
-        code.into_iter().chain(ranges).chain(lookup).collect()
+        let compiled = compiled::Plan::ALL.map(|plan| if quick { plan.quick() } else { plan }).map(|plan| Bench {
+            name: plan.name.to_owned(),
+            about: plan.about,
+            peers: plan.peers(),
+            subject: Subject::Compiled(plan),
+        });
+        code.into_iter().chain(ranges).chain(lookup).chain(compiled).collect()
     }
 
     /// The bench of a name.
@@ -74,9 +81,24 @@ impl Bench {
         self.name.to_ascii_uppercase().starts_with(&name.to_ascii_uppercase())
     }
 
-    /// Whether code is installed, so that system calls count.
+    /// Whether code is installed that stays, so that system calls count.
     pub(crate) const fn installs_code(&self) -> bool {
-        matches!(self.subject, Subject::Code(_))
+        match self.subject {
+            Subject::Code(_) => true,
+            Subject::Compiled(plan) => plan.stays,
+            Subject::Ranges(..) | Subject::Lookup(_) => false,
+        }
+    }
+
+    /// Environment of a process whose system calls are counted: the heap of the compiler grows in one step, so that the
+    /// calls that remain are for code.
+    pub(crate) const fn count_environment(&self) -> &'static [(&'static str, &'static str)] {
+        match self.subject {
+            Subject::Compiled(_) => {
+                &[("MALLOC_TOP_PAD_", "268435456"), ("MALLOC_TRIM_THRESHOLD_", "1073741824"), ("MALLOC_MMAP_MAX_", "0")]
+            }
+            Subject::Code(_) | Subject::Ranges(..) | Subject::Lookup(_) => &[],
+        }
     }
 
     /// Timed pairs if each thread makes `steps`.
@@ -106,6 +128,7 @@ impl Bench {
             (Subject::Ranges(plan, count), Mode::Bare) => plan.run_bare(peer, *count, 2 * steps).map(|()| None),
             (Subject::Ranges(plan, count), _) => plan.measure(peer, *count).map(Some),
             (Subject::Lookup(plan), _) => lookup::measure(peer, plan).map(Some),
+            (Subject::Compiled(plan), mode) => plan.run(peer, mode),
         }
     }
 }

@@ -10,6 +10,7 @@ mod args;
 mod bench;
 mod callgrind;
 mod code;
+mod compiled;
 mod lookup;
 mod machine;
 mod measure;

@@ -42,6 +42,9 @@ const RATIOS: &[(&str, &str, &str)] = &[
     ("cpu_ns_per_pair", "heap", "ratio_to_heap"),
     ("ns_per_op", "btree", "ratio_to_btree"),
     ("ns_per_lookup", "btree", "ratio_to_btree"),
+    ("system_calls", "cranelift-jit", "system_calls_ratio"),
+    ("resident_bytes", "cranelift-jit", "resident_ratio"),
+    ("ns_per_call", "cranelift-jit", "call_ratio"),
 ];
 
 /// Measures whose extremes are reported too.

@@ -60,6 +60,7 @@ fn system_calls(bench: &Bench, quick: bool) -> Result<Vec<f64>> {
     let count = |peer: &&'static str| {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(child_args(bench, peer, "count", quick)).stdout(Stdio::null());
+        command.envs(bench.count_environment().iter().copied());
         let calls = execmem_syscalls::count(&mut command).with_context(|| format!("counting the calls of {peer}"))?;
         Ok(calls as f64)
     };

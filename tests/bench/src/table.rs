@@ -12,6 +12,7 @@ const COLUMNS: &[(&str, usize)] = &[
     ("wall_ns_per_pair", 0),
     ("ns_per_op", 1),
     ("ns_per_lookup", 1),
+    ("cpu_ns_per_function", 0),
     ("ratio_to_mmap", 3),
     ("ratio_to_heap", 2),
     ("ratio_to_btree", 2),
@@ -20,11 +21,16 @@ const COLUMNS: &[(&str, usize)] = &[
     ("high_water_per_live", 3),
     ("metadata_bytes_per_live", 1),
     ("resident_per_live", 3),
+    ("resident_bytes", 0),
+    ("resident_ratio", 3),
+    ("resident_growth_bytes", 0),
     ("mapped_per_live", 3),
     ("large_mapped_bytes", 0),
     ("wx_bytes", 0),
     ("ns_per_call", 1),
+    ("call_ratio", 3),
     ("system_calls", 0),
+    ("system_calls_ratio", 5),
 ];
 
 /// The whole report.

@@ -194,7 +194,8 @@ fn descriptor_literal(descriptor: &Descriptor) -> String {
         "Descriptor {{ windows: [{}], placement: Placement::{placement}, granularities: {}, growth: Growth::{growth}, \
          alignment: PowerOfTwo::from_log2({}), quantum: PowerOfTwo::from_log2({}), protection: Protection::{protection}, \
          fill: Fill::{fill}, unused: Unused::{unused}, seal: Seal::{seal}, is_anchored: {anchored}, \
-         is_shadowed: {shadowed}, is_exclusive: {exclusive}, is_writable_and_executable: {writable_and_executable} }}",
+         is_shadowed: {shadowed}, is_exclusive: {exclusive}, is_writable_and_executable: {writable_and_executable}, \
+         lead: 0 }}",
         windows.join(", "),
         padded(&powers(&descriptor.granularities_log2, "PageSize"), 4),
         descriptor.alignment_log2,

@@ -132,6 +132,7 @@ pub const LOONGARCH: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // data
         Row::Own(Descriptor {
@@ -149,6 +150,7 @@ pub const LOONGARCH: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // rodata
         Row::Own(Descriptor {
@@ -166,6 +168,7 @@ pub const LOONGARCH: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // ro-after-init
         Row::Own(Descriptor {
@@ -183,6 +186,7 @@ pub const LOONGARCH: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // init-text
         Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },

@@ -88,6 +88,7 @@ pub const NIOS2: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // data
         Row::Own(Descriptor {
@@ -105,6 +106,7 @@ pub const NIOS2: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // rodata
         Row::Own(Descriptor {
@@ -122,6 +124,7 @@ pub const NIOS2: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // ro-after-init
         Row::Own(Descriptor {
@@ -139,6 +142,7 @@ pub const NIOS2: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // init-text
         Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },

@@ -75,6 +75,7 @@ pub const PARISC: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // data
         Row::Own(Descriptor {
@@ -97,6 +98,7 @@ pub const PARISC: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // rodata
         Row::Own(Descriptor {
@@ -119,6 +121,7 @@ pub const PARISC: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // ro-after-init
         Row::Own(Descriptor {
@@ -141,6 +144,7 @@ pub const PARISC: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // init-text
         Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },

@@ -93,6 +93,7 @@ pub const S390: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // data
         Row::Own(Descriptor {
@@ -110,6 +111,7 @@ pub const S390: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // rodata
         Row::Own(Descriptor {
@@ -127,6 +129,7 @@ pub const S390: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // ro-after-init
         Row::Own(Descriptor {
@@ -144,6 +147,7 @@ pub const S390: Table = Table::new(
             is_shadowed: false,
             is_exclusive: false,
             is_writable_and_executable: false,
+            lead: 0,
         }),
         // init-text
         Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },

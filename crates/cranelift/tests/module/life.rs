@@ -8,7 +8,7 @@ use cranelift_codegen::settings::{self, Configurable as _};
 use cranelift_module::{DataDescription, FuncId, Linkage, Module as _, ModuleError};
 use execmem::{Engine, Kind};
 use execmem_cranelift::{Builder, CodeModule, Error};
-use execmem_linux::{Linux, Options, Place, call};
+use execmem_linux::{Linux, Options, Place, Publish, call};
 
 use crate::generator::{compile_context, define, signature};
 
@@ -110,7 +110,13 @@ fn position_independent_code_finds_its_table_of_addresses() {
 
 #[test]
 fn functions_are_freed_one_by_one_and_their_memory_is_used_again() {
-    let mut module = module();
+    for publish in [Publish::Poke, Publish::Flip] {
+        let engine = engine(&Options::default().publish(publish));
+        compile_call_and_free(Builder::new(engine).expect("a code generator").build());
+    }
+}
+
+fn compile_call_and_free(mut module: CodeModule) {
     let first = adds(&mut module, "first", 1);
     module.finalize_definitions().expect("defined");
     let address = module.address(first);

@@ -6,3 +6,4 @@ mod generator;
 mod life;
 mod programs;
 mod tools;
+mod unwind;

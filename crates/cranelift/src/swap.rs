@@ -1,0 +1,83 @@
+//! Hot swap: functions that are replaced while others call them.
+
+use std::sync::Arc;
+
+use cranelift_codegen::Context;
+use cranelift_module::{FuncId, ModuleError};
+use execmem::Kind;
+
+use crate::memory::Piece;
+use crate::module::{CodeModule, Content, discard, others, published};
+use crate::resolve::{Item, function_item};
+use crate::{Error, declare};
+
+impl CodeModule {
+    /// Replaces a finalized function by new code of the same signature, at the same address.
+    ///
+    /// Calls that begin from now on run the new code. The old stays until [`free_retired`](Self::free_retired), since
+    /// somebody may be executing it. Where memory is mapped once ([`execmem_linux::Publish::Flip`]), nobody may call
+    /// functions of the module meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotSwappable`], [`Error::NotDefined`], those of [`finalize_definitions`](Self::finalize_definitions)
+    /// and of Cranelift; the old code stays.
+    pub fn replace_function(&mut self, id: FuncId, context: &mut Context) -> Result<(), ModuleError> {
+        let (align, content) = declare::compile(self, id, context, &mut Default::default())?;
+        Ok(self.swap(function_item(id), align, content)?)
+    }
+
+    fn swap(&mut self, item: Item, align: u64, content: Content) -> Result<(), Error> {
+        if !self.is_swappable {
+            return Err(Error::NotSwappable);
+        }
+        if self.finalized(item).is_none() {
+            return Err(Error::NotDefined { name: self.declaration(item).0 });
+        }
+        let engine = Arc::clone(&self.engine);
+        let body = self.place(Kind::Text, align, &content)?;
+        let body = match self.relocated(item, body.address(), &content) {
+            Ok(image) => {
+                let (body, outcome) = published(&engine, body, &image);
+                if let Err(error) = outcome.and_then(|()| self.enter(item, body.address())) {
+                    body.free(&engine);
+                    return Err(error);
+                }
+                self.announce(item, body.address(), &image);
+                self.described(body, &content)
+            }
+            Err(error) => {
+                body.free(&engine);
+                return Err(error);
+            }
+        };
+        let refers_to = others(item, &content.relocs);
+        refers_to.iter().for_each(|other| *self.references.entry(*other).or_default() += 1);
+        if let Some(definition) = self.items.get_mut(&item) {
+            self.retired.extend(definition.body.replace(body));
+            let before = std::mem::replace(&mut definition.refers_to, refers_to);
+            self.forget(&before);
+        }
+        Ok(())
+    }
+
+    /// Lets the permanent entry of a function jump elsewhere: one aligned store of the address in it.
+    fn enter(&mut self, item: Item, target: u64) -> Result<(), Error> {
+        let offset = self.shape.address_offset();
+        let stub = self.items.get_mut(&item).and_then(|definition| definition.stub.as_mut());
+        stub.map_or(Ok(()), |stub| stub.write(&self.engine, offset, &target.to_le_bytes()))
+    }
+
+    /// Frees the code that was replaced. Nobody may be executing it.
+    pub fn free_retired(&mut self) {
+        self.retired.drain(..).for_each(|piece| discard(piece, &self.engine, &self.listeners));
+    }
+
+    /// The same code, which unwinders know how to leave if they should.
+    fn described(&self, mut body: Piece, content: &Content) -> Piece {
+        if let Some(unwind) = &content.unwind {
+            body.describe(&*self.isa, unwind);
+        }
+        body
+    }
+}

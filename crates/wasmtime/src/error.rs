@@ -1,0 +1,36 @@
+//! What can go wrong beyond what Wasmtime itself refuses.
+
+use thiserror::Error;
+
+/// Why a module was refused. No memory is left taken.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The memory refused.
+    #[error(transparent)]
+    Memory(#[from] execmem::Error),
+    /// Executable memory could not be set up.
+    #[error(transparent)]
+    Setup(#[from] execmem_linux::SetupError),
+    /// Wasmtime refused the module or the image.
+    #[error("{0:#}")]
+    Wasmtime(wasmtime::Error),
+    /// Code that Wasmtime mapped by itself: `Module::new` and the like.
+    #[error("code at {address:#x} lies outside execmem's memory; use `CodeMemory::compile` or `CodeMemory::place`")]
+    NotPlaced {
+        /// Where it lies.
+        address: usize,
+    },
+    /// The engine was not configured with this memory.
+    #[error("the engine has another code memory; give this one to `Config::with_custom_code_memory`")]
+    OtherMemory,
+    /// The engine interprets code instead of executing it.
+    #[error("the engine interprets bytecode, which needs no executable memory")]
+    Interpreter,
+    /// More than the addresses of this machine.
+    #[error("an image at {address:#x} does not fit this machine's addresses")]
+    NoAddress {
+        /// Where it would lie.
+        address: u64,
+    },
+}

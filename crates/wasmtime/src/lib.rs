@@ -1,0 +1,44 @@
+//! Wasmtime's code in 2 MiB mapped, never writable and executable memory of one window.
+//!
+//! [`CodeMemory`] places compiled modules in an [`execmem::Engine`]. An image is copied once, through another mapping,
+//! to where it is executed: no mapping per module, no change of rights, and calls between modules and to the program
+//! stay within reach. Wasmtime refers to the image where it lies; its memory comes back when Wasmtime has dropped the
+//! module and everything made from it.
+//!
+//! ```
+//! # #[cfg(feature = "compile")] {
+//! use execmem_wasmtime::CodeMemory;
+//! use wasmtime::{Config, Engine, Instance, Store};
+//!
+//! let memory = CodeMemory::on_linux()?;
+//! let engine = Engine::new(Config::new().with_custom_code_memory(Some(memory.clone())))?;
+//! // Text needs Wasmtime's feature `wat`; binaries do not.
+//! let wasm = br#"(func (export "double") (param i32) (result i32) (i32.add (local.get 0) (local.get 0)))"#;
+//! let module = memory.compile(&engine, wasm)?;
+//! let mut store = Store::new(&engine, ());
+//! let instance = Instance::new(&mut store, &module, &[])?;
+//! let double = instance.get_typed_func::<i32, i32>(&mut store, "double")?;
+//! assert_eq!(double.call(&mut store, 21)?, 42);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What an image is
+//!
+//! One file with code, constants and tables for traps, all of which Wasmtime reads in place: so all of it is readable
+//! and executable, and none of it writable where it is executed. With [`execmem_linux::Publish::Poke`] several images
+//! share one large page.
+//!
+//! # Limits
+//!
+//! An engine with this memory takes modules from [`CodeMemory::compile`] and [`CodeMemory::place`] only:
+//! `wasmtime::Module::new` maps memory of its own, whose rights this crate refuses to change ([`Error::NotPlaced`]).
+#![deny(unsafe_code)]
+
+mod error;
+mod leaving;
+mod memory;
+mod place;
+
+pub use error::Error;
+pub use memory::CodeMemory;

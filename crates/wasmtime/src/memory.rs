@@ -1,0 +1,114 @@
+//! The memory that images are placed in, and what Wasmtime tells it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use execmem::{Engine, Handle as _, Live, kinds::Text};
+use execmem_linux::{Linux, Options};
+use wasmtime::CustomCodeMemory;
+
+use crate::{Error, leaving};
+
+/// Executable memory for the modules of Wasmtime engines.
+///
+/// Give it to `Config::with_custom_code_memory`; several engines may share one.
+pub struct CodeMemory {
+    pub(crate) engine: Arc<Engine<Linux>>,
+    /// By address, from before Wasmtime sees an image until it says that the image goes.
+    pub(crate) images: Mutex<BTreeMap<usize, Image>>,
+}
+
+/// An image that Wasmtime may use.
+#[derive(Debug)]
+pub(crate) struct Image {
+    pub(crate) code: Live<Text>,
+    /// Wasmtime asked this memory to make it executable, so it will also say when it goes.
+    pub(crate) is_published: bool,
+}
+
+impl CodeMemory {
+    /// Memory with an engine and a window of its own, near this program.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setup`], [`Error::Memory`].
+    pub fn on_linux() -> Result<Arc<Self>, Error> {
+        let linux = Linux::reserve(&Options::default())?;
+        let table = linux.table()?;
+        Ok(CodeMemory::new(Arc::new(Engine::new(table, linux)?)))
+    }
+
+    /// Memory of an engine that others may use too.
+    #[must_use]
+    pub fn new(engine: Arc<Engine<Linux>>) -> Arc<Self> {
+        Arc::new(CodeMemory { engine, images: Mutex::default() })
+    }
+
+    /// The engine.
+    #[must_use]
+    pub const fn engine(&self) -> &Arc<Engine<Linux>> {
+        &self.engine
+    }
+
+    /// Frees the image that this thread dropped last.
+    ///
+    /// Wasmtime reads an image a little longer than it admits, so its memory comes back when the thread that dropped
+    /// the last of a module drops or places the next one, ends, or calls this.
+    pub fn release(&self) {
+        leaving::free_last();
+    }
+
+    pub(crate) fn images(&self) -> MutexGuard<'_, BTreeMap<usize, Image>> {
+        // A panic while it was held left a map that is whole.
+        self.images.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Image {
+    fn covers(&self, start: usize, len: usize) -> bool {
+        let extent = self.code.extent();
+        let offset = (start as u64).checked_sub(extent.start());
+        offset.and_then(|offset| offset.checked_add(len as u64)).is_some_and(|end| end <= extent.len())
+    }
+}
+
+impl CustomCodeMemory for CodeMemory {
+    fn required_alignment(&self) -> usize {
+        // What Wasmtime's own mappings have, and the most it accepts.
+        usize::try_from(self.engine.backend().machine().page().bytes()).unwrap_or(1)
+    }
+
+    /// Nothing is left to do: [`place`](CodeMemory::place) published the image.
+    fn publish_executable(&self, start: *const u8, len: usize) -> wasmtime::Result<()> {
+        let mut images = self.images();
+        let found = images.range_mut(..=start.addr()).next_back().map(|(_, image)| image);
+        match found.filter(|image| image.covers(start.addr(), len)) {
+            Some(image) => {
+                image.is_published = true;
+                Ok(())
+            }
+            None => Err(wasmtime::Error::new(Error::NotPlaced { address: start.addr() })),
+        }
+    }
+
+    /// The image goes. Wasmtime panics if this fails, so what is not known is none of ours.
+    fn unpublish_executable(&self, start: *const u8, len: usize) -> wasmtime::Result<()> {
+        let mut images = self.images();
+        let found = images.range(..=start.addr()).next_back();
+        let found = found.filter(|(_, image)| image.covers(start.addr(), len)).map(|(address, _)| *address);
+        let image = found.and_then(|address| images.remove(&address));
+        drop(images);
+        if let Some(image) = image {
+            leaving::leave(&self.engine, image.code);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for CodeMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let images = self.images().len();
+        f.debug_struct("CodeMemory").field("images", &images).field("engine", &self.engine).finish()
+    }
+}

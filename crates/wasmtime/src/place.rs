@@ -1,0 +1,105 @@
+//! How an image gets into the memory.
+#![expect(unsafe_code, reason = "Wasmtime executes the images it is given")]
+
+use std::ptr::NonNull;
+
+use execmem::{Draft, Handle as _, Kind, kinds::Text};
+use wasmtime::{Engine, Module};
+
+use crate::memory::Image;
+use crate::{CodeMemory, Error, leaving};
+
+impl CodeMemory {
+    /// Compiles a module and places it. With the feature `compile` only.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Wasmtime`] if the module does not validate, and those of [`place`](Self::place).
+    #[cfg(feature = "compile")]
+    pub fn compile(&self, engine: &Engine, wasm: &[u8]) -> Result<Module, Error> {
+        let image = engine.precompile_module(wasm).map_err(Error::Wasmtime)?;
+        // SAFETY: the image is what this Wasmtime has just compiled.
+        unsafe { self.place(engine, &image) }
+    }
+
+    /// Places an image that [`Engine::precompile_module`] or `wasmtime compile` made: copies it to its address,
+    /// publishes it, and lets Wasmtime use it there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`], [`Error::Wasmtime`] if the image is damaged or for another machine or configuration,
+    /// [`Error::OtherMemory`], [`Error::Interpreter`].
+    ///
+    /// # Safety
+    ///
+    /// As `wasmtime::Module::deserialize`: the image must come from a Wasmtime compiler and be unmodified.
+    pub unsafe fn place(&self, engine: &Engine, image: &[u8]) -> Result<Module, Error> {
+        leaving::free_last();
+        if engine.is_pulley() {
+            return Err(Error::Interpreter);
+        }
+        let (start, memory) = self.publish(image)?;
+        // SAFETY: the caller vouches for the image. Its bytes stay readable and unchanged at this address until
+        // `unpublish_executable` was called for it and the call that did has returned, since nobody else has the
+        // handle; if that is never going to be called, the module goes right below.
+        let module = unsafe { Module::deserialize_raw(engine, memory) };
+        let knows_us = self.images().get(&start).is_some_and(|image| image.is_published);
+        match module {
+            Ok(module) if knows_us => Ok(module),
+            Ok(module) => {
+                drop(module);
+                self.discard(start);
+                Err(Error::OtherMemory)
+            }
+            Err(error) => {
+                // Wasmtime has dropped what it made of the image: here, before it returned.
+                self.discard(start);
+                Err(Error::Wasmtime(error))
+            }
+        }
+    }
+
+    /// Writes an image to memory of its own and makes it known.
+    fn publish(&self, image: &[u8]) -> Result<(usize, NonNull<[u8]>), Error> {
+        let page = self.engine.backend().machine().page();
+        let is_aligned = self.engine.table().alignment(Kind::Text) >= page && self.engine.table().lead(Kind::Text) == 0;
+        let slack = if is_aligned { 0 } else { page.bytes() };
+        let mut draft: Draft<Text> = self.engine.alloc((image.len() as u64).saturating_add(slack))?;
+        let entry = self.engine.entry(&draft);
+        let address = page.round_up(entry).unwrap_or(entry);
+        let offset = address - draft.address();
+        if let Err(error) = self.engine.write(&mut draft, offset, image) {
+            self.free(draft);
+            return Err(error.into());
+        }
+        let code = match self.engine.publish(draft) {
+            Ok(code) => code,
+            Err(failed) => {
+                self.free(failed.handle);
+                return Err(failed.error.into());
+            }
+        };
+        let start = usize::try_from(address).map_err(|_| Error::NoAddress { address });
+        let pointer = start.as_ref().ok().and_then(|start| NonNull::new(std::ptr::with_exposed_provenance_mut(*start)));
+        let (Ok(start), Some(pointer)) = (start, pointer) else {
+            self.free(code);
+            return Err(Error::NoAddress { address });
+        };
+        self.images().insert(start, Image { code, is_published: false });
+        Ok((start, NonNull::slice_from_raw_parts(pointer, image.len())))
+    }
+
+    /// Frees an image that nobody uses.
+    fn discard(&self, start: usize) {
+        leaving::free_last();
+        let image = self.images().remove(&start);
+        if let Some(image) = image {
+            self.free(image.code);
+        }
+    }
+
+    fn free(&self, handle: impl execmem::Handle) {
+        let freed = self.engine.free(handle);
+        debug_assert!(freed.is_ok(), "its own engine");
+    }
+}
