@@ -2,7 +2,7 @@
 
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::isa::unwind::UnwindInfo;
-use execmem::{Draft, Engine, Handle as _, Kind, Live, PowerOfTwo, kinds::Any};
+use execmem::{Draft, Engine, Handle as _, Kind, Live, PowerOfTwo, Request, kinds::Any};
 use execmem_linux::Linux;
 use execmem_linux::tools::Frames;
 
@@ -25,16 +25,14 @@ enum Stage {
 }
 
 impl Piece {
-    /// Memory for `len` bytes at a multiple of `align`.
-    ///
-    /// Alignments beyond that of the kind's row are made by allocating more.
+    /// Memory for `len` bytes at a multiple of `align`, and behind the lead of the kind.
     pub(crate) fn alloc(engine: &Engine<Linux>, kind: Kind, len: usize, align: u64) -> Result<Piece, Error> {
         let align = PowerOfTwo::from_bytes(align.next_power_of_two()).unwrap_or(PowerOfTwo::from_log2(0));
-        let (given, lead) = (engine.table().alignment(kind).bytes(), engine.table().lead(kind));
-        let given = if lead == 0 { given } else { given.min(1 << lead.trailing_zeros()) };
-        let draft = engine.alloc_kind(kind, (len as u64).saturating_add(align.bytes().saturating_sub(given)))?;
-        let entry = engine.entry(&draft);
-        let start = align.round_up(entry).unwrap_or(entry);
+        // The address is aligned; so is what comes behind the lead, unless the lead is not.
+        let lead = engine.table().lead(kind);
+        let slack = align.round_up(lead).unwrap_or(lead) - lead;
+        let draft = engine.request(&Request::new(kind, (len as u64).saturating_add(slack)).aligned(align))?;
+        let start = engine.entry(&draft) + slack;
         Ok(Piece { stage: Stage::Draft(draft), start, len, frames: None })
     }
 
