@@ -28,6 +28,7 @@
 mod access;
 mod backend;
 mod buddy;
+mod catalogue;
 mod counts;
 mod direct;
 mod faults;
@@ -47,6 +48,7 @@ mod unsynced;
 mod vmalloc;
 
 pub use access::Fault;
+pub use catalogue::{KnownProcessor, parse_size};
 pub use counts::Counts;
 pub use direct::{Alias, Merge};
 pub use options::Options;
