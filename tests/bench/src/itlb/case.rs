@@ -7,20 +7,35 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Layout {
-    /// Each in a page of its own, as the JIT of Linux did before packs.
+    /// Each in 4K of its own, as the JIT of Linux did before packs.
     OnePerPage,
+    /// At the same places, in pages of 2M: what differs is translations alone.
+    OnePerPageLarge,
     /// Packed, in pages of 4K: packs as long as they are not mapped large.
     Packed,
-    /// Packed, in pages of 2M: this engine.
+    /// At the same places, in pages of 2M: this engine.
     PackedLarge,
 }
 
 impl Layout {
-    pub(crate) const ALL: [Layout; 3] = [Layout::OnePerPage, Layout::Packed, Layout::PackedLarge];
+    pub(crate) const ALL: [Layout; 4] =
+        [Layout::OnePerPage, Layout::OnePerPageLarge, Layout::Packed, Layout::PackedLarge];
+
+    /// Layouts in small pages, each with the one that has everything at the same places in large ones.
+    pub(crate) const TWINS: [(usize, usize); 2] = [(0, 1), (2, 3)];
+
+    pub(crate) const fn is_packed(self) -> bool {
+        matches!(self, Layout::Packed | Layout::PackedLarge)
+    }
+
+    pub(crate) const fn is_large(self) -> bool {
+        matches!(self, Layout::OnePerPageLarge | Layout::PackedLarge)
+    }
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Layout::OnePerPage => "one a page",
+            Layout::OnePerPage => "one per 4K",
+            Layout::OnePerPageLarge => "one per 4K of 2M",
             Layout::Packed => "packed 4K",
             Layout::PackedLarge => "packed 2M",
         }

@@ -43,24 +43,17 @@ impl Functions {
 
     /// Where they start in a layout.
     pub(crate) fn offsets(&self, layout: Layout) -> Vec<usize> {
-        match layout {
-            Layout::OnePerPage => {
-                let pages = (0..).step_by(PAGE_BYTES);
-                self.offsets_in_page.iter().zip(pages).map(|(offset, page)| page + offset).collect()
-            }
-            Layout::Packed | Layout::PackedLarge => {
-                let place = |end: &mut usize, len: &usize| Some(std::mem::replace(end, *end + *len));
-                self.lens.iter().scan(0, place).collect()
-            }
+        if layout.is_packed() {
+            let place = |end: &mut usize, len: &usize| Some(std::mem::replace(end, *end + *len));
+            return self.lens.iter().scan(0, place).collect();
         }
+        let pages = (0..).step_by(PAGE_BYTES);
+        self.offsets_in_page.iter().zip(pages).map(|(offset, page)| page + offset).collect()
     }
 
     /// Bytes from the start of the first to the end of the last.
     pub(crate) fn bytes(&self, layout: Layout) -> usize {
-        match layout {
-            Layout::OnePerPage => self.lens.len() * PAGE_BYTES,
-            Layout::Packed | Layout::PackedLarge => self.lens.iter().sum(),
-        }
+        if layout.is_packed() { self.lens.iter().sum() } else { self.lens.len() * PAGE_BYTES }
     }
 
     /// What a function is executed at: offsets of its links.

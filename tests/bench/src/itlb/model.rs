@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use execmem_arch_x86::MACHINE_X86;
 use execmem_sim::trace::Zipf;
-use execmem_sim::{KnownProcessor, Options, Sim, TlbCounts};
+use execmem_sim::{KnownProcessor, Options, Processor, Sim, TlbArray, TlbCounts};
 use execmem_types::PageSize;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,13 @@ const CALLS: usize = 150_000;
 /// Where text starts in the model: addresses of the process would make its results differ from run to run.
 const BASE: u64 = 0x7f00_0000_0000;
 
+/// Memory that a line of page-table entries maps: eight of 4K.
+const TABLE_LINE: PageSize = PageSize::kib(32);
+/// Lines of page-table entries that stay in the cache next to the processor: a quarter of its 2 MiB, since code passes
+/// through it as well. An assumption, not a fact that was looked up.
+const TABLE_LINES: u32 = 8192;
+const TABLE_WAYS: u32 = 16;
+
 /// Misses per call.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Misses {
@@ -24,6 +31,15 @@ pub(crate) struct Misses {
     pub(crate) second_level_hits: f64,
     /// Walks of the page tables.
     pub(crate) walks: f64,
+    /// Of these, walks whose entry lies in a line that was not used for long.
+    pub(crate) far_walks: f64,
+}
+
+impl Misses {
+    /// What costs differ in: hits in the second level, walks near, walks far.
+    pub(crate) const fn by_cost(self) -> [f64; 3] {
+        [self.second_level_hits, self.walks - self.far_walks, self.far_walks]
+    }
 }
 
 /// The processor of a name, or the one this runs on. Its name too.
@@ -65,24 +81,37 @@ pub(crate) fn calls(law: Law, functions: usize, calls: usize) -> Vec<usize> {
 
 /// Misses of a case in a layout.
 pub(crate) fn misses(known: &KnownProcessor, case: Case, functions: &Functions, layout: Layout) -> Misses {
-    let sim = Sim::with_options(&MACHINE_X86, &Options { processor: known.processor(), ..Options::default() });
-    let page = if layout == Layout::PackedLarge { PageSize::mib(2) } else { PageSize::kib(4) };
+    let machine = |processor| Sim::with_options(&MACHINE_X86, &Options { processor, ..Options::default() });
+    let (caches, lines) = (machine(known.processor()), machine(table_lines()));
+    let page = if layout.is_large() { PageSize::mib(2) } else { PageSize::kib(4) };
     let offsets = functions.offsets(layout);
     let run = |calls: &[usize]| {
-        for &index in calls {
-            for link in functions.links(index) {
-                sim.other_on(0, BASE + (offsets[index] + link) as u64, page, true);
+        let mut walks = caches.tlb_counts().fetch_misses;
+        for (&index, link) in calls.iter().flat_map(|index| functions.links(*index).map(move |link| (index, link))) {
+            let address = BASE + (offsets[index] + link) as u64;
+            caches.other_on(0, address, page, true);
+            let walked = caches.tlb_counts().fetch_misses;
+            if walked > walks {
+                lines.other_on(0, address, TABLE_LINE, true);
             }
+            walks = walked;
         }
-        sim.tlb_counts()
+        (caches.tlb_counts(), lines.tlb_counts())
     };
     let calls = calls(case.law, functions.len(), WARM_UP_CALLS + CALLS);
     let (warm_up, counted) = calls.split_at(WARM_UP_CALLS);
     let before = run(warm_up);
     let after = run(counted);
-    let per_call = |of: fn(&TlbCounts) -> u64| (of(&after) - of(&before)) as f64 / CALLS as f64;
+    let per_call = |of: fn(&(TlbCounts, TlbCounts)) -> u64| (of(&after) - of(&before)) as f64 / CALLS as f64;
     Misses {
-        second_level_hits: per_call(|counts| counts.fetch_first_misses - counts.fetch_misses),
-        walks: per_call(|counts| counts.fetch_misses),
+        second_level_hits: per_call(|(caches, _)| caches.fetch_first_misses - caches.fetch_misses),
+        walks: per_call(|(caches, _)| caches.fetch_misses),
+        far_walks: per_call(|(_, lines)| lines.fetch_misses),
     }
+}
+
+/// A cache of lines of page-table entries.
+fn table_lines() -> Processor {
+    let array = TlbArray { entries: TABLE_LINES, ways: TABLE_WAYS, pages: vec![TABLE_LINE] };
+    Processor { instruction: vec![array], ..Processor::default() }
 }

@@ -29,7 +29,7 @@ impl Text {
     pub(crate) fn new(functions: &Functions, layout: Layout) -> Result<Self> {
         let offsets = functions.offsets(layout);
         let len = functions.bytes(layout).next_multiple_of(LARGE_BYTES);
-        let memory = Memory::new(len, layout == Layout::PackedLarge, |bytes| {
+        let memory = Memory::new(len, layout.is_large(), |bytes| {
             bytes.fill(TRAP);
             for (index, offset) in offsets.iter().enumerate() {
                 functions.write(index, &mut bytes[*offset..]);
