@@ -10,6 +10,7 @@ mod engine;
 mod ledger;
 mod memory;
 mod probes;
+mod walks;
 
 /// Words of the stack of a modelled thread. Those that loom gives by itself are too small for an engine.
 const STACK_WORDS: usize = 1 << 16;
