@@ -97,7 +97,7 @@ fn inv_12_walks_beside_splits_and_merges_end_in_leaves_of_their_frame() {
     let tables = engine.backend().direct_tables().expect("a direct map");
     let frames = machine.bytes_per_node >> 12;
     let is_over = AtomicBool::new(false);
-    let sizes = std::thread::scope(|scope| {
+    let sizes: BTreeSet<u64> = std::thread::scope(|scope| {
         let walkers = [3_u64, 5].map(|step| {
             let (tables, is_over) = (&tables, &is_over);
             scope.spawn(move || {

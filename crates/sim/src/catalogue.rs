@@ -52,11 +52,7 @@ impl KnownProcessor {
     #[must_use]
     pub fn processor(&self) -> Processor {
         let arrays = |entries: &[ArrayEntry]| entries.iter().map(|entry| entry.0.clone()).collect();
-        Processor {
-            instruction: arrays(&self.instruction),
-            data: arrays(&self.data),
-            second: arrays(&self.second),
-        }
+        Processor { instruction: arrays(&self.instruction), data: arrays(&self.data), second: arrays(&self.second) }
     }
 
     /// Whether CPUID says that it is this one.

@@ -210,7 +210,8 @@ impl DirectMap {
     /// Tables whose counter of writable entries is wrong.
     pub(crate) fn drifted(&self) -> u64 {
         let is_wrong = |(&(level, start), &counter): (&(usize, Frame), &u64)| {
-            let frames = (start..start + self.sizes[level]).step_by(usize::try_from(self.sizes[level - 1]).unwrap_or(1));
+            let frames =
+                (start..start + self.sizes[level]).step_by(usize::try_from(self.sizes[level - 1]).unwrap_or(1));
             frames.filter(|frame| self.is_whole(level - 1, *frame)).count() as u64 != counter
         };
         self.counters.iter().filter(|entry| is_wrong(*entry)).count() as u64

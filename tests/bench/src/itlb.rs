@@ -95,3 +95,86 @@ fn measure(case: Case, known: &KnownProcessor, rounds: u32, calls: usize) -> Res
     }
     Ok(CaseReport { case, functions: functions.len(), layouts })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::itlb::costs::Costs;
+
+    /// What was recorded, with `cargo xtask bench itlb --record`.
+    #[derive(Debug, serde::Deserialize)]
+    struct Recorded {
+        processor: String,
+        costs: Costs,
+        cases: Vec<CaseReport>,
+    }
+
+    fn recorded() -> Recorded {
+        let text = std::fs::read_to_string(report::record_path("itlb.json")).expect("a record");
+        serde_json::from_str(&text).expect("readable")
+    }
+
+    #[test]
+    fn packing_beats_a_page_each_and_large_pages_beat_packing_in_time_and_in_the_model() {
+        for case in recorded().cases {
+            let by_layout = |of: fn(&LayoutReport) -> f64| [0, 2, 3].map(|index| of(&case.layouts[index]));
+            let [each, packed, large] = by_layout(|layout| layout.ratio);
+            assert!(each >= packed && packed > large, "{:?}: {each} {packed} {large}", case.case);
+            let [each, packed, large] = by_layout(|layout| layout.model.walks + layout.model.second_level_hits);
+            let is_small = case.case.sizes == case::Sizes::Small;
+            assert!(large < 0.01 && packed > 0.2, "{:?}: {packed} {large}", case.case);
+            assert!(!is_small || case.case.text_mib > 2 || each > packed, "{:?}: {each} {packed}", case.case);
+        }
+    }
+
+    #[test]
+    fn the_model_says_what_was_measured_within_a_quarter() {
+        let recorded = recorded();
+        let fitted = costs::fit(&recorded.cases);
+        assert!((fitted.walk_ns - recorded.costs.walk_ns).abs() < 0.1, "{fitted:?}");
+        let (mut off, mut count) = (0.0, 0.0);
+        for mut case in recorded.cases {
+            case.predict(fitted);
+            for (small, _) in Layout::TWINS {
+                let layout = &case.layouts[small];
+                let ratio = layout.predicted_ns.expect("a prediction") / layout.ns_per_call;
+                assert!((0.75..1.25).contains(&ratio), "{:?} {:?}: {ratio}", case.case, layout.layout);
+                off += (ratio - 1.0).abs();
+                count += 1.0;
+            }
+        }
+        assert!(off / count < 0.10, "off by {} on average", off / count);
+    }
+
+    #[test]
+    fn the_model_still_counts_what_was_recorded() {
+        let recorded = recorded();
+        let (_, known) = model::processor(Some(&recorded.processor)).expect("in the catalogue");
+        for case in recorded.cases.iter().filter(|case| case.case.text_mib == 2) {
+            let functions = Functions::new(case.case.sizes, case.case.text_mib << 20);
+            assert_eq!(functions.len(), case.functions);
+            for layout in &case.layouts {
+                assert_eq!(
+                    model::misses(&known, case.case, &functions, layout.layout),
+                    layout.model,
+                    "{:?}",
+                    case.case
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn functions_run_in_every_layout_and_return_what_they_shall() {
+        for sizes in [case::Sizes::Small, case::Sizes::Large] {
+            let functions = Functions::new(sizes, 3 << 20);
+            for layout in Layout::ALL {
+                let text = Text::new(&functions, layout).expect("every function is called once");
+                let order = model::calls(case::Law::Zipf, functions.len(), 1000);
+                let expected = order.iter().fold(0, |sum: u32, index| sum.wrapping_add(functions.result(*index)));
+                assert_eq!(text.sum(&text.addresses(&order)), expected);
+                assert!(layout.is_large() || text.large_bytes().expect("proc") == 0);
+            }
+        }
+    }
+}

@@ -47,7 +47,8 @@ pub(crate) fn fit(cases: &[CaseReport]) -> Costs {
     let mut costs = [0.0_f64; 3];
     for step in 0..STEPS {
         let row = step % 3;
-        let others: f64 = (0..3).filter(|column| *column != row).map(|column| products[row][column] * costs[column]).sum();
+        let others: f64 =
+            (0..3).filter(|column| *column != row).map(|column| products[row][column] * costs[column]).sum();
         if products[row][row] > 0.0 {
             costs[row] = ((times[row] - others) / products[row][row]).max(0.0);
         }

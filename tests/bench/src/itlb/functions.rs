@@ -59,7 +59,10 @@ impl Functions {
     /// What a function is executed at: offsets of its links.
     pub(crate) fn links(&self, index: usize) -> impl Iterator<Item = usize> {
         let last = self.lens[index] - TAIL_BYTES;
-        (0..last).step_by(LINK_BYTES).filter(move |link| *link == 0 || link + LINK_BYTES <= last + TAIL_BYTES).chain([last])
+        (0..last)
+            .step_by(LINK_BYTES)
+            .filter(move |link| *link == 0 || link + LINK_BYTES <= last + TAIL_BYTES)
+            .chain([last])
     }
 
     /// What a function returns.
