@@ -30,7 +30,7 @@ impl Entry {
         WORDS.get(word).copied().unwrap_or_else(|| Entry::Table(word - WORDS.len()))
     }
 
-    pub(crate) fn new(self) -> AtomicU64 {
+    pub(crate) fn word(self) -> AtomicU64 {
         AtomicU64::new(self.to_word())
     }
 

@@ -79,7 +79,7 @@ impl Tables {
 
     /// What a table that maps a frame at a level says of itself.
     fn home(&self, level: usize, frame: u64) -> u64 {
-        frame / self.sizes[level] * self.sizes[level] << 3 | level as u64
+        (frame / self.sizes[level] * self.sizes[level]) << 3 | level as u64
     }
 
     fn table(&self, slot: usize) -> &Table {
@@ -110,7 +110,7 @@ impl TableWriter {
         let top = sizes.len() - 1;
         let tables = sizes[1..].iter().map(|size| frames.div_ceil(*size)).sum();
         let slots = index(tables) + SPARE_SLOTS;
-        let root = (0..frames.div_ceil(sizes[top])).map(|_| Entry::Nothing.new()).collect();
+        let root = (0..frames.div_ceil(sizes[top])).map(|_| Entry::Nothing.word()).collect();
         let slots: Vec<_> = (0..slots).map(|_| OnceLock::new()).collect();
         let free = (0..slots.len()).rev().collect();
         let counts = vec![0; sizes.len()];
@@ -204,7 +204,7 @@ impl TableWriter {
         let longest = sizes.windows(2).map(|pair| index(pair[1] / pair[0])).max().unwrap_or(0);
         let table = self.tables.slots[slot].get_or_init(|| Table {
             home: AtomicU64::new(NOWHERE),
-            entries: (0..longest).map(|_| Entry::Nothing.new()).collect(),
+            entries: (0..longest).map(|_| Entry::Nothing.word()).collect(),
         });
         for (number, place) in table.entries.iter().enumerate().take(index(sizes[level] / sizes[level - 1])) {
             entry(number).store(place);

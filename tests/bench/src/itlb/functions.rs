@@ -67,19 +67,19 @@ impl Functions {
 
     /// What a function returns.
     pub(crate) fn result(&self, index: usize) -> u32 {
-        (index + self.links(index).count()) as u32 - 1
+        word(index + self.links(index).count() - 1)
     }
 
     /// Writes a function: `mov eax, index`, then `add eax, 1` in every further link, `ret` in the last.
     pub(crate) fn write(&self, index: usize, code: &mut [u8]) {
         let links: Vec<_> = self.links(index).collect();
         for (number, &link) in links.iter().enumerate() {
-            let (opcode, operand) = if number == 0 { (0xb8, index as u32) } else { (0x05, 1) };
+            let (opcode, operand) = if number == 0 { (0xb8, word(index)) } else { (0x05, 1) };
             code[link] = opcode;
             code[link + 1..link + 5].copy_from_slice(&operand.to_le_bytes());
             match links.get(number + 1) {
                 Some(next) => {
-                    let distance = (next - (link + 10)) as u32;
+                    let distance = word(next - (link + 10));
                     code[link + 5] = 0xe9; // jmp
                     code[link + 6..link + 10].copy_from_slice(&distance.to_le_bytes());
                 }
@@ -87,6 +87,11 @@ impl Functions {
             }
         }
     }
+}
+
+/// An operand: there are far fewer functions than fit.
+fn word(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
