@@ -12,6 +12,7 @@ mod memory;
 mod patching;
 mod probes;
 mod processor;
+mod walks;
 
 /// Words of the stack of a modelled thread. Those that loom gives by itself are too small for an engine.
 const STACK_WORDS: usize = 1 << 16;

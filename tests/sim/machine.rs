@@ -1,5 +1,8 @@
 //! The machine around the memory: the direct map, nodes, page sources, translation caches.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use execmem::kinds::Any;
 use execmem::{Backend as _, Draft, Engine, Extent, Kind, Live, PageSize, Protection};
 use execmem_arch_x86::{MACHINE_X86, TABLE};
@@ -85,6 +88,40 @@ fn parallel_loads_leave_the_direct_map_as_it_was() {
     engine.shrink();
     assert_eq!(engine.backend().direct_map(), before);
     assert_eq!((engine.backend().wx_bytes(), engine.backend().bytes_in_use()), (0, 0));
+}
+
+#[test]
+fn inv_12_walks_beside_splits_and_merges_end_in_leaves_of_their_frame() {
+    let machine = Options { merge: Merge::Scan, ..options() };
+    let engine = Engine::new(TABLE, Sim::with_options(&MACHINE_X86, &machine)).expect("memory");
+    let tables = engine.backend().direct_tables().expect("a direct map");
+    let frames = machine.bytes_per_node >> 12;
+    let is_over = AtomicBool::new(false);
+    let sizes: BTreeSet<u64> = std::thread::scope(|scope| {
+        let walkers = [3_u64, 5].map(|step| {
+            let (tables, is_over) = (&tables, &is_over);
+            scope.spawn(move || {
+                let (mut frame, mut sizes) = (0, BTreeSet::new());
+                while !is_over.load(Ordering::Relaxed) {
+                    // Most walks go to where memory is taken from first.
+                    frame = (frame + step * 97) % if frame % 8 == 0 { frames } else { 1 << 13 };
+                    let leaf = tables.walk(frame).expect("all of memory is mapped");
+                    assert!((leaf.first..leaf.first + leaf.frames).contains(&frame));
+                    sizes.insert(leaf.frames);
+                }
+                sizes
+            })
+        });
+        for round in 0..300 {
+            unload(&engine, module(&engine, round * 100));
+            engine.shrink();
+        }
+        is_over.store(true, Ordering::Relaxed);
+        walkers.map(|walker| walker.join().expect("no walk reads a freed table")).into_iter().flatten().collect()
+    });
+    assert_eq!(sizes, BTreeSet::from([1 << 9, 1 << 18]), "walks saw the map split and whole");
+    assert!(engine.backend().counts().direct_merges >= 300);
+    assert_eq!(tables.walk(frames), None);
 }
 
 #[test]

@@ -11,6 +11,7 @@ const MORE: &[Step] = &[
     Step::cargo("run --backend sim", &["run", "--release", "--", "run", "--backend", "sim", "--json"]),
     Step::task("loom", loom::run_default),
     Step::cargo("bench --quick", &["run", "--release", "--package", "execmem-bench", "--", "--quick"]),
+    Step::cargo("bench itlb --quick", &["run", "--release", "--package", "execmem-bench", "--", "itlb", "--quick"]),
     Step::cargo(
         "run everything",
         &["run", "--release", "--", "run", "--workload", "configs/workloads/everything.toml"],

@@ -17,6 +17,8 @@ pub(crate) enum Command {
     Run(RunOptions),
     /// Serve the same modules, programs and probes by several policies on a simulated machine, and say what each costs
     Compare(CompareOptions),
+    /// Serve the same by one policy and draw the map of its address space
+    Report(ReportOptions),
     /// Print the tables of an architecture
     Tables(TablesOptions),
     /// The load whose system calls `run` counts, in a process of its own
@@ -94,6 +96,40 @@ pub(crate) struct CompareOptions {
     /// Write a report to look at in a browser
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReportOptions {
+    /// Take the sizes of the kernel modules below this folder (.ko, .ko.xz, .ko.zst) instead of a module set
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["set", "kernel"])]
+    pub(crate) modules: Option<PathBuf>,
+    /// Whose modules: workstation, server or laptop
+    #[arg(long, default_value = "workstation")]
+    pub(crate) set: String,
+    /// Of which kernel: 6.1 or 7.2
+    #[arg(long, default_value = "6.1")]
+    pub(crate) kernel: String,
+    /// The machine around the memory: guest, server or board
+    #[arg(long, default_value = "guest")]
+    pub(crate) machine: String,
+    /// Table; `execmem tables` lists them
+    #[arg(long, default_value = "x86")]
+    pub(crate) arch: String,
+    /// Policy; `execmem compare` prints all of them
+    #[arg(long, default_value = "execmem")]
+    pub(crate) policy: String,
+    /// BPF programs to load after the modules
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) programs: usize,
+    /// Write a page to look at in a browser
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["svg", "png"])]
+    pub(crate) html: Option<PathBuf>,
+    /// Write the map as a picture that can be scaled
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    /// Write the map as a picture of pixels
+    #[arg(long, value_name = "FILE")]
+    pub(crate) png: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -29,6 +29,21 @@ const ABOUT_OURS: &str = "this engine: every kind in shared large blocks, writte
 
 /// Compares, and prints tables or JSON, and a report if wanted.
 pub(crate) fn run(options: &CompareOptions) -> Result<()> {
+    let comparison = measure(options)?;
+    if let Some(file) = &options.html {
+        let page = html::report(&comparison, "execmem compare")?;
+        std::fs::write(file, page).with_context(|| format!("writing {}", file.display()))?;
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&comparison)?);
+    } else {
+        print::print(&comparison);
+    }
+    Ok(())
+}
+
+/// Runs every policy on the same loads.
+pub(crate) fn measure(options: &CompareOptions) -> Result<Comparison> {
     let names = policies(&options.policies)?;
     let named = arch::table(&options.arch)?;
     let machine = Machine::read(options)?;
@@ -50,7 +65,7 @@ pub(crate) fn run(options: &CompareOptions) -> Result<()> {
             .collect::<Result<_>>()
     })?;
     bar.finish_and_clear();
-    let comparison = Comparison {
+    Ok(Comparison {
         load: LoadOutcome {
             modules_of: loads.name,
             modules: loads.modules.len(),
@@ -68,16 +83,7 @@ pub(crate) fn run(options: &CompareOptions) -> Result<()> {
             tlb_source: machine.source,
         },
         policies: outcomes,
-    };
-    if let Some(file) = &options.html {
-        std::fs::write(file, html::report(&comparison)?).with_context(|| format!("writing {}", file.display()))?;
-    }
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&comparison)?);
-    } else {
-        print::print(&comparison);
-    }
-    Ok(())
+    })
 }
 
 /// The policies to run, in the order of their table, ours last.

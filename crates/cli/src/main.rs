@@ -8,6 +8,8 @@ mod compare;
 mod execute;
 mod generate;
 mod html;
+mod picture;
+mod report;
 mod run;
 mod tables;
 mod workload;
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Run(options) => run::run(&options),
         Command::Compare(options) => compare::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Report(options) => report::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Tables(options) => tables::print(&options).map(|()| ExitCode::SUCCESS),
         Command::SteadyState => run::steady::child().map(|()| ExitCode::SUCCESS),
     };

@@ -150,6 +150,45 @@ fn report(name: &str) -> PathBuf {
     file
 }
 
+/// What a browser makes of a page, and what it has to say.
+fn draw(browser: &str, file: &Path) -> (String, String) {
+    let profile = file.with_extension("profile");
+    let output = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(format!("file://{}", file.display()))
+        .output()
+        .expect("the browser");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_single_run_is_drawn_as_a_page_and_as_pictures() {
+    let file = |name: &str| Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let files = ["single.html", "single.svg", "single.png"].map(file);
+    let [page, svg, png] = &files;
+    let status = Command::new(env!("CARGO_BIN_EXE_execmem"))
+        .args(["report", "--set", "laptop", "--programs", "100"])
+        .args(["--html".as_ref(), page.as_os_str(), "--svg".as_ref(), svg.as_os_str()])
+        .args(["--png".as_ref(), png.as_os_str()])
+        .status()
+        .expect("the command");
+    assert!(status.success());
+    let text = std::fs::read_to_string(page).expect("the page");
+    let blocks = text.matches("\"allocations\":").count();
+    let drawn = std::fs::read_to_string(svg).expect("the drawing").matches("class=\"block\"").count();
+    assert!(blocks > 5 && drawn == blocks, "{drawn} of {blocks} blocks");
+    assert!(std::fs::read(png).expect("the picture").starts_with(b"\x89PNG"));
+    let Some(browser) = browser() else {
+        println!("no browser is installed: the page was not drawn");
+        return;
+    };
+    let (page, log) = draw(browser, page);
+    assert!(!log.contains("CONSOLE") && page.contains("data-drawn=\"yes\""), "{log}");
+    assert_eq!(page.matches("class=\"block\"").count(), blocks, "one element for each block");
+}
+
 #[test]
 fn the_report_is_one_file_and_draws_itself_in_a_browser() {
     let file = report("report.html");
@@ -163,14 +202,7 @@ fn the_report_is_one_file_and_draws_itself_in_a_browser() {
         return;
     };
     std::fs::write(&file, text.replace("</body>", KEYS)).expect("a copy");
-    let profile = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser");
-    let output = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"])
-        .arg(format!("--user-data-dir={}", profile.display()))
-        .arg(format!("file://{}", file.display()))
-        .output()
-        .expect("the browser");
-    let (page, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (page, log) = draw(browser, &file);
     assert!(!log.contains("CONSOLE"), "{log}");
     assert!(page.contains("data-drawn=\"yes\""), "{log}");
     let ours = blocks("execmem");

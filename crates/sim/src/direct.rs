@@ -8,10 +8,12 @@
 //! Leaves tile the memory exactly, and splits less merges is the number of tables they need beyond the first map's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use execmem_types::{Machine, PageSize};
 
 use crate::buddy::Frame;
+use crate::tables::{TableWriter, Tables, Walked};
 
 /// What the direct map allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,21 +50,14 @@ pub(crate) struct DirectChange {
     pub(crate) drifts: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Leaf {
-    /// Index in `sizes`.
-    level: usize,
-    alias: Alias,
-}
-
-/// The leaves by first frame.
+/// The map.
 #[derive(Debug)]
 pub(crate) struct DirectMap {
     /// Sizes of leaves in frames, smallest first, up to that of the map at boot.
     sizes: Vec<u64>,
     page: PageSize,
     frames: u64,
-    leaves: BTreeMap<Frame, Leaf>,
+    tables: TableWriter,
     merge: Merge,
     /// Frames whose entries must stay small.
     pinned: BTreeSet<Frame>,
@@ -74,24 +69,15 @@ impl DirectMap {
     /// `frames` frames in leaves of `largest` as far as they go, and smaller ones for the rest.
     pub(crate) fn new(machine: &Machine, frames: u64, largest: PageSize, merge: Merge) -> Self {
         let page = machine.page();
-        let sizes = machine.leaves().filter(|size| *size <= largest).map(|size| size.bytes() / page.bytes()).collect();
-        let mut map = DirectMap {
-            sizes,
-            page,
-            frames,
-            leaves: BTreeMap::new(),
-            merge,
-            pinned: BTreeSet::new(),
-            counters: BTreeMap::new(),
-        };
-        let mut frame = 0;
-        while frame < frames {
-            let fits = |size: u64| frame.is_multiple_of(size) && frame + size <= frames;
-            let level = map.sizes.iter().rposition(|&size| fits(size)).unwrap_or(0);
-            map.leaves.insert(frame, Leaf { level, alias: Alias::ReadWrite });
-            frame += map.sizes[level];
-        }
-        map
+        let sizes: Vec<_> =
+            machine.leaves().filter(|size| *size <= largest).map(|size| size.bytes() / page.bytes()).collect();
+        let tables = TableWriter::new(sizes.clone(), frames);
+        DirectMap { sizes, page, frames, tables, merge, pinned: BTreeSet::new(), counters: BTreeMap::new() }
+    }
+
+    /// The tables, for walks beside changes.
+    pub(crate) fn tables(&self) -> &Arc<Tables> {
+        self.tables.tables()
     }
 
     /// Changes the rights of frames, splitting what lies only partly in them.
@@ -99,17 +85,17 @@ impl DirectMap {
         let mut change = DirectChange::default();
         let mut frame = first;
         while frame < (first + count).min(self.frames) {
-            let (start, leaf) = self.find(frame);
-            let size = self.sizes[leaf.level];
+            let leaf = self.find(frame);
+            let end = leaf.first + leaf.frames;
             if leaf.alias == alias {
-                frame = start + size;
-            } else if leaf.level > 0 && (start < first || start + size > first + count) {
-                self.split(start, leaf);
+                frame = end;
+            } else if leaf.level > 0 && (leaf.first < first || end > first + count) {
+                self.split(leaf);
                 change.splits += 1;
             } else {
-                self.put(start, Leaf { alias, ..leaf });
+                self.put(leaf, alias);
                 change.leaves += 1;
-                frame = start + size;
+                frame = end;
             }
         }
         if alias == Alias::ReadWrite && change.leaves > 0 {
@@ -118,42 +104,37 @@ impl DirectMap {
         change
     }
 
-    /// The leaf that maps a frame, and its first frame.
-    fn find(&self, frame: Frame) -> (Frame, Leaf) {
-        match self.leaves.range(..=frame).next_back() {
-            Some((&start, &leaf)) => (start, leaf),
+    /// The leaf that maps a frame.
+    fn find(&self, frame: Frame) -> Walked {
+        match self.tables().walk(frame) {
+            Some(leaf) => leaf,
             None => panic!("I11: frame {frame:#x} has no leaf in the direct map"),
         }
     }
 
     /// Rights and size of the leaf of a frame; `None` beyond memory.
     pub(crate) fn leaf_of(&self, frame: Frame) -> Option<(Frame, PageSize, Alias)> {
-        let (start, leaf) = (frame < self.frames).then(|| self.find(frame))?;
-        let bytes = self.sizes[leaf.level] * self.page.bytes();
-        Some((start, PageSize::from_bytes(bytes)?, leaf.alias))
+        let leaf = self.tables().walk(frame)?;
+        Some((leaf.first, PageSize::from_bytes(leaf.frames * self.page.bytes())?, leaf.alias))
     }
 
-    /// Replaces a leaf by one of the same size, and keeps the counter of its table.
-    fn put(&mut self, start: Frame, leaf: Leaf) {
-        let old = self.leaves.insert(start, leaf);
+    /// Changes a leaf, and keeps the counter of its table.
+    fn put(&mut self, leaf: Walked, alias: Alias) {
+        self.tables.set(leaf.first, alias);
         let Some(&table) = self.sizes.get(leaf.level + 1) else { return };
-        if let Some(counter) = self.counters.get_mut(&(leaf.level + 1, start / table * table)) {
-            let was = old.is_some_and(|old| old.alias == Alias::ReadWrite);
-            let is = leaf.alias == Alias::ReadWrite;
+        if let Some(counter) = self.counters.get_mut(&(leaf.level + 1, leaf.first / table * table)) {
+            let (was, is) = (leaf.alias == Alias::ReadWrite, alias == Alias::ReadWrite);
             *counter = counter.saturating_add(u64::from(is)).saturating_sub(u64::from(was));
         }
     }
 
-    fn split(&mut self, start: Frame, leaf: Leaf) {
-        let (large, small) = (self.sizes[leaf.level], self.sizes[leaf.level - 1]);
-        let below = Leaf { level: leaf.level - 1, ..leaf };
-        for index in 0..large / small {
-            self.leaves.insert(start + index * small, below);
-        }
-        let writable = if leaf.alias == Alias::ReadWrite { large / small } else { 0 };
-        self.counters.insert((leaf.level, start), writable);
+    fn split(&mut self, leaf: Walked) {
+        let entries = leaf.frames / self.sizes[leaf.level - 1];
+        self.tables.split(leaf.first);
+        let writable = if leaf.alias == Alias::ReadWrite { entries } else { 0 };
+        self.counters.insert((leaf.level, leaf.first), writable);
         if leaf.alias == Alias::ReadWrite {
-            self.recount(leaf.level + 1, start, -1);
+            self.recount(leaf.level + 1, leaf.first, -1);
         }
     }
 
@@ -188,26 +169,28 @@ impl DirectMap {
         if self.merge == Merge::Count && counter != table / small {
             return;
         }
-        let whole = Leaf { level: level - 1, alias: Alias::ReadWrite };
-        let agrees = (0..table / small).all(|index| self.leaves.get(&(start + index * small)) == Some(&whole));
+        let agrees = (0..table / small).all(|index| self.is_whole(level - 1, start + index * small));
         if !agrees || self.pinned.range(start..start + table).next().is_some() {
             change.drifts += u64::from(!agrees && self.merge == Merge::Count);
             return;
         }
-        for index in 1..table / small {
-            self.leaves.remove(&(start + index * small));
-        }
-        self.leaves.insert(start, Leaf { level, alias: Alias::ReadWrite });
+        self.tables.merge(level - 1, start);
         self.counters.remove(&(level, start));
         self.recount(level + 1, start, 1);
         change.merges += 1;
     }
 
+    /// Whether a frame is mapped by a writable leaf of a level.
+    fn is_whole(&self, level: usize, frame: Frame) -> bool {
+        let leaf = self.tables().walk(frame);
+        leaf.is_some_and(|leaf| (leaf.level, leaf.alias) == (level, Alias::ReadWrite))
+    }
+
     /// Splits down to the smallest leaf around a frame and keeps it so.
     pub(crate) fn pin(&mut self, frame: Frame) -> u64 {
         let mut splits = 0;
-        while let (start, leaf @ Leaf { level: 1.., .. }) = self.find(frame) {
-            self.split(start, leaf);
+        while let leaf @ Walked { level: 1.., .. } = self.find(frame) {
+            self.split(leaf);
             splits += 1;
         }
         self.pinned.insert(frame);
@@ -221,29 +204,23 @@ impl DirectMap {
 
     /// Changes the entry of a frame without the tracker's knowledge, as code that writes page tables by itself does.
     pub(crate) fn write_behind(&mut self, frame: Frame, alias: Alias) {
-        let (start, leaf) = self.find(frame);
-        self.leaves.insert(start, Leaf { alias, ..leaf });
+        self.tables.set(frame, alias);
     }
 
     /// Tables whose counter of writable entries is wrong.
     pub(crate) fn drifted(&self) -> u64 {
         let is_wrong = |(&(level, start), &counter): (&(usize, Frame), &u64)| {
-            let whole = Leaf { level: level - 1, alias: Alias::ReadWrite };
-            let entries = self.leaves.range(start..start + self.sizes[level]);
-            entries.filter(|(_, leaf)| **leaf == whole).count() as u64 != counter
+            let frames =
+                (start..start + self.sizes[level]).step_by(usize::try_from(self.sizes[level - 1]).unwrap_or(1));
+            frames.filter(|frame| self.is_whole(level - 1, *frame)).count() as u64 != counter
         };
         self.counters.iter().filter(|entry| is_wrong(*entry)).count() as u64
     }
 
     /// Number of leaves by size.
     pub(crate) fn count(&self) -> BTreeMap<PageSize, u64> {
-        let mut counts = BTreeMap::new();
-        for leaf in self.leaves.values() {
-            if let Some(size) = PageSize::from_bytes(self.sizes[leaf.level] * self.page.bytes()) {
-                *counts.entry(size).or_insert(0) += 1;
-            }
-        }
-        counts
+        let by_level = self.sizes.iter().zip(self.tables.counts()).filter(|(_, count)| **count > 0);
+        by_level.filter_map(|(size, count)| Some((PageSize::from_bytes(size * self.page.bytes())?, *count))).collect()
     }
 }
 

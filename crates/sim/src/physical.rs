@@ -1,12 +1,14 @@
 //! What happens to physical memory besides mappings: other users of frames, fragmentation, the direct map.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use execmem_types::{BackendError, Extent, PageSize};
 
 use crate::direct::{Alias, DirectChange};
 use crate::sim::Sim;
 use crate::state::{State, large_page};
+use crate::tables::Tables;
 
 /// The direct map at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +34,13 @@ impl Sim {
             drifted: direct.drifted(),
             leaves,
         }
+    }
+
+    /// The direct map's tables, which can be walked at any time, whatever happens to the machine. In frames of the
+    /// machine's page size. `None` if it has no direct map.
+    #[must_use]
+    pub fn direct_tables(&self) -> Option<Arc<Tables>> {
+        self.state.lock().direct.as_ref().map(|direct| Arc::clone(direct.tables()))
     }
 
     /// Size and rights of the direct map's leaf of a physical address. `None` beyond memory.

@@ -105,13 +105,16 @@ fn functions(placed: &[Placed], random: &mut Random) -> Vec<Function> {
 }
 
 /// Zipf's law over ranks.
-struct Zipf {
+#[derive(Debug, Clone)]
+pub struct Zipf {
     /// Sums of shares up to each rank; the last is one.
     sums: Vec<f64>,
 }
 
 impl Zipf {
-    fn new(ranks: usize, exponent: f64) -> Option<Self> {
+    /// The law over as many ranks. `None` without any.
+    #[must_use]
+    pub fn new(ranks: usize, exponent: f64) -> Option<Self> {
         let mut sum = 0.0;
         let mut rank = 0.0_f64;
         let mut sums = Vec::with_capacity(ranks);
@@ -124,7 +127,9 @@ impl Zipf {
         (ranks > 0).then_some(Zipf { sums })
     }
 
-    fn draw(&self, unit: f64) -> usize {
+    /// A rank, counted from 0, of a number from 0 up to 1.
+    #[must_use]
+    pub fn draw(&self, unit: f64) -> usize {
         self.sums.partition_point(|partial| *partial < unit).min(self.sums.len() - 1)
     }
 }

@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Parser, Subcommand};
+use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::bench::Mode;
 
@@ -32,9 +32,11 @@ pub(crate) struct Args {
     pub(crate) soak: Option<f64>,
 }
 
-/// What the processes do that are started for single measurements.
+/// What is not a trace, and what the processes do that are started for single measurements.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Child {
+    /// What translations of code cost: one function a page, packed in small pages, packed in large ones.
+    Itlb(Itlb),
     /// One run of one peer.
     #[command(hide = true)]
     Child {
@@ -48,4 +50,24 @@ pub(crate) enum Child {
         #[arg(long)]
         steps: Option<usize>,
     },
+}
+
+/// How the benchmark of translations is run.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Itlb {
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Rounds. Every layout runs once a round; a ratio is the median of the ratios within a round.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// Little text and few rounds.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// The processor whose translation caches predict; without it the one this runs on, if it is known.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) processor: Option<String>,
+    /// Writes the results and the facts of the machine to tests/bench/record.
+    #[arg(long)]
+    pub(crate) record: bool,
 }

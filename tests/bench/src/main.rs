@@ -11,6 +11,7 @@ mod bench;
 mod callgrind;
 mod code;
 mod compiled;
+mod itlb;
 mod lookup;
 mod machine;
 mod measure;
@@ -33,6 +34,9 @@ use bench::Bench;
 
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
+    if let Some(Child::Itlb(options)) = &args.child {
+        return itlb::run(options).map(|()| ExitCode::SUCCESS);
+    }
     if let Some(Child::Child { bench, peer, mode, quick, steps }) = args.child {
         let mut bench = Bench::named(&bench, quick)?;
         if let Some(steps) = steps {

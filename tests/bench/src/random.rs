@@ -24,6 +24,11 @@ impl Random {
         (((self.next() >> 32) * limit as u64) >> 32) as usize
     }
 
+    /// From 0 up to, but not including, 1.
+    pub(crate) const fn unit(&mut self) -> f64 {
+        (self.next() >> 32) as f64 / 4_294_967_296.0
+    }
+
     /// Uniform in `low..high`.
     pub(crate) const fn range(&mut self, low: usize, high: usize) -> usize {
         low + self.below(high - low)

@@ -84,6 +84,21 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         file: "crates/engine/src/life.rs",
         edits: RETIRE_LATE,
     },
+    Mutation {
+        model: "walks::a_walk_never_reads_a_table_that_a_merge_freed_and_a_split_took_again",
+        what: "a table is freed while walks may be in it",
+        file: "crates/sim/src/grace.rs",
+        edits: &[("if self.latest(&self.walks[over]) > 0 {", "if over > 1 {")],
+    },
+    Mutation {
+        model: "walks::a_walk_beside_a_change_finds_what_was_there_before_or_after",
+        what: "a table is linked before it has entries",
+        file: "crates/sim/src/tables.rs",
+        edits: &[(
+            "        let slot = self.make(leaf.level, leaf.first, |_| Entry::Leaf(leaf.alias));\n        Entry::Table(slot)",
+            "        let slot = self.make(leaf.level, leaf.first, |_| Entry::Nothing);\n        Entry::Table(slot)",
+        )],
+    },
 ];
 
 const RETIRE_LATE: &[(&str, &str)] = &[

