@@ -1,6 +1,7 @@
 //! The arena: the only place where spans, the ledger and holes change, and always together.
 
 mod query;
+mod units;
 
 pub(crate) use query::State;
 
@@ -352,60 +353,5 @@ impl Arena {
     fn reserve_parts(&mut self, place: Place, n: u32) -> Result<(), Error> {
         self.holes.reserve(self.holes_needed() + self.holes.ready_count() + 4)?;
         self.holes.reserve_parts(place, n)
-    }
-
-    #[inline]
-    fn quantum_log2(&self) -> u32 {
-        self.holes.ledger.quantum_log2()
-    }
-
-    #[inline]
-    fn alignment_mask(&self, align: u64) -> Result<u32, Error> {
-        if !align.is_power_of_two() {
-            return Err(Error::BadAlignment { align });
-        }
-        let quanta = (align >> self.quantum_log2()).max(1);
-        let mask = u32::try_from(quanta - 1).ok().filter(|&mask| mask < MAX_QUANTA);
-        mask.ok_or(Error::TooLarge { value: align, limit: self.limit() })
-    }
-
-    #[inline]
-    fn quanta_for(&self, len: u64) -> Result<u32, Error> {
-        if len == 0 {
-            return Err(Error::ZeroLength);
-        }
-        let rounded = ((len - 1) >> self.quantum_log2()) + 1;
-        let quanta = u32::try_from(rounded).ok().filter(|&quanta| quanta <= MAX_QUANTA);
-        quanta.ok_or(Error::TooLarge { value: len, limit: self.limit() })
-    }
-
-    /// The number of the quantum that contains a position.
-    #[inline]
-    fn quantum_number(&self, position: u64) -> Option<u32> {
-        u32::try_from(position >> self.quantum_log2()).ok().filter(|&number| number < MAX_QUANTA)
-    }
-
-    fn quanta(&self, range: &Range<u64>) -> Result<Range<u32>, Error> {
-        if range.start >= range.end {
-            return Err(Error::ZeroLength);
-        }
-        if range.end > self.limit() {
-            return Err(Error::TooLarge { value: range.end, limit: self.limit() });
-        }
-        let number = |value: u64| match value % self.quantum() {
-            0 => Ok(u32::try_from(value >> self.quantum_log2()).unwrap_or(MAX_QUANTA)),
-            _ => Err(Error::NotQuantized { value, quantum: self.quantum() }),
-        };
-        Ok(number(range.start)?..number(range.end)?)
-    }
-
-    #[inline]
-    fn position(&self, quanta: u32) -> u64 {
-        u64::from(quanta) << self.quantum_log2()
-    }
-
-    #[inline]
-    fn positions(&self, quanta: Range<u32>) -> Range<u64> {
-        self.position(quanta.start)..self.position(quanta.end)
     }
 }
