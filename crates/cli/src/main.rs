@@ -21,6 +21,8 @@ use clap::Parser as _;
 use args::{Args, Command};
 
 fn main() -> ExitCode {
+    // Whoever reads the output may stop: `execmem tables | head`.
+    sigpipe::reset();
     let outcome = match Args::parse().command {
         Command::Run(options) => run::run(&options),
         Command::Compare(options) => compare::run(&options).map(|()| ExitCode::SUCCESS),

@@ -38,6 +38,7 @@ pub(crate) unsafe fn sync(_home: usize, _alias: usize, _len: usize, scope: SyncS
 }
 
 /// Makes every other processor that runs this process execute a context-synchronising instruction.
+#[cfg(not(target_arch = "riscv64"))]
 pub(crate) fn serialise() -> Result<(), Errno> {
     membarrier(MembarrierCommand::PrivateExpeditedSyncCore)
 }
