@@ -89,6 +89,12 @@ pub(crate) struct CompareOptions {
     /// Use only so many MiB at the start of each window
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(4..=1 << 20))]
     pub(crate) window: Option<u64>,
+    /// Loads under way at once: so many modules hold their initialisation before the first drops its own
+    #[arg(long, default_value_t = 1, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) parallel: u32,
+    /// Memory runs short after every so many loads and unloads: all that is kept for later goes back
+    #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) pressure: Option<u64>,
     /// Print JSON instead of tables. What it says at the top of a policy is of the moment when all modules are loaded;
     /// splits, merges and flushes are of the whole run
     #[arg(long)]

@@ -51,7 +51,13 @@ pub(crate) fn measure(options: &CompareOptions) -> Result<Comparison> {
     let table = shortened(&named.table, options.window)?;
     let window = table_window(&table)?;
     let bar = progress(names.len() as u64, "policies");
-    let plan = Plan { churn: options.churn, calls: options.calls, physical_bytes: machine.memory_bytes };
+    let plan = Plan {
+        churn: options.churn,
+        calls: options.calls,
+        physical_bytes: machine.memory_bytes,
+        parallel: usize::try_from(options.parallel)?,
+        pressure: options.pressure,
+    };
     let run_one = |name| {
         let outcome = run_policy(name, &table, &machine, &loads, plan);
         bar.inc(1);
@@ -118,10 +124,10 @@ fn run_policy(name: &'static str, table: &Table, machine: &Machine, loads: &Load
     let Some(row) = ROWS.iter().find(|row| row.name == name) else {
         // A kernel with this engine looks at a table of the direct map when a block of it comes back.
         let mut policy = EnginePolicy::new(table, machine.boot(table, Merge::Scan))?;
-        let outcome = Replay::new(&mut policy, name).run(loads, plan, ABOUT_OURS)?;
+        let outcome = Replay::new(&mut policy, name, plan).run(loads, ABOUT_OURS)?;
         policy.audit()?;
         return Ok(outcome);
     };
     let mut policy = KernelPolicy::new(row, machine.boot(table, Merge::Never), table_window(table)?);
-    Replay::new(&mut policy, name).run(loads, plan, row.about)
+    Replay::new(&mut policy, name, plan).run(loads, row.about)
 }

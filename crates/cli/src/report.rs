@@ -25,6 +25,8 @@ pub(crate) fn run(options: &ReportOptions) -> Result<()> {
         unmapped: false,
         large_pages: None,
         window: None,
+        parallel: 1,
+        pressure: None,
         json: false,
         html: None,
     })?;

@@ -112,6 +112,23 @@ fn shortages_cost_entries_or_refusals_and_nothing_for_good() {
 }
 
 #[test]
+fn loads_under_way_together_and_pressure_leave_nothing_behind() {
+    let alone = compare(&["--churn", "200"]);
+    let together = compare(&["--churn", "200", "--parallel", "32", "--pressure", "10"]);
+    for name in ["module_alloc", "prog_pack", "execmem-v2", "linux", "execmem"] {
+        let (alone, together) = (policy(&alone, name), policy(&together, name));
+        let requested = |policy: &Value| count(&policy["bytes_requested"]);
+        assert_eq!(requested(alone), requested(together), "{name}: the same modules stay");
+        assert_eq!(count(&together["refused"]), 0, "{name}");
+        let last = |policy: &Value| policy["marks"].as_array().and_then(|marks| marks.last().cloned()).expect("a mark");
+        assert_eq!(count(&last(together)["bytes_requested"]), 0, "{name}");
+    }
+    let (alone, ours) = (policy(&alone, "execmem"), policy(&together, "execmem"));
+    assert_eq!((&ours["splits"], count(&ours["direct_map"]["lost_for_good"])), (&ours["merges"], 0));
+    assert!(count(&ours["splits"]) >= count(&alone["splits"]), "pressure maps blocks anew");
+}
+
+#[test]
 fn wrong_names_are_errors_that_list_the_right_ones() {
     for arguments in [["--policies", "none"], ["--machine", "none"], ["--set", "none"], ["--arch", "none"]] {
         let output = Command::new(env!("CARGO_BIN_EXE_execmem")).arg("compare").args(arguments).output().expect("runs");

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use execmem::{Engine, Live, kinds::Text};
+use execmem::{Engine, Live, kinds::Any};
 use execmem_linux::Linux;
 
 thread_local! {
@@ -16,7 +16,7 @@ thread_local! {
 /// An image that is freed when this is dropped.
 struct Leaving {
     engine: Arc<Engine<Linux>>,
-    code: Option<Live<Text>>,
+    code: Option<Live<Any>>,
 }
 
 impl Drop for Leaving {
@@ -29,7 +29,7 @@ impl Drop for Leaving {
 }
 
 /// Keeps an image until this thread comes here again or ends, and frees the one that was kept so far.
-pub(crate) fn leave(engine: &Arc<Engine<Linux>>, code: Live<Text>) {
+pub(crate) fn leave(engine: &Arc<Engine<Linux>>, code: Live<Any>) {
     replace(Some(Leaving { engine: Arc::clone(engine), code: Some(code) }));
 }
 

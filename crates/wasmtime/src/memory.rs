@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use execmem::{Engine, Handle as _, Live, kinds::Text};
+use execmem::{Engine, Handle as _, Live, kinds::Any};
 use execmem_linux::{Linux, Options};
 use wasmtime::CustomCodeMemory;
 
@@ -22,7 +22,7 @@ pub struct CodeMemory {
 /// An image that Wasmtime may use.
 #[derive(Debug)]
 pub(crate) struct Image {
-    pub(crate) code: Live<Text>,
+    pub(crate) code: Live<Any>,
     /// Wasmtime asked this memory to make it executable, so it will also say when it goes.
     pub(crate) is_published: bool,
 }

@@ -3,7 +3,7 @@
 
 use std::ptr::NonNull;
 
-use execmem::{Draft, Handle as _, Kind, kinds::Text};
+use execmem::{Handle as _, Kind, Request};
 use wasmtime::{Engine, Module};
 
 use crate::memory::Image;
@@ -62,12 +62,11 @@ impl CodeMemory {
     /// Writes an image to memory of its own and makes it known.
     fn publish(&self, image: &[u8]) -> Result<(usize, NonNull<[u8]>), Error> {
         let page = self.engine.backend().machine().page();
-        let is_aligned = self.engine.table().alignment(Kind::Text) >= page && self.engine.table().lead(Kind::Text) == 0;
-        let slack = if is_aligned { 0 } else { page.bytes() };
-        let mut draft: Draft<Text> = self.engine.alloc((image.len() as u64).saturating_add(slack))?;
-        let entry = self.engine.entry(&draft);
-        let address = page.round_up(entry).unwrap_or(entry);
-        let offset = address - draft.address();
+        // The address is aligned; the first page behind the lead of the kind is as well.
+        let offset = page.round_up(self.engine.table().lead(Kind::Text)).unwrap_or(0);
+        let len = (image.len() as u64).saturating_add(offset);
+        let mut draft = self.engine.request(&Request::new(Kind::Text, len).aligned(page))?;
+        let address = draft.address() + offset;
         if let Err(error) = self.engine.write(&mut draft, offset, image) {
             self.free(draft);
             return Err(error.into());

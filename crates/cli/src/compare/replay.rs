@@ -1,6 +1,6 @@
 //! Runs the same events on a policy, and looks at it in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use anyhow::{Context as _, Result};
 use execmem::Kind;
@@ -38,12 +38,17 @@ pub(crate) struct Plan {
     pub(crate) calls: u64,
     /// Memory of the machine.
     pub(crate) physical_bytes: u64,
+    /// Loads under way at once.
+    pub(crate) parallel: usize,
+    /// Memory runs short after so many events.
+    pub(crate) pressure: Option<u64>,
 }
 
 /// A run of one policy.
 pub(crate) struct Replay<'a> {
     policy: &'a mut dyn Policy,
     name: &'static str,
+    plan: Plan,
     large_bytes_at_boot: u64,
     unit: u64,
     mark: &'static str,
@@ -51,21 +56,33 @@ pub(crate) struct Replay<'a> {
     refused: u64,
     /// What is loaded, and the bytes of it that stay after initialisation.
     live: BTreeMap<u64, &'a Load>,
+    /// What is loaded and not initialised yet, oldest first.
+    coming: VecDeque<u64>,
     marks: Vec<Mark>,
     history: Vec<Sample>,
 }
 
 impl<'a> Replay<'a> {
-    pub(crate) fn new(policy: &'a mut dyn Policy, name: &'static str) -> Self {
-        let large_bytes_at_boot = policy.sim().direct_map().large_bytes;
-        let unit = policy.sim().large_page().bytes();
-        let (marks, history) = (Vec::new(), Vec::new());
-        let live = BTreeMap::new();
-        Replay { policy, name, large_bytes_at_boot, unit, mark: "boot", events: 0, refused: 0, live, marks, history }
+    pub(crate) fn new(policy: &'a mut dyn Policy, name: &'static str, plan: Plan) -> Self {
+        Replay {
+            large_bytes_at_boot: policy.sim().direct_map().large_bytes,
+            unit: policy.sim().large_page().bytes(),
+            policy,
+            name,
+            plan,
+            mark: "boot",
+            events: 0,
+            refused: 0,
+            live: BTreeMap::new(),
+            coming: VecDeque::new(),
+            marks: Vec::new(),
+            history: Vec::new(),
+        }
     }
 
     /// Runs everything.
-    pub(crate) fn run(mut self, loads: &'a Loads, plan: Plan, about: &'static str) -> Result<Outcome> {
+    pub(crate) fn run(mut self, loads: &'a Loads, about: &'static str) -> Result<Outcome> {
+        let plan = self.plan;
         self.end("boot");
         let mut next = 0;
         let groups = [
@@ -80,6 +97,7 @@ impl<'a> Replay<'a> {
                 self.load(next, load)?;
                 next += 1;
             }
+            self.finish_all(0)?;
             self.end(mark);
         }
         let trace = Trace { calls: plan.calls, physical_bytes: plan.physical_bytes, ..TRACE };
@@ -125,8 +143,9 @@ impl<'a> Replay<'a> {
     fn load(&mut self, id: u64, load: &'a Load) -> Result<()> {
         match self.policy.load(id, load) {
             Ok(()) => {
-                self.policy.finish(id).with_context(|| format!("{}: {}", self.name, load.name))?;
                 self.live.insert(id, load);
+                self.coming.push_back(id);
+                self.finish_all(self.plan.parallel - 1)?;
             }
             Err(Refusal::NoRoom { .. } | Refusal::Backend(_)) => self.refused += 1,
             Err(refusal) => return Err(refusal).with_context(|| format!("{}: {}", self.name, load.name)),
@@ -135,7 +154,19 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
+    /// Initialises the oldest loads until `left` are under way.
+    fn finish_all(&mut self, left: usize) -> Result<()> {
+        while self.coming.len() > left {
+            let Some(id) = self.coming.pop_front() else { break };
+            self.policy.finish(id).with_context(|| format!("{}: load {id}", self.name))?;
+        }
+        Ok(())
+    }
+
     fn free(&mut self, id: u64) -> Result<()> {
+        if self.coming.contains(&id) {
+            self.finish_all(0)?;
+        }
         if let Some(load) = self.live.remove(&id) {
             self.policy.unload(id).with_context(|| format!("{}: {}", self.name, load.name))?;
             self.count();
@@ -157,6 +188,7 @@ impl<'a> Replay<'a> {
             live[victim] = next;
             next += 1;
         }
+        self.finish_all(0)?;
         self.end("churn");
         Ok(())
     }
@@ -173,6 +205,9 @@ impl<'a> Replay<'a> {
 
     fn count(&mut self) {
         self.events += 1;
+        if self.plan.pressure.is_some_and(|pressure| self.events.is_multiple_of(pressure)) {
+            self.policy.settle();
+        }
         if self.events.is_multiple_of(EVENTS_PER_SAMPLE) {
             self.sample();
         }
