@@ -95,8 +95,18 @@ fn access(random: &mut Random, register: u64, base: &str, first: i64, len: u64) 
 /// The folder of the compiler's package, where cargo unpacked it.
 fn package() -> PathBuf {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    // Without a platform, packages for others would be needed too, which cargo has not fetched.
+    let platform = if cfg!(target_env = "musl") { "x86_64-unknown-linux-musl" } else { "x86_64-unknown-linux-gnu" };
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--offline", "--manifest-path", manifest])
+        .args([
+            "metadata",
+            "--format-version=1",
+            "--offline",
+            "--filter-platform",
+            platform,
+            "--manifest-path",
+            manifest,
+        ])
         .output()
         .expect("cargo");
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("metadata");
