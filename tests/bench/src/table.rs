@@ -17,6 +17,7 @@ const COLUMNS: &[(&str, usize)] = &[
     ("ratio_to_heap", 2),
     ("ratio_to_btree", 2),
     ("p99_9_ns", 0),
+    ("p99_9_to_heap", 2),
     ("max_ns", 0),
     ("high_water_per_live", 3),
     ("metadata_bytes_per_live", 1),

@@ -1,5 +1,7 @@
 //! The load of one thread: its live functions, and what it does next.
 
+use std::time::Instant;
+
 use anyhow::{Context as _, Result, ensure};
 
 use super::Plan;
@@ -51,6 +53,18 @@ impl<C: Send> Load<C> {
             self.remove(peer, slot)?;
             self.install(peer, slot)
         })
+    }
+
+    /// The same, with the nanoseconds of every step, the shortest first.
+    pub(crate) fn churn_timed<P: Peer<Code = C>>(&mut self, peer: &P, steps: usize) -> Result<Vec<u32>> {
+        let mut times = Vec::with_capacity(steps);
+        for _ in 0..steps {
+            let start = Instant::now();
+            self.churn(peer, 1)?;
+            times.push(u32::try_from(start.elapsed().as_nanos()).unwrap_or(u32::MAX));
+        }
+        times.sort_unstable();
+        Ok(times)
     }
 
     /// Puts the functions in random order.

@@ -26,6 +26,11 @@ pub(crate) fn measure<P: Peer>(plan: &Plan) -> Result<Measures> {
     each(&mut loads, |load| load.churn(&peer, plan.steps))?;
     let (churned, wall) = (cpu_time() - start, wall.elapsed());
     let mut measures = measure_live(&loads, &peer, before)?;
+    if let ([load], Timed::Churn) = (&mut loads[..], plan.timed) {
+        // One by one and once more, so that reading the clock is in no other measure.
+        let times = load.churn_timed(&peer, plan.steps)?;
+        measures.insert("p99_9_ns".into(), f64::from(times[times.len() - 1 - times.len() / 1000]));
+    }
     loads.iter_mut().for_each(Load::shuffle);
     let start = cpu_time();
     each(&mut loads, |load| load.empty(&peer))?;
