@@ -31,7 +31,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         model: "engine::a_block_whose_last_range_is_freed_while_memory_is_taken_back_goes_once",
         what: "a block goes whether or not it is empty",
         file: "crates/engine/src/region.rs",
-        edits: &[("let goes = block.is_empty", "let goes = !block.is_empty")],
+        edits: &[("if block.is_empty && self.arena", "if !block.is_empty && self.arena")],
     },
     Mutation {
         model: "engine::published_code_survives_that_its_place_was_freed_just_before",
