@@ -103,10 +103,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
 
 const RETIRE_LATE: &[(&str, &str)] = &[
     ("Seal::Never | Seal::Pages => self.retire(pool, stage, grant.extent)", "Seal::Never | Seal::Pages => Ok(())"),
-    (
-        "        self.unmap(pool, &emptied);\n    }",
-        "        self.unmap(pool, &emptied);\n        let _ = self.retire(pool, stage, grant.extent);\n    }",
-    ),
+    ("        match freed {\n", "        let _ = self.retire(pool, stage, grant.extent);\n        match freed {\n"),
 ];
 
 impl Mutation {
