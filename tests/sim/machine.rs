@@ -112,14 +112,18 @@ fn inv_12_walks_beside_splits_and_merges_end_in_leaves_of_their_frame() {
                 sizes
             })
         });
+        let leaves = || (0..frames).step_by(1 << 9).filter_map(|frame| tables.walk(frame)).map(|leaf| leaf.frames);
         for round in 0..300 {
-            unload(&engine, module(&engine, round * 100));
+            assert!(leaves().all(|frames| frames == 1 << 18), "whole before every round");
+            let held = module(&engine, round * 100);
+            assert!(leaves().any(|frames| frames == 1 << 9), "split while something is loaded");
+            unload(&engine, held);
             engine.shrink();
         }
         is_over.store(true, Ordering::Relaxed);
         walkers.map(|walker| walker.join().expect("no walk reads a freed table")).into_iter().flatten().collect()
     });
-    assert_eq!(sizes, BTreeSet::from([1 << 9, 1 << 18]), "walks saw the map split and whole");
+    assert!(sizes.is_subset(&BTreeSet::from([1 << 9, 1 << 18])), "{sizes:?}");
     assert!(engine.backend().counts().direct_merges >= 300);
     assert_eq!(tables.walk(frames), None);
 }
