@@ -31,7 +31,7 @@
 //!
 //! # Limits
 //!
-//! An engine with this memory takes modules from [`CodeMemory::compile`] and [`CodeMemory::place`] only:
+//! An engine with this memory takes modules from `CodeMemory::compile` and [`CodeMemory::place`] only:
 //! `wasmtime::Module::new` maps memory of its own, whose rights this crate refuses to change ([`Error::NotPlaced`]).
 #![deny(unsafe_code)]
 

@@ -22,7 +22,7 @@ impl CodeMemory {
         unsafe { self.place(engine, &image) }
     }
 
-    /// Places an image that [`Engine::precompile_module`] or `wasmtime compile` made: copies it to its address,
+    /// Places an image that `Engine::precompile_module` or `wasmtime compile` made: copies it to its address,
     /// publishes it, and lets Wasmtime use it there.
     ///
     /// # Errors
