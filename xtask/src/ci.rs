@@ -5,20 +5,21 @@ use anyhow::Result;
 use crate::steps::{self, Step};
 use crate::{check, cross, fetch_modules, loom};
 
-/// What CI runs after [`check::STEPS`], in order: one line a step. The tests have run by then.
+/// What CI runs after [`check::STEPS`], in order: one line a step. The tests have run by then, and what can use their
+/// build does: it is optimised, and the numbers of quick runs say nothing anyway.
 const MORE: &[Step] = &[
     Step::cargo("run", &["run", "--release", "--", "run"]),
     Step::cargo("run --backend sim", &["run", "--release", "--", "run", "--backend", "sim", "--json"]),
     Step::task("loom", loom::run_default),
-    Step::cargo("bench --quick", &["run", "--release", "--package", "execmem-bench", "--", "--quick"]),
-    Step::cargo("bench itlb --quick", &["run", "--release", "--package", "execmem-bench", "--", "itlb", "--quick"]),
+    Step::cargo("bench --quick", &["run", "--package", "execmem-bench", "--", "--quick"]),
+    Step::cargo("bench itlb --quick", &["run", "--package", "execmem-bench", "--", "itlb", "--quick"]),
     Step::cargo(
         "run everything",
         &["run", "--release", "--", "run", "--workload", "configs/workloads/everything.toml"],
     ),
     Step::cargo_with(
         "patching under execution",
-        &["test", "--release", "--package", "execmem-tests", "--test", "callers", "stress"],
+        &["test", "--package", "execmem-tests", "--test", "callers", "stress"],
         &[("EXECMEM_STRESS_SECONDS", "2")],
     ),
     Step::task("cross", cross::run_possible),
