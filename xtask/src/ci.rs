@@ -19,7 +19,7 @@ const MORE: &[Step] = &[
     ),
     Step::cargo_with(
         "patching under execution",
-        &["test", "--package", "execmem-tests", "--test", "callers", "stress"],
+        &["test", "--workspace", "--test", "callers", "stress"],
         &[("EXECMEM_STRESS_SECONDS", "2")],
     ),
     Step::task("cross", cross::run_possible),
