@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill};
@@ -32,7 +33,9 @@ pub fn wait_for_counter() -> io::Result<()> {
 ///
 /// If the process may not send itself a signal.
 pub fn mark() -> io::Result<()> {
-    Ok(kill(Pid::this(), MARK)?)
+    // Asked for at the first mark only: the second is a single system call.
+    static THIS: OnceLock<Pid> = OnceLock::new();
+    Ok(kill(*THIS.get_or_init(Pid::this), MARK)?)
 }
 
 /// In the parent: runs a child and counts its system calls between its marks. Takes the child's standard input.
