@@ -201,21 +201,21 @@ impl Ledger {
         if is_usual && tag >> TAG_BITS == 0 && word::is_plain(in_word(start), len) {
             return Ok(());
         }
-        self.reserve_entry(start, tag)
+        self.reserve_entry(start, tag, 0)
     }
 
     /// Makes sure that a live range can be [split](Self::split) without allocating.
     pub(crate) fn reserve_split(&self, start: u32, cut: u32) -> Result<(), Error> {
-        self.reserve_entry(start, 0)?;
-        self.reserve_entry(cut, 0)
+        self.reserve_entry(start, 0, 0)?;
+        self.reserve_entry(cut, 0, 1)
     }
 
-    /// Makes sure that a range can have an entry.
-    fn reserve_entry(&self, start: u32, tag: u32) -> Result<(), Error> {
+    /// Makes sure that a range can have an entry, even after some others got one.
+    fn reserve_entry(&self, start: u32, tag: u32, others: usize) -> Result<(), Error> {
         if tag >> TAG_BITS != 0 {
             return Err(Error::BadTag { tag, bits: TAG_BITS });
         }
-        self.tags.get_or_make(page_of(start), Tags::new)?.reserve(in_page(start))
+        self.tags.get_or_make(page_of(start), Tags::new)?.reserve(in_page(start), others)
     }
 
     /// Whether a range starts at a position that is not a live plain one.

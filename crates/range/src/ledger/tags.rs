@@ -83,13 +83,13 @@ impl Tags {
         })
     }
 
-    fn free_place(&self, start: u32) -> Option<&AtomicU64> {
-        self.chain().flat_map(|table| table.places(start)).find(|place| place.load(Ordering::Relaxed) == 0)
+    fn free_places(&self, start: u32) -> impl Iterator<Item = &AtomicU64> {
+        self.chain().flat_map(move |table| table.places(start)).filter(|place| place.load(Ordering::Relaxed) == 0)
     }
 
-    /// Makes sure that an entry for a start can be added without allocating.
-    pub(super) fn reserve(&self, start: u32) -> Result<(), Error> {
-        while self.free_place(start).is_none() {
+    /// Makes sure that an entry for a start can be added without allocating, even after some others were.
+    pub(super) fn reserve(&self, start: u32, others: usize) -> Result<(), Error> {
+        while self.free_places(start).nth(others).is_none() {
             let last = self.chain().last().unwrap_or(self);
             let more = memory::try_box(Tags::with_entries(last.entries.len() * 4)?)?;
             // Only one thread at a time writes a page, so nobody else has set it.
@@ -105,7 +105,7 @@ impl Tags {
 
     /// Adds an entry, for which room must have been [reserved](Self::reserve), or replaces the one of its start.
     pub(super) fn put(&self, entry: Entry) {
-        let place = self.place_of(entry.start).map(|(place, _)| place).or_else(|| self.free_place(entry.start));
+        let place = self.place_of(entry.start).map(|(place, _)| place).or_else(|| self.free_places(entry.start).next());
         let Some(place) = place else { panic!("I9: no room was reserved for the tag at {}", entry.start) };
         place.store(entry.packed(), Ordering::Release);
     }
@@ -132,7 +132,7 @@ mod tests {
         let tags = Tags::new().expect("memory");
         let entry = |start: u32| Entry { start, len: start + 1, tag: start % 7 };
         for start in 0..2_000 {
-            tags.reserve(start).expect("memory");
+            tags.reserve(start, 0).expect("memory");
             tags.put(entry(start));
         }
         for start in (0..2_000).step_by(3) {
@@ -140,6 +140,22 @@ mod tests {
         }
         for start in 0..2_000 {
             assert_eq!(tags.get(start), (start % 3 != 0).then_some(entry(start)), "{start}");
+        }
+    }
+
+    #[test]
+    fn two_that_were_reserved_before_either_was_added_both_have_room() {
+        let entry = |start| Entry { start, len: 1, tag: 1 };
+        for others in 0..64 {
+            let tags = Tags::new().expect("memory");
+            for start in 0..others {
+                tags.reserve(start, 0).expect("memory");
+                tags.put(entry(start));
+            }
+            tags.reserve(others, 0).expect("memory");
+            tags.reserve(others + 1, 1).expect("memory");
+            tags.put(entry(others));
+            tags.put(entry(others + 1));
         }
     }
 

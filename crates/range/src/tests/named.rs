@@ -196,6 +196,22 @@ fn split_when_a_range_is_tagged_then_both_parts_are() {
 }
 
 #[test]
+fn split_when_one_place_for_an_entry_is_left_then_both_parts_get_theirs() {
+    for others in 0..64 {
+        let mut arena = arena(0x10_0000);
+        let quantum = arena.quantum();
+        let plain = arena.alloc(&Request::new(3 * quantum)).expect("room");
+        for tag in 1..=others {
+            arena.alloc(&Request::new(quantum).tagged(tag)).expect("room");
+        }
+        // While it is cut, the first part has an entry; the second, of one quantum, keeps its own.
+        for part in arena.split(plain.start, 2 * quantum).expect("inside") {
+            assert_eq!(arena.ledger().find(part.start).map(|found| found.range), Some(part));
+        }
+    }
+}
+
+#[test]
 fn avoid_when_there_is_room_elsewhere_then_nothing_goes_there() {
     let mut arena = arena(0x4000);
     let low = arena.alloc(&Request::new(0x800)).expect("room");
