@@ -51,8 +51,9 @@ pub(crate) enum BackendChoice {
     Sim,
 }
 
-#[derive(Debug, ClapArgs)]
-pub(crate) struct CompareOptions {
+/// What is loaded, and on which machine.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct LoadOptions {
     /// Take the sizes of the kernel modules below this folder (.ko, .ko.xz, .ko.zst) instead of a module set
     #[arg(long, value_name = "DIR", conflicts_with_all = ["set", "kernel"])]
     pub(crate) modules: Option<PathBuf>,
@@ -65,15 +66,21 @@ pub(crate) struct CompareOptions {
     /// The machine around the memory: guest, server or board
     #[arg(long, default_value = "guest")]
     pub(crate) machine: String,
+    /// BPF programs to load after the modules
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) programs: usize,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CompareOptions {
+    #[command(flatten)]
+    pub(crate) load: LoadOptions,
     /// Table for the policy `execmem`, and the window and page sizes of all; `execmem tables` lists them
     #[arg(long, default_value = "x86")]
     pub(crate) arch: String,
     /// Policies, separated by commas; all of them without it
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub(crate) policies: Vec<String>,
-    /// BPF programs to load after the modules
-    #[arg(long, default_value_t = 1000)]
-    pub(crate) programs: usize,
     /// Modules and programs to replace by others once everything is loaded
     #[arg(long, default_value_t = 1000)]
     pub(crate) churn: u32,
@@ -106,27 +113,14 @@ pub(crate) struct CompareOptions {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ReportOptions {
-    /// Take the sizes of the kernel modules below this folder (.ko, .ko.xz, .ko.zst) instead of a module set
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["set", "kernel"])]
-    pub(crate) modules: Option<PathBuf>,
-    /// Whose modules: workstation, server or laptop
-    #[arg(long, default_value = "workstation")]
-    pub(crate) set: String,
-    /// Of which kernel: 6.1 or 7.2
-    #[arg(long, default_value = "6.1")]
-    pub(crate) kernel: String,
-    /// The machine around the memory: guest, server or board
-    #[arg(long, default_value = "guest")]
-    pub(crate) machine: String,
+    #[command(flatten)]
+    pub(crate) load: LoadOptions,
     /// Table; `execmem tables` lists them
     #[arg(long, default_value = "x86")]
     pub(crate) arch: String,
     /// Policy; `execmem compare` prints all of them
     #[arg(long, default_value = "execmem")]
     pub(crate) policy: String,
-    /// BPF programs to load after the modules
-    #[arg(long, default_value_t = 1000)]
-    pub(crate) programs: usize,
     /// Write a page to look at in a browser
     #[arg(long, value_name = "FILE", required_unless_present_any = ["svg", "png"])]
     pub(crate) html: Option<PathBuf>,

@@ -15,6 +15,7 @@ use execmem_sim::policy::{KernelPolicy, ROWS};
 use execmem_types::Row;
 
 use crate::args::CompareOptions;
+use crate::report::write;
 use crate::run::progress;
 use crate::{arch, html};
 use engine::EnginePolicy;
@@ -31,8 +32,7 @@ const ABOUT_OURS: &str = "this engine: every kind in shared large blocks, writte
 pub(crate) fn run(options: &CompareOptions) -> Result<()> {
     let comparison = measure(options)?;
     if let Some(file) = &options.html {
-        let page = html::report(&comparison, "execmem compare")?;
-        std::fs::write(file, page).with_context(|| format!("writing {}", file.display()))?;
+        write(file, html::report(&comparison, "execmem compare")?.as_bytes())?;
     }
     if options.json {
         println!("{}", serde_json::to_string_pretty(&comparison)?);
@@ -47,7 +47,7 @@ pub(crate) fn measure(options: &CompareOptions) -> Result<Comparison> {
     let names = policies(&options.policies)?;
     let named = arch::table(&options.arch)?;
     let machine = Machine::read(options)?;
-    let loads = Loads::read(options, &named.table)?;
+    let loads = Loads::read(&options.load, &named.table)?;
     let table = shortened(&named.table, options.window)?;
     let window = table_window(&table)?;
     let bar = progress(names.len() as u64, "policies");

@@ -13,13 +13,9 @@ const CALLS: u64 = 50_000;
 /// Runs the policy and writes what is wanted.
 pub(crate) fn run(options: &ReportOptions) -> Result<()> {
     let comparison = compare::measure(&CompareOptions {
-        modules: options.modules.clone(),
-        set: options.set.clone(),
-        kernel: options.kernel.clone(),
-        machine: options.machine.clone(),
+        load: options.load.clone(),
         arch: options.arch.clone(),
         policies: vec![options.policy.clone()],
-        programs: options.programs,
         churn: 0,
         calls: CALLS,
         unmapped: false,
@@ -45,6 +41,7 @@ pub(crate) fn run(options: &ReportOptions) -> Result<()> {
     Ok(())
 }
 
-fn write(file: &Path, content: &[u8]) -> Result<()> {
+/// Writes a file, and says which if it cannot.
+pub(crate) fn write(file: &Path, content: &[u8]) -> Result<()> {
     std::fs::write(file, content).with_context(|| format!("writing {}", file.display()))
 }

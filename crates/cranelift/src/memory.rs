@@ -73,9 +73,9 @@ impl Piece {
         }
     }
 
-    /// Tells unwinders how to leave the function that is published here.
-    pub(crate) fn describe(&mut self, isa: &dyn TargetIsa, unwind: &UnwindInfo) {
-        self.frames = frames::register(isa, unwind, self.start);
+    /// Tells unwinders how to leave the function that is published here, if they should know.
+    pub(crate) fn describe(&mut self, isa: &dyn TargetIsa, unwind: Option<&UnwindInfo>) {
+        self.frames = unwind.and_then(|unwind| frames::register(isa, unwind, self.start));
     }
 
     /// Frees the memory. Whoever still executes it answers for that.

@@ -31,7 +31,7 @@ pub struct CodeModule {
     pub(crate) items: BTreeMap<Item, Definition>,
     pending: Vec<Item>,
     /// How many references of others there are to each item.
-    pub(crate) references: HashMap<Item, usize>,
+    references: HashMap<Item, usize>,
     /// Code that was replaced and may still be executed.
     pub(crate) retired: Vec<Piece>,
     pub(crate) symbols: HashMap<String, u64>,
@@ -149,8 +149,7 @@ impl CodeModule {
             true => Some(Box::new(Piece::alloc(&self.engine, Kind::Text, self.shape.len(), ALIGNMENT as u64)?)),
             false => None,
         };
-        let refers_to = others(item, &content.relocs);
-        refers_to.iter().for_each(|other| *self.references.entry(*other).or_default() += 1);
+        let refers_to = self.refer(item, &content.relocs);
         self.items.insert(item, Definition { body: Some(body), stub, content: Some(Box::new(content)), refers_to });
         self.pending.push(item);
         Ok(())
@@ -226,8 +225,8 @@ impl CodeModule {
             outcome?;
         }
         let unwind = definition.content.take().and_then(|content| content.unwind);
-        if let (Some(body), Some(unwind)) = (&mut definition.body, unwind) {
-            body.describe(&*self.isa, &unwind);
+        if let Some(body) = &mut definition.body {
+            body.describe(&*self.isa, unwind.as_ref());
         }
         let address = definition.body.as_ref().map_or(0, Piece::address);
         self.announce(item, address, image);
@@ -294,6 +293,13 @@ impl CodeModule {
         Ok(())
     }
 
+    /// Notes what some references of an item are to.
+    pub(crate) fn refer(&mut self, own: Item, relocs: &[ModuleReloc]) -> Vec<Item> {
+        let items = others(own, relocs);
+        items.iter().for_each(|other| *self.references.entry(*other).or_default() += 1);
+        items
+    }
+
     pub(crate) fn forget(&mut self, references: &[Item]) {
         for item in references {
             if let Some(count) = self.references.get_mut(item) {
@@ -324,7 +330,7 @@ pub(crate) fn published(engine: &Engine<Linux>, mut piece: Piece, bytes: &[u8]) 
 }
 
 /// What some references are to, of the module and other than themselves, each once.
-pub(crate) fn others(own: Item, relocs: &[ModuleReloc]) -> Vec<Item> {
+fn others(own: Item, relocs: &[ModuleReloc]) -> Vec<Item> {
     let mut items: Vec<_> = relocs.iter().filter_map(|reloc| item_of(&reloc.name)).collect();
     items.sort_unstable();
     items.dedup();

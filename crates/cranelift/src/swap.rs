@@ -6,8 +6,7 @@ use cranelift_codegen::Context;
 use cranelift_module::{FuncId, ModuleError};
 use execmem::Kind;
 
-use crate::memory::Piece;
-use crate::module::{CodeModule, Content, discard, others, published};
+use crate::module::{CodeModule, Content, discard, published};
 use crate::resolve::{Item, function_item};
 use crate::{Error, declare};
 
@@ -38,21 +37,21 @@ impl CodeModule {
         let body = self.place(Kind::Text, align, &content)?;
         let body = match self.relocated(item, body.address(), &content) {
             Ok(image) => {
-                let (body, outcome) = published(&engine, body, &image);
+                let (mut body, outcome) = published(&engine, body, &image);
                 if let Err(error) = outcome.and_then(|()| self.enter(item, body.address())) {
                     body.free(&engine);
                     return Err(error);
                 }
                 self.announce(item, body.address(), &image);
-                self.described(body, &content)
+                body.describe(&*self.isa, content.unwind.as_ref());
+                body
             }
             Err(error) => {
                 body.free(&engine);
                 return Err(error);
             }
         };
-        let refers_to = others(item, &content.relocs);
-        refers_to.iter().for_each(|other| *self.references.entry(*other).or_default() += 1);
+        let refers_to = self.refer(item, &content.relocs);
         if let Some(definition) = self.items.get_mut(&item) {
             self.retired.extend(definition.body.replace(body));
             let before = std::mem::replace(&mut definition.refers_to, refers_to);
@@ -71,13 +70,5 @@ impl CodeModule {
     /// Frees the code that was replaced. Nobody may be executing it.
     pub fn free_retired(&mut self) {
         self.retired.drain(..).for_each(|piece| discard(piece, &self.engine, &self.listeners));
-    }
-
-    /// The same code, which unwinders know how to leave if they should.
-    fn described(&self, mut body: Piece, content: &Content) -> Piece {
-        if let Some(unwind) = &content.unwind {
-            body.describe(&*self.isa, unwind);
-        }
-        body
     }
 }

@@ -48,11 +48,15 @@ impl Homes {
         Ok(Homes { slot, slots })
     }
 
+    #[inline]
+    fn slot_of(&self, offset: u64) -> Option<&AtomicU8> {
+        self.slots.get(usize::try_from(offset >> self.slot.log2()).ok()?)
+    }
+
     /// What is known about an offset.
     #[inline]
     pub(crate) fn at(&self, offset: u64) -> Home {
-        let slot = usize::try_from(offset >> self.slot.log2()).ok().and_then(|number| self.slots.get(number));
-        match slot.map_or(0, |slot| slot.load(Ordering::Acquire)) {
+        match self.slot_of(offset).map_or(0, |slot| slot.load(Ordering::Acquire)) {
             0 => Home::Nobody,
             SEVERAL => Home::Several,
             number => Kind::ALL.get(usize::from(number - 1)).map_or(Home::Several, |kind| Home::Pool(*kind)),
@@ -66,8 +70,7 @@ impl Homes {
         let mut at = self.slot.round_down(offset);
         while at < offset + len {
             let is_whole = at >= offset && at + self.slot.bytes() <= offset + len;
-            let known = usize::try_from(at >> self.slot.log2()).ok().and_then(|slot| self.slots.get(slot));
-            if let Some(known) = known {
+            if let Some(known) = self.slot_of(at) {
                 let before = known.load(Ordering::Relaxed);
                 let is_alone = is_whole || before == 0 || before == number;
                 known.store(if is_alone { number } else { SEVERAL }, Ordering::Release);

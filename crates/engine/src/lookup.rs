@@ -1,7 +1,8 @@
 //! Which allocation holds an address? Answered without a lock.
 //!
-//! The [homes](crate::homes) of a zone tell whose block is there, the ledger of that pool which allocation. Both may be read at any
-//! time, so this works in an exception handler, an unwinder or a profiler, whatever the interrupted code was doing.
+//! The [homes](crate::homes) of a zone tell whose block is there, the ledger of that pool which allocation. Both may be
+//! read at any time, so this works in an exception handler, an unwinder or a profiler, whatever the interrupted code was
+//! doing.
 
 use core::ops::Range;
 

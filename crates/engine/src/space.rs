@@ -113,12 +113,8 @@ impl Space {
         let Some(zone) = self.zone_of(window) else { return Ok(None) };
         let Some(within) = whole_pages(window, zone.page()) else { return Ok(None) };
         let request = Request::new(len).aligned(align.bytes()).within(zone.offsets(within)).placed(fit);
-        let request = request.tagged(reservation_tag(home));
-        match zone.arena.alloc(&request) {
-            Ok(range) => {
-                zone.homes.note(range.start, range.end - range.start, home);
-                Ok(zone.extent_of(&range))
-            }
+        match zone.reserve(request, home) {
+            Ok(range) => Ok(zone.extent_of(&range)),
             Err(execmem_range::Error::OutOfMemory) => Err(Error::OutOfMemory),
             Err(_) => Ok(None),
         }
@@ -127,9 +123,7 @@ impl Space {
     /// Takes exactly `extent` for the pool of `home`, if it lies in `window` and is free.
     pub(crate) fn reserve_at(&mut self, window: Extent, extent: Extent, home: Kind) -> bool {
         let Some(zone) = self.zone_of(extent).filter(|_| window.covers(extent)) else { return false };
-        let request = Request::new(extent.len()).within(zone.offsets(extent)).tagged(reservation_tag(home));
-        let taken = zone.arena.alloc(&request);
-        taken.map(|range| zone.homes.note(range.start, range.end - range.start, home)).is_ok()
+        zone.reserve(Request::new(extent.len()).within(zone.offsets(extent)), home).is_ok()
     }
 
     /// Gives back what was reserved, starting at the start of a reservation.
@@ -190,6 +184,13 @@ impl Zone {
         let extent = Extent::between(start, u128::from(last) + 1).ok_or(Error::OutOfMemory)?;
         let homes = Arc::new(Homes::new(last - base + 1, alignment)?);
         Ok(Zone { extent, base, arena, homes })
+    }
+
+    /// Takes offsets for the pool of `home`, and lets look-ups know.
+    fn reserve(&mut self, request: Request, home: Kind) -> Result<Range<u64>, execmem_range::Error> {
+        let range = self.arena.alloc(&request.tagged(reservation_tag(home)))?;
+        self.homes.note(range.start, range.end - range.start, home);
+        Ok(range)
     }
 
     fn view(&self) -> ZoneView {

@@ -150,11 +150,14 @@ impl Arena {
         self.take(place, n, request.tag)
     }
 
-    /// Looks for a place by address if the request says so, and settles what is ready if there is none without.
+    /// Looks for a place by address if the request says so, or else once more with everything settled.
     fn search(&mut self, request: &Request, n: u32, mask: u32) -> Result<Place, Error> {
         let within = request.within.as_ref().map(|within| self.quanta(within)).transpose()?;
         let place = match within {
-            None if request.fit == Fit::Tightest => self.find_settling(|holes| holes.tightest(n, mask)),
+            None if request.fit == Fit::Tightest => {
+                self.settle();
+                self.holes.tightest(n, mask)
+            }
             within => {
                 self.holes.prepare_search()?;
                 let within = within.unwrap_or(0..MAX_QUANTA);

@@ -201,10 +201,10 @@ impl TableWriter {
             yield_now();
         };
         let sizes = &self.tables.sizes;
-        let longest = sizes.windows(2).map(|pair| index(pair[1] / pair[0])).max().unwrap_or(0);
-        let table = self.tables.slots[slot].get_or_init(|| Table {
-            home: AtomicU64::new(NOWHERE),
-            entries: (0..longest).map(|_| Entry::Nothing.word()).collect(),
+        let table = self.tables.slots[slot].get_or_init(|| {
+            let longest = sizes.windows(2).map(|pair| index(pair[1] / pair[0])).max().unwrap_or(0);
+            let entries = (0..longest).map(|_| Entry::Nothing.word()).collect();
+            Table { home: AtomicU64::new(NOWHERE), entries }
         });
         for (number, place) in table.entries.iter().enumerate().take(index(sizes[level] / sizes[level - 1])) {
             entry(number).store(place);

@@ -18,6 +18,26 @@ pub enum ByteOrder {
     Big,
 }
 
+impl ByteOrder {
+    /// A word as it stands in memory.
+    #[must_use]
+    pub const fn bytes_of(self, word: u32) -> [u8; 4] {
+        match self {
+            ByteOrder::Little => word.to_le_bytes(),
+            ByteOrder::Big => word.to_be_bytes(),
+        }
+    }
+
+    /// The word that stands in memory so.
+    #[must_use]
+    pub const fn word_of(self, bytes: [u8; 4]) -> u32 {
+        match self {
+            ByteOrder::Little => u32::from_le_bytes(bytes),
+            ByteOrder::Big => u32::from_be_bytes(bytes),
+        }
+    }
+}
+
 /// Instructions that together name one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sequence {

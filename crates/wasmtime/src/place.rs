@@ -63,8 +63,9 @@ impl CodeMemory {
     fn publish(&self, image: &[u8]) -> Result<(usize, NonNull<[u8]>), Error> {
         let page = self.engine.backend().machine().page();
         // The address is aligned; the first page behind the lead of the kind is as well.
-        let offset = page.round_up(self.engine.table().lead(Kind::Text)).unwrap_or(0);
-        let len = (image.len() as u64).saturating_add(offset);
+        let lead = self.engine.table().lead(Kind::Text);
+        let offset = page.round_up(lead).unwrap_or(lead);
+        let len = (image.len() as u64).saturating_add(offset - lead);
         let mut draft = self.engine.request(&Request::new(Kind::Text, len).aligned(page))?;
         let address = draft.address() + offset;
         if let Err(error) = self.engine.write(&mut draft, offset, image) {

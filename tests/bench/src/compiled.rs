@@ -7,14 +7,10 @@ mod recipe;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::bench::Mode;
-use crate::measure::{Measures, Memory, cpu_time, median, ns_per, thread_cpu_time};
+use crate::measure::{Measures, Memory, cpu_time, ns_per, ns_per_call};
 use crate::random::{Random, SEED};
 use peers::{Cranelift, CraneliftEach, Execmem, ExecmemEach, Jit};
 use recipe::{ARGUMENT, Recipe, Workshop};
-
-/// Calls of a pass, and passes.
-const CALLS: usize = 1 << 19;
-const PASSES: usize = 5;
 
 /// How many functions, and whether they stay.
 #[derive(Debug, Clone, Copy)]
@@ -114,12 +110,17 @@ impl Plan {
         let functions = self.compile(&mut jit, &mut workshop, true)?;
         let spent = cpu_time() - start;
         let now = Memory::now()?;
+        let call = |index: usize| {
+            let (_, address, answer) = &functions[index];
+            // SAFETY: as in `compile`; nothing was freed.
+            (unsafe { execmem_linux::call(*address, [ARGUMENT, 0, 0, 0]) }, *answer)
+        };
         let measures = Measures::from([
             ("cpu_ns_per_function".into(), ns_per(spent, self.functions)),
             ("resident_bytes".into(), now.resident.saturating_sub(before.resident) as f64),
             ("large_mapped_bytes".into(), (now.large - before.large) as f64),
             ("wx_bytes".into(), now.writable_and_executable as f64),
-            ("ns_per_call".into(), ns_per_call(&functions)?),
+            ("ns_per_call".into(), ns_per_call(functions.len(), call)?),
         ]);
         jit.finish(functions.into_iter().map(|(function, ..)| function).collect())?;
         Ok(measures)
@@ -146,23 +147,4 @@ impl Plan {
             ("wx_bytes".into(), now.writable_and_executable as f64),
         ]))
     }
-}
-
-/// What a call costs when any live function may be the next.
-fn ns_per_call<F>(functions: &[(F, u64, u64)]) -> Result<f64> {
-    let mut random = Random::new(SEED);
-    let mut passes = [0.0; PASSES];
-    for pass in &mut passes {
-        let (mut answers, mut expected) = (0_u64, 0_u64);
-        let start = thread_cpu_time();
-        for _ in 0..CALLS {
-            let (_, address, answer) = &functions[random.below(functions.len())];
-            // SAFETY: as in `compile`; nothing was freed.
-            answers = answers.wrapping_add(unsafe { execmem_linux::call(*address, [ARGUMENT, 0, 0, 0]) });
-            expected = expected.wrapping_add(*answer);
-        }
-        *pass = ns_per(thread_cpu_time() - start, CALLS);
-        ensure!(answers == expected, "a function gave a wrong answer");
-    }
-    Ok(median(&passes))
 }

@@ -56,7 +56,7 @@ pub(crate) fn run(options: &Itlb) -> Result<()> {
         print!("{}", report::text(&report));
     }
     if options.record {
-        report::record(&report)?;
+        crate::report::record("itlb", &report, &report::text(&report))?;
     }
     Ok(())
 }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     fn recorded() -> Recorded {
-        let text = std::fs::read_to_string(report::record_path("itlb.json")).expect("a record");
+        let text = std::fs::read_to_string(crate::report::record_path("itlb.json")).expect("a record");
         serde_json::from_str(&text).expect("readable")
     }
 

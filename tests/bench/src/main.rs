@@ -65,7 +65,7 @@ fn main() -> Result<ExitCode> {
         print!("{}", table::text(&report));
     }
     if args.record {
-        report::record(&report)?;
+        report::record("bench", &report, &table::text(&report))?;
     }
     Ok(ExitCode::SUCCESS)
 }

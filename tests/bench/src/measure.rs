@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use execmem_linux::proc::{self, Area};
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::random::{Random, SEED};
 
 /// Results by name, all of them numbers.
 pub(crate) type Measures = BTreeMap<String, f64>;
@@ -35,6 +37,39 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// Of times in order of length, the one that one in a thousand exceeds.
+pub(crate) fn p99_9(sorted: &[u32]) -> f64 {
+    sorted.len().checked_sub(1 + sorted.len() / 1000).map_or(0.0, |index| f64::from(sorted[index]))
+}
+
+/// Nanoseconds since a moment, at most 2³² − 1.
+pub(crate) fn ns_since(start: Instant) -> u32 {
+    u32::try_from(start.elapsed().as_nanos()).unwrap_or(u32::MAX)
+}
+
+/// Calls of a pass of [`ns_per_call`], and passes.
+const CALLS: usize = 1 << 19;
+const PASSES: usize = 5;
+
+/// What a call costs when any of `count` live functions may be the next. `call` calls one, and returns its answer and
+/// the right one.
+pub(crate) fn ns_per_call(count: usize, call: impl Fn(usize) -> (u64, u64)) -> Result<f64> {
+    let mut random = Random::new(SEED);
+    let mut passes = [0.0; PASSES];
+    for pass in &mut passes {
+        let (mut answers, mut expected) = (0_u64, 0_u64);
+        let start = thread_cpu_time();
+        for _ in 0..CALLS {
+            let (answer, right) = call(random.below(count));
+            answers = answers.wrapping_add(answer);
+            expected = expected.wrapping_add(right);
+        }
+        *pass = ns_per(thread_cpu_time() - start, CALLS);
+        ensure!(answers == expected, "a function gave a wrong answer");
+    }
+    Ok(median(&passes))
 }
 
 /// What the kernel says about the memory of this process.

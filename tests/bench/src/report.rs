@@ -1,14 +1,13 @@
 //! What the rounds found, as data, and where it is kept.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::machine::Machine;
 use crate::measure::{Measures, median};
-use crate::table;
 
 /// Everything that was found.
 #[derive(Debug, Serialize)]
@@ -86,13 +85,20 @@ fn add_ratios(peers: &[&str], round: &[Measures]) -> Vec<Measures> {
     round
 }
 
-/// Writes a report for machines and one for people.
-pub(crate) fn record(report: &Report) -> Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("record");
-    std::fs::create_dir_all(&folder).context("creating the folder of records")?;
-    std::fs::write(folder.join("bench.json"), serde_json::to_string_pretty(report)? + "\n")?;
-    std::fs::write(folder.join("bench.txt"), table::text(report))?;
-    Ok(())
+/// Where results are kept.
+pub(crate) fn record_path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("record").join(name)
+}
+
+/// Writes a report of a name for machines, and its text for people.
+pub(crate) fn record(name: &str, report: &impl Serialize, text: &str) -> Result<()> {
+    std::fs::create_dir_all(record_path("")).context("creating the folder of records")?;
+    let write = |ending: &str, content: &str| {
+        let file = record_path(&format!("{name}.{ending}"));
+        std::fs::write(&file, content).with_context(|| format!("writing {}", file.display()))
+    };
+    write("json", &(serde_json::to_string_pretty(report)? + "\n"))?;
+    write("txt", text)
 }
 
 #[cfg(test)]

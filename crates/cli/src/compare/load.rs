@@ -8,7 +8,7 @@ use execmem_clients::module::Loader;
 use execmem_sim::Sim;
 use execmem_sim::policy::Load;
 
-use crate::args::CompareOptions;
+use crate::args::LoadOptions;
 use crate::run::modules::{module_files, read, synthetic_address};
 use crate::run::progress;
 use crate::workload::{ModuleSizes, module_set};
@@ -37,7 +37,7 @@ pub(crate) struct Loads {
 
 impl Loads {
     /// The loads that the options ask for.
-    pub(crate) fn read(options: &CompareOptions, table: &Table) -> Result<Self> {
+    pub(crate) fn read(options: &LoadOptions, table: &Table) -> Result<Self> {
         let (name, modules) = match &options.modules {
             Some(folder) => (folder.display().to_string(), folder_modules(folder, table)?),
             None => {

@@ -50,7 +50,7 @@ const FRAGMENT_SEED: u64 = 1;
 impl Machine {
     /// The machine that the options ask for.
     pub(crate) fn read(options: &CompareOptions) -> Result<Self> {
-        let mut machine = Machine::named(&options.machine)?;
+        let mut machine = Machine::named(&options.load.machine)?;
         machine.options.is_unmapped = options.unmapped;
         machine.large_pages = options.large_pages;
         Ok(machine)

@@ -91,11 +91,7 @@ impl Foreign {
     }
 
     fn bytes(&self, words: &[u32]) -> Vec<u8> {
-        let bytes = |word: &u32| match self.order {
-            ByteOrder::Little => word.to_le_bytes(),
-            ByteOrder::Big => word.to_be_bytes(),
-        };
-        words.iter().flat_map(bytes).collect()
+        words.iter().flat_map(|word| self.order.bytes_of(*word)).collect()
     }
 
     /// A function that returns.

@@ -158,9 +158,7 @@ const fn bytes_of<const WORDS: usize, const BYTES: usize>(words: &[u32; WORDS], 
     let mut bytes = [0; BYTES];
     let mut index = 0;
     while index < BYTES {
-        let word = words[index / 4];
-        let in_order = if matches!(order, ByteOrder::Big) { word.to_be_bytes() } else { word.to_le_bytes() };
-        bytes[index] = in_order[index % 4];
+        bytes[index] = order.bytes_of(words[index / 4])[index % 4];
         index += 1;
     }
     bytes

@@ -67,10 +67,7 @@ const POWERPC: Copyable = Copyable {
 pub fn copy(machine: &str, source: u64, code: &[u8], breakpoint: &[u8]) -> Result<Vec<u8>, Error> {
     let row = InstructionSet::row(&ROWS, machine).copied().flatten().ok_or(Error::UnknownMachine)?;
     let bytes = *code.first_chunk().ok_or(Error::Undecodable { address: source })?;
-    let word = match row.order {
-        ByteOrder::Little => u32::from_le_bytes(bytes),
-        ByteOrder::Big => u32::from_be_bytes(bytes),
-    };
+    let word = row.order.word_of(bytes);
     if row.refused.iter().any(|(mask, bits)| word & mask == *bits) {
         return Err(Error::NotCopyable { address: source });
     }

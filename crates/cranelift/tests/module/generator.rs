@@ -60,6 +60,19 @@ pub(crate) fn compile_context<M: Module>(
     context
 }
 
+/// A function that calls another.
+pub(crate) fn calls(module: &mut impl Module, name: &str, callee: FuncId) -> FuncId {
+    let signature = signature(module);
+    let id = module.declare_function(name, Linkage::Export, &signature).expect("declared");
+    define(module, id, |module, builder, parameters| {
+        let callee = module.declare_func_in_func(callee, builder.func);
+        let call = builder.ins().call(callee, &parameters);
+        builder.inst_results(call)[0]
+    })
+    .expect("defined");
+    id
+}
+
 /// Defines functions and the data they use.
 pub(crate) fn define_functions(module: &mut impl Module, count: usize, seed: u64) -> Vec<FuncId> {
     let mut random = Random(seed);

@@ -10,7 +10,7 @@ use execmem::{Engine, Kind};
 use execmem_cranelift::{Builder, CodeModule, Error};
 use execmem_linux::{Linux, Options, Place, Publish, call};
 
-use crate::generator::{compile_context, define, signature};
+use crate::generator::{calls, compile_context, define, signature};
 
 fn engine(options: &Options) -> Arc<Engine<Linux>> {
     let linux = Linux::reserve(options).expect("executable memory");
@@ -32,19 +32,6 @@ fn adds(module: &mut CodeModule, name: &str, constant: i64) -> FuncId {
     let signature = signature(module);
     let id = module.declare_function(name, Linkage::Export, &signature).expect("declared");
     define(module, id, |_, builder, [a, _]| builder.ins().iadd_imm_s(a, constant)).expect("defined");
-    id
-}
-
-/// A function that calls another.
-fn calls(module: &mut CodeModule, name: &str, callee: FuncId) -> FuncId {
-    let signature = signature(module);
-    let id = module.declare_function(name, Linkage::Export, &signature).expect("declared");
-    define(module, id, |module, builder, parameters| {
-        let callee = module.declare_func_in_func(callee, builder.func);
-        let call = builder.ins().call(callee, &parameters);
-        builder.inst_results(call)[0]
-    })
-    .expect("defined");
     id
 }
 

@@ -9,7 +9,7 @@ use execmem::Engine;
 use execmem_cranelift::{Builder, CodeModule};
 use execmem_linux::{Linux, Options, Publish, call};
 
-use crate::generator::{compile_context, define, signature};
+use crate::generator::{calls, compile_context, signature};
 
 static SEEN: Mutex<String> = Mutex::new(String::new());
 /// One test at a time looks around.
@@ -31,15 +31,8 @@ fn chain(module: &mut CodeModule) -> [FuncId; 2] {
     let signature = signature(module);
     let mut callee = module.declare_function("look_around", Linkage::Import, &signature).expect("declared");
     ["inner", "outer"].map(|name| {
-        let id = module.declare_function(name, Linkage::Export, &signature).expect("declared");
-        define(module, id, |module, builder, parameters| {
-            let callee = module.declare_func_in_func(callee, builder.func);
-            let call = builder.ins().call(callee, &parameters);
-            builder.inst_results(call)[0]
-        })
-        .expect("defined");
-        callee = id;
-        id
+        callee = calls(module, name, callee);
+        callee
     })
 }
 

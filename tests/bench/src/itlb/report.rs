@@ -1,9 +1,7 @@
 //! What was found, as data and for people, and where it is kept.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
 
@@ -139,16 +137,4 @@ fn table(report: &Report) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
-}
-
-/// Where results are kept.
-pub(crate) fn record_path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("record").join(name)
-}
-
-/// Writes a report for machines and one for people.
-pub(crate) fn record(report: &Report) -> Result<()> {
-    std::fs::write(record_path("itlb.json"), serde_json::to_string_pretty(report)? + "\n").context("itlb.json")?;
-    std::fs::write(record_path("itlb.txt"), text(report)).context("itlb.txt")?;
-    Ok(())
 }

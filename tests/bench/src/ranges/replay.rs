@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::ops::{Op, Ops};
 use super::{GRANULE_BYTES, heap_bytes};
-use crate::measure::{Measures, ns_per, thread_cpu_time};
+use crate::measure::{Measures, ns_per, ns_since, p99_9, thread_cpu_time};
 
 /// Replays of a trace in which every operation is timed; of each, the fastest counts. What others do to the machine
 /// drops out, what the allocator does stays in.
@@ -106,7 +106,7 @@ pub(super) fn measure<R: Ranges>(ops: &Ops) -> Result<Measures> {
     let times = each_op::<R>(ops)?;
     let mut measures = Measures::from([
         ("ns_per_op".into(), ns_per(spent, timed.len())),
-        ("p99_9_ns".into(), f64::from(times[times.len() - 1 - times.len() / 1000])),
+        ("p99_9_ns".into(), p99_9(&times)),
         ("max_ns".into(), f64::from(times[times.len() - 1])),
         ("high_water_per_live".into(), high_water),
     ]);
@@ -120,15 +120,14 @@ pub(super) fn measure<R: Ranges>(ops: &Ops) -> Result<Measures> {
 fn each_op<R: Ranges>(ops: &Ops) -> Result<Vec<u32>> {
     let (fill, timed) = ops.ops.split_at(ops.timed_from);
     let mut times = vec![u32::MAX; timed.len()];
-    let since = |start: Instant| u32::try_from(start.elapsed().as_nanos()).unwrap_or(u32::MAX);
-    let overhead = (0..1000).map(|_| since(black_box(Instant::now()))).min().unwrap_or(0);
+    let overhead = (0..1000).map(|_| ns_since(black_box(Instant::now()))).min().unwrap_or(0);
     for _ in 0..TIMED_REPLAYS {
         let mut replay = Replay::<R>::new(ops)?;
         replay.run(fill)?;
         for (op, time) in timed.iter().zip(&mut times) {
             let start = Instant::now();
             replay.step(*op)?;
-            *time = since(start).saturating_sub(overhead).min(*time);
+            *time = ns_since(start).saturating_sub(overhead).min(*time);
         }
     }
     times.sort_unstable();

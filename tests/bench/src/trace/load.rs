@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::Plan;
 use crate::code::{self, RUNS_HERE, Template};
+use crate::measure::ns_since;
 use crate::peers::Peer;
 use crate::random::{Random, SEED};
 
@@ -61,7 +62,7 @@ impl<C: Send> Load<C> {
         for _ in 0..steps {
             let start = Instant::now();
             self.churn(peer, 1)?;
-            times.push(u32::try_from(start.elapsed().as_nanos()).unwrap_or(u32::MAX));
+            times.push(ns_since(start));
         }
         times.sort_unstable();
         Ok(times)

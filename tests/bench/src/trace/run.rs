@@ -2,17 +2,12 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use super::{Load, Plan, Timed};
 use crate::code::{self, RUNS_HERE};
-use crate::measure::{Measures, Memory, cpu_time, median, ns_per, thread_cpu_time};
+use crate::measure::{Measures, Memory, cpu_time, ns_per, ns_per_call, p99_9};
 use crate::peers::Peer;
-use crate::random::{Random, SEED};
-
-/// Calls of a pass of [`ns_per_call`], and passes.
-const CALLS: usize = 1 << 19;
-const PASSES: usize = 5;
 
 /// Runs a trace and measures it.
 pub(crate) fn measure<P: Peer>(plan: &Plan) -> Result<Measures> {
@@ -29,7 +24,7 @@ pub(crate) fn measure<P: Peer>(plan: &Plan) -> Result<Measures> {
     if let ([load], Timed::Churn) = (&mut loads[..], plan.timed) {
         // One by one and once more, so that reading the clock is in no other measure.
         let times = load.churn_timed(&peer, plan.steps)?;
-        measures.insert("p99_9_ns".into(), f64::from(times[times.len() - 1 - times.len() / 1000]));
+        measures.insert("p99_9_ns".into(), p99_9(&times));
     }
     loads.iter_mut().for_each(Load::shuffle);
     let start = cpu_time();
@@ -101,27 +96,13 @@ fn measure_live<P: Peer>(loads: &[Load<P::Code>], peer: &P, before: Memory) -> R
         measures.insert("large_mapped_bytes".into(), (now.large - before.large) as f64);
         let entries: Vec<_> = loads.iter().flat_map(|load| load.entries(peer)).collect();
         if RUNS_HERE {
-            measures.insert("ns_per_call".into(), ns_per_call(&entries)?);
+            let call = |index: usize| {
+                let (entry, tag) = entries[index];
+                // SAFETY: the entries are of functions that are live while the caller holds their handles.
+                (u64::from(unsafe { code::call(entry) }), u64::from(tag))
+            };
+            measures.insert("ns_per_call".into(), ns_per_call(entries.len(), call)?);
         }
     }
     Ok(measures)
-}
-
-/// What a call costs when any live function may be the next.
-fn ns_per_call(entries: &[(usize, u32)]) -> Result<f64> {
-    let mut random = Random::new(SEED);
-    let mut passes = [0.0; PASSES];
-    for pass in &mut passes {
-        let (mut answers, mut expected) = (0_u64, 0_u64);
-        let start = thread_cpu_time();
-        for _ in 0..CALLS {
-            let (entry, tag) = entries[random.below(entries.len())];
-            // SAFETY: the entries are of functions that are live while the caller holds their handles.
-            answers += u64::from(unsafe { code::call(entry) });
-            expected += u64::from(tag);
-        }
-        *pass = ns_per(thread_cpu_time() - start, CALLS);
-        ensure!(answers == expected, "a function gave a wrong answer");
-    }
-    Ok(median(&passes))
 }
