@@ -1,7 +1,12 @@
 //! The C API: what `include/execmem.h` declares.
 //!
-//! Compile with `-I crates/capi/include` and link `libexecmem_c.a` or `libexecmem_c.so`; `examples/answer.c` is a
-//! complete program. Nothing here panics on a bad argument: null pointers and values out of range are statuses.
+//! Compile with `-I crates/capi/include` and link `libexecmem_c.a` or `libexecmem_c.so`. Nothing here panics on a bad
+//! argument: null pointers and values out of range are statuses. `examples/answer.c` shows them, data and changes of
+//! code; and this is `examples/call.c`:
+//!
+//! ```c
+#![doc = include_str!("../examples/call.c")]
+//! ```
 #![expect(unsafe_code, reason = "C passes pointers, and the functions have names that C knows")]
 
 use std::ffi::{c_int, c_void};

@@ -11,6 +11,28 @@
 //!
 //! A client is generic over the memory: what runs here on real memory runs unchanged on the simulated machine. It names
 //! what it holds by [`Id`]s, which go stale when the thing is freed, and charges every byte to an account ([`Usage`]).
+//!
+//! ```
+//! use execmem::Engine;
+//! use execmem_arch_x86::TABLE;
+//! use execmem_clients::Credit;
+//! use execmem_clients::bpf::{Bpf, Options, Request, Trust};
+//! use execmem_sim::Sim;
+//!
+//! let engine = Engine::new(TABLE, Sim::new(TABLE.machine()))?;
+//! let programs = Bpf::new(&engine, Options { limit: 1 << 20, seed: 1, flush_predictors: || {} });
+//!
+//! let request = Request { len: 6, align: 16, trust: Trust::Trusted, credit: Credit::Limited };
+//! let mut program = programs.alloc(&request)?;
+//! program.image_mut().copy_from_slice(&[0xb8, 42, 0, 0, 0, 0xc3]); // mov eax, 42; ret
+//! let program = program.finalize()?;
+//!
+//! let entry = programs.image(program)?.start();
+//! assert_eq!(programs.find(entry + 5), Some(program));
+//! programs.free(program)?;
+//! assert!(programs.free(program).is_err()); // the name is stale
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 

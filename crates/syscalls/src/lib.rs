@@ -3,6 +3,23 @@
 //! The child calls [`wait_for_counter`], then [`mark`], does its work, and calls [`mark`] again. The parent starts it
 //! with [`count`], which returns how many system calls all threads of the child made between the two marks. Marks are
 //! made by the main thread with no other running: a signal to a process stops that one.
+//!
+//! ```standalone_crate
+//! use std::process::Command;
+//!
+//! use execmem_syscalls::{count, mark, wait_for_counter};
+//!
+//! if std::env::var_os("COUNTED").is_some() {
+//!     wait_for_counter()?;
+//!     mark()?;
+//!     println!("one call: a line is written");
+//!     mark()?;
+//!     return Ok(());
+//! }
+//! let mut again = Command::new(std::env::current_exe()?);
+//! assert_eq!(count(again.env("COUNTED", "1"))?, 1);
+//! # Ok::<(), std::io::Error>(())
+//! ```
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! Every file starts by saying what it is.
+//! Every file starts by saying what it is, and every library shows how it is used.
 
 use syn::{AttrStyle, Expr, ExprLit, Lit, Meta};
 
@@ -16,7 +16,16 @@ pub(super) fn run(tree: &Tree) -> Findings {
     for source in written.into_iter().filter(|source| !starts_with_doc(source)) {
         findings.complain(&source.path, 1, "start the file with a `//!` doc that says what it is");
     }
+    let fronts: Vec<_> = tree.sources.iter().filter(|source| is_front_page(&source.path)).collect();
+    findings.saw("front pages", fronts.len());
+    for source in fronts.into_iter().filter(|source| !source.text.contains("\n//! ```")) {
+        findings.complain(&source.path, 1, "show an example in the `//!` doc of the library");
+    }
     findings
+}
+
+fn is_front_page(path: &str) -> bool {
+    path.starts_with("crates/") && path.ends_with("/src/lib.rs")
 }
 
 fn starts_with_doc(source: &Source) -> bool {
@@ -30,9 +39,14 @@ fn starts_with_doc(source: &Source) -> bool {
 mod tests {
     use super::*;
 
+    const FRONT: (&str, &str) = ("crates/b/src/lib.rs", "//! B.\n//!\n//! ```\n//! b();\n//! ```");
+
+    fn is_good(path: &str, text: &str) -> bool {
+        run(&Tree::of(&[(path, text), FRONT])).complaints("docs").is_empty()
+    }
+
     #[test]
     fn the_doc_comes_first_and_says_something() {
-        let is_good = |path, text| run(&Tree::of(&[(path, text), ("b.rs", "//! B.")])).complaints("docs").is_empty();
         assert!(is_good("a.rs", "//! About.\n#![no_std]"));
         assert!(is_good("a.rs", "// Licence.\n\n//! About."));
         for text in ["", "#![no_std]\n//! About.", "//!\nfn f() {}", "/// About f.\nfn f() {}", "// About."] {
@@ -40,5 +54,11 @@ mod tests {
         }
         assert!(is_good("crates/a/tests/compile-fail/a.rs", "fn f() {}"));
         assert!(is_good("crates/a/src/generated.rs", "fn f() {}"));
+    }
+
+    #[test]
+    fn libraries_have_an_example() {
+        assert!(is_good("crates/a/src/lib.rs", "//! A.\n//!\n//! ```\n//! a();\n//! ```"));
+        assert!(!is_good("crates/a/src/lib.rs", "//! A."));
     }
 }
