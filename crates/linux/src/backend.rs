@@ -78,7 +78,8 @@ impl Linux {
     }
 
     /// Lets indirect branches into text that is published or mapped from now on end at landing pads only (BTI of arm64).
-    /// False, and nothing changes, if the processor cannot check that.
+    /// False, and nothing changes, if the processor cannot check that. All code in this memory needs landing pads then:
+    /// what Cranelift compiles with `use_bti` has them, and what `execmem-cranelift` adds to it.
     pub fn guard_branches(&self) -> bool {
         self.window.home.guard_branches()
     }
