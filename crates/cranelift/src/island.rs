@@ -21,9 +21,7 @@ impl Shape {
             // jmp [rip + 2]; ud2
             Architecture::X86_64 => &[0xff, 0x25, 2, 0, 0, 0, 0x0f, 0x0b],
             // bti jc; ldr x16, 12; br x16; nop: a landing pad, so that islands work where branches are guarded
-            Architecture::Aarch64(_) => {
-                &[0xdf, 0x24, 3, 0xd5, 0x70, 0, 0, 0x58, 0, 2, 0x1f, 0xd6, 0x1f, 0x20, 3, 0xd5]
-            }
+            Architecture::Aarch64(_) => &[0xdf, 0x24, 3, 0xd5, 0x70, 0, 0, 0x58, 0, 2, 0x1f, 0xd6, 0x1f, 0x20, 3, 0xd5],
             // auipc t1, 0; ld t1, 16(t1); jr t1; nop
             Architecture::Riscv64(_) => &[0x17, 3, 0, 0, 3, 0x33, 3, 1, 0x67, 0, 3, 0, 0x13, 0, 0, 0],
             _ => return None,

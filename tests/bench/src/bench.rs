@@ -5,8 +5,7 @@ use anyhow::{Context as _, Result};
 use crate::measure::Measures;
 use crate::{compiled, lookup, peers, ranges, trace};
 
-/// Numbers of ranges that range traces run with.
-const COUNTS: [usize; 2] = [10_000, 100_000];
+/// Number of ranges of a quick run.
 const QUICK_COUNT: usize = 1_000;
 
 /// What is run.
@@ -48,8 +47,9 @@ impl Bench {
             peers: peers::NAMES,
             subject: Subject::Code(plan),
         });
-        let counts = if quick { &[QUICK_COUNT][..] } else { &COUNTS };
-        let ranges = ranges::Plan::ALL.into_iter().flat_map(|plan| counts.iter().map(move |count| (plan, *count)));
+        let counts = |plan: ranges::Plan| if quick { &[QUICK_COUNT] } else { plan.counts };
+        let ranges =
+            ranges::Plan::ALL.into_iter().flat_map(|plan| counts(plan).iter().map(move |count| (plan, *count)));
         let ranges = ranges.map(|(plan, count)| Bench {
             name: format!("{}/{count}", plan.name),
             about: plan.about,

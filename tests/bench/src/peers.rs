@@ -42,7 +42,8 @@ pub(crate) trait Peer: Sized + Sync {
 macro_rules! with_peer {
     ($name:expr, $function:ident($($argument:expr),*)) => {
         match $name {
-            "heap" => Some($function::<$crate::peers::Heap>($($argument),*)),
+            "heap" => Some($function::<$crate::peers::Heap<false>>($($argument),*)),
+            "filled" => Some($function::<$crate::peers::Heap<true>>($($argument),*)),
             "mmap" => Some($function::<$crate::peers::Mmap>($($argument),*)),
             "dynasmrt" => Some($function::<$crate::peers::Dynasmrt>($($argument),*)),
             "cranelift" => Some($function::<$crate::peers::Cranelift>($($argument),*)),
@@ -55,7 +56,7 @@ macro_rules! with_peer {
 pub(crate) use with_peer;
 
 /// Their names, in the order they run.
-pub(crate) const NAMES: &[&str] = &["heap", "mmap", "dynasmrt", "cranelift", "pack", "execmem"];
+pub(crate) const NAMES: &[&str] = &["heap", "filled", "mmap", "dynasmrt", "cranelift", "pack", "execmem"];
 
 #[cfg(test)]
 mod tests {

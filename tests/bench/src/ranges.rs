@@ -24,11 +24,16 @@ pub(crate) use peers::ExecmemRange;
 const GRANULE: usize = 64;
 const GRANULE_BYTES: u64 = GRANULE as u64;
 
+/// What most traces run with.
+const COUNTS: &[usize] = &[10_000, 100_000];
+
 /// A trace of ranges.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
+    /// Numbers of ranges it runs with.
+    pub(crate) counts: &'static [usize],
     make: fn(usize) -> Ops,
 }
 

@@ -1,4 +1,4 @@
-//! The floor: `malloc`, a copy, `free`. What it holds cannot be executed.
+//! The floors: `malloc`, a copy, `free`; and the same where freed memory holds traps. What they hold cannot be executed.
 
 use std::ptr::NonNull;
 
@@ -7,18 +7,21 @@ use execmem::Kind;
 
 use super::Peer;
 
-/// Nothing: the heap is the process's.
+/// What freed code is overwritten with.
+const TRAP: u8 = 0xcc;
+
+/// Nothing: the heap is the process's. Whether freed code is overwritten.
 #[derive(Debug)]
-pub(crate) struct Heap;
+pub(crate) struct Heap<const FILLS: bool>;
 
 /// A piece of the heap.
 #[derive(Debug)]
-pub(crate) struct Piece(NonNull<u8>);
+pub(crate) struct Piece(NonNull<[u8]>);
 
 // SAFETY: the piece belongs to whoever holds it, and `malloc` lets any thread free it.
 unsafe impl Send for Piece {}
 
-impl Peer for Heap {
+impl<const FILLS: bool> Peer for Heap<FILLS> {
     type Code = Piece;
     const EXECUTES: bool = false;
 
@@ -32,7 +35,7 @@ impl Peer for Heap {
         let start = NonNull::new(start.cast::<u8>()).context("malloc")?;
         // SAFETY: the piece is fresh and as long as the code.
         unsafe { start.copy_from_nonoverlapping(NonNull::from(code).cast(), code.len()) };
-        Ok(Piece(start))
+        Ok(Piece(NonNull::slice_from_raw_parts(start, code.len())))
     }
 
     fn entry(&self, piece: &Piece) -> usize {
@@ -40,6 +43,11 @@ impl Peer for Heap {
     }
 
     fn remove(&self, piece: Piece) -> Result<()> {
+        if FILLS {
+            // SAFETY: the piece is this long, and nobody else has it. The compiler does not
+            // see where, or it would leave out what nobody may read.
+            unsafe { core::hint::black_box(piece.0.as_ptr().cast::<u8>()).write_bytes(TRAP, piece.0.len()) };
+        }
         // SAFETY: it came from `malloc` and is freed once, since the piece is taken by value.
         unsafe { libc::free(piece.0.as_ptr().cast()) };
         Ok(())

@@ -5,6 +5,7 @@ use super::{Plan, ops, sizes};
 pub(super) const PLAN: Plan = Plan {
     name: "R1",
     about: "BPF-like lengths, random replacement",
+    counts: &[10_000, 100_000, 1_000_000],
     make: |count| ops::churn(&mut ops::random(1, count), count, pairs(count), sizes::bpf),
 };
 

@@ -1,9 +1,10 @@
 //! R3: modules that come and go in bursts of a tenth.
 
 use super::ops::{self, Ops};
-use super::{Plan, sizes};
+use super::{COUNTS, Plan, sizes};
 
-pub(super) const PLAN: Plan = Plan { name: "R3", about: "modules of 8 to 512 KiB in bursts of a tenth", make };
+pub(super) const PLAN: Plan =
+    Plan { name: "R3", about: "modules of 8 to 512 KiB in bursts of a tenth", counts: COUNTS, make };
 
 /// Bursts.
 const BURSTS: usize = 30;

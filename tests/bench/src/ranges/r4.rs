@@ -1,20 +1,25 @@
 //! R4: three layouts made to be hard.
 
 use super::ops::{self, Ops};
-use super::{GRANULE, Plan};
+use super::{COUNTS, GRANULE, Plan};
 
 /// Every hole is too short.
 pub(super) const NO_HOLE: Plan =
-    Plan { name: "R4a", about: "every second range of 64 bytes free, requests of 128", make: no_hole };
+    Plan { name: "R4a", about: "every second range of 64 bytes free, requests of 128", counts: COUNTS, make: no_hole };
 /// Every request fits one length of hole exactly.
 pub(super) const TIGHT: Plan = Plan {
     name: "R4b",
     about: "holes of 32 lengths between pins, the same lengths again in random order",
+    counts: COUNTS,
     make: tight,
 };
 /// Every hole is long enough, none has an aligned place.
-pub(super) const MISALIGNED: Plan =
-    Plan { name: "R4c", about: "holes of 8,128 bytes, requests of 4,096 aligned to 8,192", make: misaligned };
+pub(super) const MISALIGNED: Plan = Plan {
+    name: "R4c",
+    about: "holes of 8,128 bytes, requests of 4,096 aligned to 8,192",
+    counts: COUNTS,
+    make: misaligned,
+};
 
 /// Requests, each freed at once, in the first and the last.
 const fn probes(count: usize) -> usize {

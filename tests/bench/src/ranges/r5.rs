@@ -1,9 +1,10 @@
 //! R5: look-up of the range that contains an address, after the fill and churn of R1.
 
 use super::ops::{self, Ops};
-use super::{Plan, sizes};
+use super::{COUNTS, Plan, sizes};
 
-pub(super) const PLAN: Plan = Plan { name: "R5", about: "look-up of random addresses inside live ranges", make };
+pub(super) const PLAN: Plan =
+    Plan { name: "R5", about: "look-up of random addresses inside live ranges", counts: COUNTS, make };
 
 const LOOKUPS: usize = 500_000;
 

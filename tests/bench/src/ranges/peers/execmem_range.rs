@@ -1,4 +1,4 @@
-//! execmem-range: tightest fit, ready ranges up to one part in 32 of what is live.
+//! execmem-range: tightest fit, ready ranges up to one part in 64 of what is live.
 
 use anyhow::Result;
 use execmem_range::{Arena, Request};
@@ -6,7 +6,7 @@ use execmem_range::{Arena, Request};
 use crate::ranges::GRANULE_BYTES;
 use crate::ranges::replay::{LookUp, Ranges};
 
-const READY_SHARE_LOG2: u32 = 5;
+const READY_SHARE_LOG2: u32 = 6;
 
 pub(crate) struct ExecmemRange(Arena);
 
