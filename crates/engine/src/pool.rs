@@ -119,15 +119,22 @@ impl<L: Locking> Pool<L> {
     /// Carves a place out of the blocks of a window, the caller's own first. `None` if none was found to have room.
     #[inline]
     pub(crate) fn take(&self, window: usize, want: &Want) -> Result<Option<(Extent, Site)>, Error> {
-        let lane = self.lane();
-        let own = |shard: &mut Shard| Ok::<_, Error>((shard.take(window, want)?, shard.has_blocks(window)));
-        let tried = self.shards[lane].try_with(own).unwrap_or_else(|| {
-            L::met();
-            self.shards[lane].with(own)
+        let lane = L::lane();
+        let number = lane % self.shards.len();
+        let own = |shard: &mut Shard| {
+            shard.last_lane = lane;
+            Ok::<_, Error>((shard.take(window, want)?, shard.has_blocks(window)))
+        };
+        let shard = &self.shards[number];
+        let tried = shard.try_with(own).unwrap_or_else(|| {
+            shard.with(|shard| {
+                L::met(shard.last_lane);
+                own(shard)
+            })
         });
         match tried? {
-            (Some(extent), _) => Ok(Some((extent, Site::new(lane, window)))),
-            (None, has_blocks) => self.take_elsewhere(window, want, lane, has_blocks),
+            (Some(extent), _) => Ok(Some((extent, Site::new(number, window)))),
+            (None, has_blocks) => self.take_elsewhere(window, want, number, has_blocks),
         }
     }
 
@@ -136,11 +143,11 @@ impl<L: Locking> Pool<L> {
         &self,
         window: usize,
         want: &Want,
-        lane: usize,
+        own: usize,
         has_blocks: bool,
     ) -> Result<Option<(Extent, Site)>, Error> {
         for step in 1..self.shards.len() {
-            let number = (lane + step) % self.shards.len();
+            let number = (own + step) % self.shards.len();
             let (shard, take) = (&self.shards[number], |shard: &mut Shard| shard.take(window, want));
             let taken = if has_blocks { Some(shard.with(take)) } else { shard.try_with(take) };
             if let Some(extent) = taken.transpose()?.flatten() {

@@ -42,13 +42,15 @@ pub(crate) struct Shard {
     windows: [Option<Region>; MAX_WINDOWS],
     /// Memory that somebody gave for good; used first.
     donated: Vec<Region>,
+    /// The lane of whoever allocated here last as from its own.
+    pub(crate) last_lane: usize,
     pub(crate) kinds: [KindStats; Kind::COUNT],
 }
 
 impl Shard {
     /// A shard of the pool of a kind, without memory.
     pub(crate) fn new(home: Kind) -> Self {
-        Shard { home, windows: Default::default(), donated: Vec::new(), kinds: Default::default() }
+        Shard { home, windows: Default::default(), donated: Vec::new(), last_lane: 0, kinds: Default::default() }
     }
 
     /// Carves a place out of the blocks of a window. `None` if they have none.

@@ -22,8 +22,11 @@ pub trait Locking {
     #[must_use]
     fn lane() -> usize;
 
-    /// Whoever calls met somebody on its lane, and may want another one from now on.
-    fn met() {}
+    /// Whoever calls waited for the memory of its lane, and may want another one from now on. Before, somebody on lane
+    /// `other` allocated there; if that is its own, it waited for a look or a free only.
+    fn met(other: usize) {
+        let _ = other;
+    }
 }
 
 /// Any raw mutex, and a single lane.
@@ -105,7 +108,8 @@ impl<L: Locking, T> core::fmt::Debug for Lock<L, T> {
 }
 
 /// The locks of choice where there is a standard library. All threads begin on one lane, and those that meet somebody
-/// there get one of their own; so a program that never allocates from two threads at once uses one.
+/// there get one of their own; so a program that never allocates from two threads at once uses one. A thread with a lane
+/// of its own stays there unless it meets another allocating in the same memory: each lane more costs density.
 #[cfg(feature = "std")]
 #[derive(Debug)]
 pub struct ThreadLanes;
@@ -117,11 +121,14 @@ mod lanes {
     use core::cell::Cell;
     use core::sync::atomic::{AtomicUsize, Ordering};
 
+    /// The lane on which all threads begin.
+    const COMMON: usize = 0;
+
     /// Lanes are numbered as they are needed. Not an atomic of the protocols.
-    static NEXT_LANE: AtomicUsize = AtomicUsize::new(1);
+    static NEXT_LANE: AtomicUsize = AtomicUsize::new(COMMON + 1);
 
     std::thread_local! {
-        static LANE: Cell<usize> = const { Cell::new(0) };
+        static LANE: Cell<usize> = const { Cell::new(COMMON) };
     }
 
     impl super::Locking for super::ThreadLanes {
@@ -131,8 +138,31 @@ mod lanes {
             LANE.get()
         }
 
-        fn met() {
-            LANE.set(NEXT_LANE.fetch_add(1, Ordering::Relaxed));
+        fn met(other: usize) {
+            let own = LANE.get();
+            if own == COMMON || own != other {
+                LANE.set(NEXT_LANE.fetch_add(1, Ordering::Relaxed));
+            }
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::std;
+        use crate::sync::{Locking as _, ThreadLanes};
+
+        #[test]
+        fn a_thread_gets_a_lane_of_its_own_and_keeps_it_while_nobody_else_allocates_there() {
+            let lane_after = |other: fn(usize) -> usize| {
+                ThreadLanes::met(other(ThreadLanes::lane()));
+                ThreadLanes::lane()
+            };
+            let lanes = std::thread::spawn(move || {
+                [ThreadLanes::lane(), lane_after(|own| own), lane_after(|own| own), lane_after(|own| own + 1)]
+            });
+            let [common, first, kept, second] = lanes.join().expect("no panic");
+            assert_eq!((common, kept), (super::COMMON, first));
+            assert!(first != common && second != first && second != common);
         }
     }
 }

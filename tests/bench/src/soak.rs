@@ -13,23 +13,32 @@ use crate::trace::{Load, Plan};
 /// Executable bytes may exceed the most that was live by this factor.
 const LIMIT: f64 = 1.15;
 const THREADS: usize = 2;
-/// Replacements between two looks at everything.
-const STEPS: usize = 5_000;
+/// Replacements after which a thread says what is live, and after which it looks at everything.
+const STEPS: usize = 50;
+const STEPS_TO_CHECK: usize = 5_000;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What the threads tell whoever looks.
 #[derive(Debug, Default)]
 struct Progress {
     live_bytes: [AtomicUsize; THREADS],
+    /// The most that was live in all threads.
+    high_water_bytes: AtomicUsize,
     pairs: AtomicUsize,
     is_over: AtomicBool,
 }
 
 impl Progress {
-    /// Bytes live in all threads; `None` while one of them is not filled yet.
-    fn live(&self) -> Option<usize> {
-        let live = self.live_bytes.iter().map(|bytes| bytes.load(Ordering::Relaxed));
-        live.map(|bytes| (bytes > 0).then_some(bytes)).sum()
+    /// A thread has so many live bytes now.
+    fn note(&self, thread: usize, live_bytes: usize) {
+        self.live_bytes[thread].store(live_bytes, Ordering::Relaxed);
+        let all = self.live_bytes.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum();
+        self.high_water_bytes.fetch_max(all, Ordering::Relaxed);
+    }
+
+    /// Whether all threads have their live programs.
+    fn is_filled(&self) -> bool {
+        self.live_bytes.iter().all(|bytes| bytes.load(Ordering::Relaxed) > 0)
     }
 }
 
@@ -65,9 +74,11 @@ fn replace(plan: &Plan, thread: usize, peer: &Execmem, progress: &Progress) -> R
     let mut load = Load::new(*plan, thread);
     let outcome = load.fill(peer).and_then(|()| {
         while !progress.is_over.load(Ordering::Relaxed) {
-            progress.live_bytes[thread].store(load.live_bytes(), Ordering::Relaxed);
-            load.churn(peer, STEPS)?;
-            progress.pairs.fetch_add(STEPS, Ordering::Relaxed);
+            for _ in 0..STEPS_TO_CHECK / STEPS {
+                load.churn(peer, STEPS)?;
+                progress.note(thread, load.live_bytes());
+            }
+            progress.pairs.fetch_add(STEPS_TO_CHECK, Ordering::Relaxed);
             load.check(peer)?;
         }
         load.empty(peer)
@@ -78,13 +89,14 @@ fn replace(plan: &Plan, thread: usize, peer: &Execmem, progress: &Progress) -> R
 
 /// Looks until the time is over, or a thread failed. Returns the largest executable bytes per high-water byte.
 fn watch(progress: &Progress, before: u64, time: Duration) -> Result<f64> {
-    let (start, mut high_water, mut worst) = (Instant::now(), 0, 0.0_f64);
+    let (start, mut worst) = (Instant::now(), 0.0_f64);
     while start.elapsed() < time && !progress.is_over.load(Ordering::Relaxed) {
         std::thread::sleep(LOOK_EVERY.min(time));
-        let Some(live) = progress.live() else { continue };
-        high_water = live.max(high_water);
+        if !progress.is_filled() {
+            continue;
+        }
         let mapped = Memory::now()?.executable.saturating_sub(before);
-        worst = worst.max(mapped as f64 / high_water as f64);
+        worst = worst.max(mapped as f64 / progress.high_water_bytes.load(Ordering::Relaxed) as f64);
     }
     Ok(worst)
 }

@@ -28,6 +28,7 @@ pub(crate) struct Load<C> {
     slots: Vec<Option<Function<C>>>,
     /// Of the function installed last; no two functions of a load have the same.
     tag: u32,
+    live_bytes: usize,
 }
 
 impl<C: Send> Load<C> {
@@ -39,6 +40,7 @@ impl<C: Send> Load<C> {
             template: Template::new(plan.max_bytes),
             slots: (0..plan.live).map(|_| None).collect(),
             tag: 0,
+            live_bytes: 0,
         }
     }
 
@@ -84,17 +86,19 @@ impl<C: Send> Load<C> {
         let tag = self.tag;
         let code = self.template.with(len, tag, |bytes| peer.install(bytes))?;
         self.slots[slot] = Some(Function { code, len, tag });
+        self.live_bytes += len;
         Ok(())
     }
 
     fn remove<P: Peer<Code = C>>(&mut self, peer: &P, slot: usize) -> Result<()> {
         let function = self.slots[slot].take().context("an empty slot")?;
+        self.live_bytes -= function.len;
         peer.remove(function.code)
     }
 
     /// Bytes of the live functions.
-    pub(crate) fn live_bytes(&self) -> usize {
-        self.slots.iter().flatten().map(|function| function.len).sum()
+    pub(crate) const fn live_bytes(&self) -> usize {
+        self.live_bytes
     }
 
     /// Calls every live function and looks at its last bytes.
