@@ -13,7 +13,7 @@ fn sim(page: PageSize) -> Subject<Sim> {
 
 fn linux(publish: Publish, page: PageSize) -> Subject<Linux> {
     let backend = Linux::reserve(&Options::default().publish(publish)).expect("executable memory");
-    Subject { window: backend.window(), backend, page, can_poke: publish == Publish::Poke }
+    Subject { window: backend.window(), backend, page, can_poke: publish != Publish::Flip }
 }
 
 /// The smallest pages there are here.
@@ -49,4 +49,14 @@ fn linux_keeps_the_laws_with_one_mapping_and_small_pages() {
 #[test]
 fn linux_keeps_the_laws_with_one_mapping_and_large_pages() {
     linux(Publish::Flip, PageSize::mib(2)).run();
+}
+
+#[test]
+fn linux_keeps_the_laws_with_proc_mem_and_small_pages() {
+    linux(Publish::ProcMem, small()).run();
+}
+
+#[test]
+fn linux_keeps_the_laws_with_proc_mem_and_large_pages() {
+    linux(Publish::ProcMem, PageSize::mib(2)).run();
 }

@@ -1,7 +1,14 @@
 //! Functions of the machine this runs on, and engines to put them in.
 
 use execmem::{Engine, Handle as _, Kind, Live, kinds::Text};
-use execmem_linux::{Linux, Options, Publish, call};
+use execmem_linux::{Linux, Options, Publish, SetupError, call};
+
+/// Every way to publish that works here: emulators of processes have no `/proc/self/mem` of what they emulate.
+pub(crate) fn ways() -> impl Iterator<Item = Publish> {
+    let is_missing = |publish| Linux::reserve(&Options::default().window(2 << 20).publish(publish)).err();
+    let works = move |publish: &Publish| !matches!(is_missing(*publish), Some(SetupError::NoProcMem { .. }));
+    [Publish::Poke, Publish::Flip, Publish::ProcMem].into_iter().filter(works)
+}
 
 /// An engine whose content arrives this way.
 pub(crate) fn engine(publish: Publish) -> Engine<Linux> {

@@ -7,7 +7,7 @@ use execmem::{BackendError, Error, Handle as _, kinds::Data, kinds::Text};
 use execmem_linux::{DataSource, Options, Publish, proc};
 use rustix::process::{Signal, getpid, kill_process};
 
-use crate::code::{constant, engine, engine_of, install, run};
+use crate::code::{constant, engine, engine_of, install, run, ways};
 use crate::process::in_child;
 
 #[test]
@@ -76,8 +76,22 @@ fn a_child_has_a_copy_of_memory_that_is_mapped_once() {
 }
 
 #[test]
+fn a_child_cannot_change_the_parent_through_proc_mem() {
+    let engine = engine(Publish::ProcMem);
+    let function = install(&engine, 42, 64);
+    let failures = in_child(|| {
+        let is_refused = |error: &Error| matches!(error, Error::Backend { source: BackendError::Forked, .. });
+        let patched = engine.patch(&function, 0, &constant(8, 0)).is_err_and(|error| is_refused(&error));
+        i32::from(!(patched && run(&function) == 42))
+    });
+    assert_eq!(failures, Some(0));
+    assert_eq!(run(&function), 42);
+    engine.free(function).expect("ours");
+}
+
+#[test]
 fn a_program_that_is_executed_inherits_nothing() {
-    for publish in [Publish::Poke, Publish::Flip] {
+    for publish in ways() {
         let engine = engine_of(&Options::default().publish(publish).data(DataSource::SecretOrOrdinary));
         let function = install(&engine, 42, 64);
         let data = engine.alloc::<Data>(64).expect("room");

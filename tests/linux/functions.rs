@@ -1,19 +1,20 @@
-//! Functions of this machine, written, published, called, changed and freed through both ways to publish.
+//! Functions of this machine, written, published, called, changed and freed through every way to publish.
 
 use execmem::{Error, Handle as _};
 use execmem_linux::Publish;
 
 use crate::code::{DATA, constant, engine, install, run, text_bytes};
 
-/// The tests of both ways to publish.
-macro_rules! of_both {
+/// The tests of every way to publish.
+macro_rules! of_all {
     ($($test:ident)*) => {
         mod poke { $(#[test] fn $test() { super::$test(execmem_linux::Publish::Poke); })* }
+        mod proc_mem { $(#[test] fn $test() { super::$test(execmem_linux::Publish::ProcMem); })* }
         mod flip { $(#[test] fn $test() { super::$test(execmem_linux::Publish::Flip); })* }
     };
 }
 
-of_both! {
+of_all! {
     forty_two
     functions_return_what_they_were_generated_to
     patched_functions_return_the_new_value

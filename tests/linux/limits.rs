@@ -1,28 +1,11 @@
 //! Systems that forbid something: each in a process of its own, which gets a clear error or the documented fall-back.
 
-use std::process::Command;
-
-use execmem::{BackendError, Error, Handle as _, kinds::Data};
+use execmem::{BackendError, Error, Handle as _, kinds::Data, kinds::Text};
 use execmem_linux::{Backing, DataSource, Linux, Options, Publish, SetupError};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::code::{engine, engine_of, install, run};
-
-/// Tells the process that runs the body of a test.
-const CHILD: &str = "EXECMEM_TEST_CHILD";
-
-/// Runs the body of the test of this name in a process of its own.
-fn in_a_process(test: &str, body: impl FnOnce()) {
-    if std::env::var(CHILD).is_ok_and(|child| child == test) {
-        return body();
-    }
-    let program = std::env::current_exe().expect("a test program");
-    let mut command = Command::new(program);
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, test);
-    let output = command.output().expect("a process");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
-}
+use crate::process::in_a_process;
 
 fn limit(resource: Resource, bytes: u64) {
     setrlimit(resource, Rlimit { current: Some(bytes), maximum: Some(bytes) }).expect("a lower limit");
@@ -33,10 +16,10 @@ fn refusal() -> SetupError {
     Linux::reserve(&Options::default().publish(Publish::Poke)).expect_err("no second mapping")
 }
 
-/// The default falls back to one mapping, says why, and works.
-fn check_fall_back(why: SetupError) {
-    let engine = engine(Publish::PokeOrFlip);
-    assert_eq!((engine.backend().publish(), engine.backend().refusal()), (Publish::Flip, Some(why)));
+/// The default falls back to one mapping, published `like` this, says why, and works.
+fn check_fall_back(why: SetupError, like: Publish) {
+    let engine = engine(Publish::Best);
+    assert_eq!((engine.backend().publish(), engine.backend().refusal()), (like, Some(why)));
     let functions: Vec<_> = (0..50).map(|value| install(&engine, value, 64)).collect();
     for (value, function) in (0..).zip(functions) {
         assert_eq!(run(&function), value);
@@ -51,7 +34,41 @@ fn a_limit_of_file_sizes_kills_nobody() {
         let why = SetupError::FileSizeLimit { limit: 1 << 20, bytes: 1 << 30 };
         assert_eq!(refusal(), why);
         assert!(why.to_string().contains("RLIMIT_FSIZE"));
-        check_fall_back(why);
+        check_fall_back(why, Publish::ProcMem);
+    });
+}
+
+#[test]
+fn where_nothing_can_be_mapped_twice_proc_mem_packs_text() {
+    in_a_process("limits::where_nothing_can_be_mapped_twice_proc_mem_packs_text", || {
+        limit(Resource::Fsize, 1 << 20);
+        filter::deny(libc::SYS_memfd_create, None, libc::EPERM);
+        let engine = engine(Publish::ProcMem);
+        let functions: Vec<_> = (0..1000).map(|value| install(&engine, value, 64)).collect();
+        assert_eq!(engine.stats().bytes_mapped(), 2 << 20, "a large page holds all");
+        for (value, function) in (0..).zip(functions) {
+            assert_eq!(run(&function), value);
+            engine.free(function).expect("ours");
+        }
+        engine.audit_unused().expect("freed text traps");
+    });
+}
+
+#[test]
+fn a_filter_of_proc_mem_is_an_error() {
+    in_a_process("limits::a_filter_of_proc_mem_is_an_error", || {
+        let wish = Options::default().publish(Publish::ProcMem);
+        let engine = engine_of(&wish);
+        let mut draft = engine.alloc::<Text>(64).expect("room");
+        filter::deny(libc::SYS_pwrite64, None, libc::EPERM);
+        assert_eq!(Linux::reserve(&wish).expect_err("no writes"), SetupError::NoProcMem { errno: libc::EPERM });
+        let error = engine.write(&mut draft, 0, &[0x90]).expect_err("no writes");
+        let source = BackendError::System { errno: libc::EPERM };
+        assert!(matches!(error, Error::Backend { source: found, .. } if found == source), "{error}");
+        engine.free(draft).expect("ours");
+        let quarantined = engine.stats().pools[0].counters.quarantined_bytes;
+        assert_eq!(quarantined, 64, "it cannot be filled with traps, so nobody gets it");
+        engine.audit().expect("audit");
     });
 }
 
@@ -87,7 +104,9 @@ fn a_filter_of_memory_files_makes_it_one_mapping() {
         filter::deny(libc::SYS_memfd_create, None, libc::EPERM);
         let why = refusal();
         assert_eq!(why, SetupError::NoMemoryFile { errno: libc::EPERM });
-        check_fall_back(why);
+        check_fall_back(why, Publish::ProcMem);
+        filter::deny(libc::SYS_pwrite64, None, libc::EPERM);
+        check_fall_back(why, Publish::Flip);
     });
 }
 

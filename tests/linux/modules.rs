@@ -5,10 +5,10 @@ use std::process::Command;
 
 use execmem::Engine;
 use execmem_clients::module::{Loader, Module};
-use execmem_linux::{Linux, Options, Publish, call};
+use execmem_linux::{Linux, Options, call};
 use execmem_types::Code;
 
-use crate::code::engine_of;
+use crate::code::{engine_of, ways};
 
 /// The instructions of this machine, its compiler, and flags for code that may lie anywhere near itself.
 #[cfg(target_arch = "x86_64")]
@@ -104,7 +104,7 @@ extern "C" fn outer(x: u32) -> u32 {
 #[test]
 fn compiled_modules_compute_what_their_source_says() {
     let data = compile("near");
-    for publish in [Publish::Poke, Publish::Flip] {
+    for publish in ways() {
         // Small: other tests have windows near the program at the same time.
         let engine = engine_of(&Options::default().publish(publish).window(WINDOW_BYTES));
         let function: extern "C" fn(u32) -> u32 = outer;

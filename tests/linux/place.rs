@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use execmem::{Engine, Extent, Handle as _, Kind, PageSize, kinds::Data, kinds::RoAfterInit, kinds::Text};
 use execmem_linux::{Backing, DataSource, Linux, Options, Place, Publish, SetupError, proc};
 
-use crate::code::{DATA, constant, engine, engine_of, install, run, text_bytes};
+use crate::code::{DATA, constant, engine, engine_of, install, run, text_bytes, ways};
+use crate::process::in_a_process;
 
 #[test]
 fn text_is_in_large_pages() {
@@ -64,20 +65,22 @@ fn pages_of_the_reserved_pool_are_used_and_come_back() {
     assert_eq!(without.backend().backing(function.address()), Some(Backing::Collapsed));
 }
 
+/// In a process of its own, where no windows of other tests take all room.
 #[test]
 fn every_call_between_window_and_program_reaches() {
-    // Small, so that windows of other tests do not take all room.
-    let linux = Linux::reserve(&Options::default().window(16 << 20)).expect("room near the program");
-    let anchor = linux.anchor().expect("near the program");
-    assert!(anchor.contains(every_call_between_window_and_program_reaches as *const () as usize as u64));
-    assert!(linux.machine().reach.connects(anchor, linux.window()));
-    let table = linux.table().expect("a table");
-    assert!(table.descriptor(Kind::Text).is_anchored);
-    let engine = Engine::new(table, linux).expect("memory");
-    let function = install(&engine, 42, 64);
-    assert!(!function.is_far());
-    assert!(engine.backend().machine().reach.reaches(function.address(), anchor.start()));
-    assert_eq!(run(&function), 42);
+    in_a_process("place::every_call_between_window_and_program_reaches", || {
+        let linux = Linux::reserve(&Options::default().window(16 << 20)).expect("room near the program");
+        let anchor = linux.anchor().expect("near the program");
+        assert!(anchor.contains(every_call_between_window_and_program_reaches as *const () as usize as u64));
+        assert!(linux.machine().reach.connects(anchor, linux.window()));
+        let table = linux.table().expect("a table");
+        assert!(table.descriptor(Kind::Text).is_anchored);
+        let engine = Engine::new(table, linux).expect("memory");
+        let function = install(&engine, 42, 64);
+        assert!(!function.is_far());
+        assert!(engine.backend().machine().reach.reaches(function.address(), anchor.start()));
+        assert_eq!(run(&function), 42);
+    });
 }
 
 #[test]
@@ -139,8 +142,7 @@ fn sizes_that_are_no_window_are_refused() {
 
 #[test]
 fn inv_04_nothing_is_writable_and_executable() {
-    nothing_is_writable_and_executable(Publish::Poke);
-    nothing_is_writable_and_executable(Publish::Flip);
+    ways().for_each(nothing_is_writable_and_executable);
 }
 
 fn nothing_is_writable_and_executable(publish: Publish) {
@@ -157,7 +159,7 @@ fn nothing_is_writable_and_executable(publish: Publish) {
 
 #[test]
 fn secret_data_is_hidden_from_the_kernel_and_comes_back() {
-    for publish in [Publish::Poke, Publish::Flip] {
+    for publish in ways() {
         let options = Options::default().window(64 << 20).publish(publish).data(DataSource::Secret);
         let Ok(linux) = Linux::reserve(&options) else {
             let other = engine_of(&options.data(DataSource::SecretOrOrdinary));
@@ -182,7 +184,9 @@ fn secret_data_is_hidden_from_the_kernel_and_comes_back() {
             let mut bytes = [0; 6];
             engine.read(&live, 0, &mut bytes).expect("readable");
             assert_eq!(&bytes, b"a key\0");
-            assert_eq!(engine.backend().backing(live.address()), Some(Backing::Secret));
+            // What only the kernel can write is not hidden from it.
+            let is_hidden = publish != Publish::ProcMem || kind.is_writable() || kind.is_sealable();
+            assert_eq!(engine.backend().backing(live.address()) == Some(Backing::Secret), is_hidden, "{kind}");
             handles.push(live);
         }
         assert!(secrets() > 0 && run(&text) == 42);
@@ -198,7 +202,7 @@ fn secret_data_is_hidden_from_the_kernel_and_comes_back() {
 #[test]
 fn a_node_is_a_hint() {
     let has_nodes = std::path::Path::new("/proc/self/numa_maps").exists();
-    for publish in [Publish::Poke, Publish::Flip] {
+    for publish in ways() {
         let options = Options::default().window(64 << 20).publish(publish).without_reserved_pages();
         let engine = engine_of(&options.node(0));
         assert_eq!(engine.backend().node(), Some(0).filter(|_| has_nodes));
@@ -217,7 +221,7 @@ fn a_node_is_a_hint() {
 
 #[test]
 fn the_ends_of_a_guarded_window_stay_unmapped() {
-    for publish in [Publish::Poke, Publish::Flip] {
+    for publish in ways() {
         let engine = engine_of(&Options::default().window(16 << 20).publish(publish).guarded());
         let (window, large) = (engine.backend().window(), 2 << 20);
         let mut text = Vec::new();
@@ -237,7 +241,7 @@ fn the_ends_of_a_guarded_window_stay_unmapped() {
 
 #[test]
 fn every_entry_point_has_readable_bytes_before_it() {
-    for publish in [Publish::Poke, Publish::Flip] {
+    for publish in ways() {
         let engine = engine_of(&Options::default().publish(publish).lead(16));
         assert_eq!(engine.table().lead(Kind::Data), 0);
         let mut functions = Vec::new();
@@ -263,7 +267,7 @@ fn inv_04_no_transition_makes_memory_writable_and_executable() {
     let check = |after: &str| assert_eq!(proc::writable_and_executable_bytes().expect("smaps"), 0, "after {after}");
     let plain = Options::default();
     for options in [plain, plain.guarded().lead(16).data(DataSource::SecretOrOrdinary)] {
-        for publish in [Publish::Poke, Publish::Flip] {
+        for publish in ways() {
             let engine = engine_of(&options.publish(publish));
             check("reserving");
             for kind in Kind::ALL {
@@ -299,7 +303,7 @@ fn inv_04_no_transition_makes_memory_writable_and_executable() {
 /// What others see in between, since every change is a system call.
 #[test]
 fn inv_04_nobody_ever_sees_memory_writable_and_executable() {
-    for publish in [Publish::Poke, Publish::Flip] {
+    for publish in ways() {
         let engine = engine(publish);
         let is_over = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {

@@ -2,6 +2,23 @@
 
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+
+/// Tells the process that runs the body of a test.
+const CHILD: &str = "EXECMEM_TEST_CHILD";
+
+/// Runs the body of the test of this name in a process of its own.
+pub(crate) fn in_a_process(test: &str, body: impl FnOnce()) {
+    if std::env::var(CHILD).is_ok_and(|child| child == test) {
+        return body();
+    }
+    let program = std::env::current_exe().expect("a test program");
+    let mut command = Command::new(program);
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, test);
+    let output = command.output().expect("a process");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+}
 
 /// Runs a body in a forked process and returns its exit status, or nothing if a signal ended it.
 pub(crate) fn in_child(body: impl FnOnce() -> i32) -> Option<i32> {

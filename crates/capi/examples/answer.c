@@ -21,7 +21,7 @@ int main(void) {
     int (*call)(void);
     void *address;
 
-    CHECK(execmem_create(0, EXECMEM_POKE_OR_FLIP, &memory));
+    CHECK(execmem_create(0, EXECMEM_BEST, &memory));
     CHECK(execmem_alloc(memory, EXECMEM_TEXT, sizeof code, &function));
     CHECK(execmem_write(function, 0, code, sizeof code));
     CHECK(execmem_publish_allocation(function));

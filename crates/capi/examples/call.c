@@ -7,7 +7,7 @@ int main(void) {
     static const unsigned char code[] = {0xb8, 42, 0, 0, 0, 0xc3}; /* x86-64: mov eax, 42; ret */
     execmem_memory *memory = NULL;
     execmem_allocation *function = NULL;
-    int status = execmem_create(0, EXECMEM_POKE_OR_FLIP, &memory);
+    int status = execmem_create(0, EXECMEM_BEST, &memory);
     if (!status)
         status = execmem_alloc(memory, EXECMEM_TEXT, sizeof code, &function);
     if (!status)

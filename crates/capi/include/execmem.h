@@ -34,9 +34,10 @@ typedef enum execmem_status {
 
 /* How content gets into text. */
 typedef enum execmem_publish {
-    EXECMEM_POKE_OR_FLIP = 0, /* two mappings if the system allows it, else one */
-    EXECMEM_POKE = 1,         /* two mappings of one file */
-    EXECMEM_FLIP = 2          /* one mapping whose rights change */
+    EXECMEM_BEST = 0,     /* the first of these that the system allows */
+    EXECMEM_POKE = 1,     /* two mappings of one file */
+    EXECMEM_PROC_MEM = 2, /* one mapping that the kernel writes to */
+    EXECMEM_FLIP = 3      /* one mapping whose rights change */
 } execmem_publish;
 
 /* Reserves a window of this many bytes, a multiple of 2 MiB up to 2 GiB, near the program; 0 is the default size. */

@@ -84,9 +84,10 @@ impl Allocation {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn execmem_create(window_bytes: usize, publish: c_int, memory: *mut *mut Memory) -> Status {
     let publish = match publish {
-        0 => Publish::PokeOrFlip,
+        0 => Publish::Best,
         1 => Publish::Poke,
-        2 => Publish::Flip,
+        2 => Publish::ProcMem,
+        3 => Publish::Flip,
         _ => return Status::Invalid,
     };
     let options = Options::default().publish(publish);

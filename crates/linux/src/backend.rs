@@ -4,7 +4,7 @@ use execmem_types::{
     Access, Backend, BackendError, Extent, Machine, Mapping, PageSize, Protection, SyncScope, Table, Trap,
 };
 
-use crate::window::Window;
+use crate::window::{Memory, Window};
 use crate::{Backing, DataSource, Options, Publish, SetupError, host, icache, setup};
 
 /// Executable memory in this process: one window of addresses, reserved once.
@@ -53,13 +53,17 @@ impl Linux {
         self.machine.anchor
     }
 
-    /// How content gets into text: [`Publish::Poke`] or [`Publish::Flip`].
+    /// How content gets into text: [`Publish::Poke`], [`Publish::ProcMem`] or [`Publish::Flip`].
     #[must_use]
-    pub fn publish(&self) -> Publish {
-        if self.window.dual().is_some() { Publish::Poke } else { Publish::Flip }
+    pub const fn publish(&self) -> Publish {
+        match self.window.memory {
+            Memory::Dual(_) => Publish::Poke,
+            Memory::Kernel(_) => Publish::ProcMem,
+            Memory::Single => Publish::Flip,
+        }
     }
 
-    /// Why [`Publish::PokeOrFlip`] became [`Publish::Flip`].
+    /// Why [`Publish::Best`] is not [`Publish::Poke`].
     #[must_use]
     pub const fn refusal(&self) -> Option<SetupError> {
         self.refusal
@@ -100,13 +104,13 @@ impl Linux {
         Ok(host::table(self.machine, self.window(), self.publish() == Publish::Flip, &self.options)?)
     }
 
-    /// Refuses content that should arrive through a mapping there is not.
+    /// Refuses content that should arrive whatever the rights are where it cannot.
     #[inline]
     fn pokes(&self, access: Access) -> Result<bool, BackendError> {
         match access {
             Access::Store => Ok(false),
-            Access::Poke if self.window.dual().is_some() => Ok(true),
-            Access::Poke => Err(BackendError::Unsupported),
+            Access::Poke if matches!(self.window.memory, Memory::Single) => Err(BackendError::Unsupported),
+            Access::Poke => Ok(true),
         }
     }
 }

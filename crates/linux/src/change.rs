@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use crate::host::LARGE;
 use crate::limits;
 use crate::view::secret_file;
-use crate::window::Window;
+use crate::window::{Memory, Window};
 
 /// What the memory of a block is made of. Reported by [`Linux::backing`](crate::Linux::backing).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,9 +93,12 @@ impl Window {
         Ok(backing)
     }
 
-    /// Whether the content of fresh memory is hidden from the kernel: that of data is, if anything.
+    /// Whether the content of fresh memory is hidden from the kernel: that of data is, if anything, unless the kernel has
+    /// to write it.
     fn hides(&self, mapping: &Mapping) -> bool {
-        self.hides_data && !mapping.protection.is_executable() && mapping.unused == Trap::ZERO
+        let is_data = !mapping.protection.is_executable() && mapping.unused == Trap::ZERO;
+        let is_written_here = mapping.protection.is_writable() || !matches!(self.memory, Memory::Kernel(_));
+        self.hides_data && is_data && is_written_here
     }
 
     /// Puts memory that the kernel has no mapping of behind part of both views. It goes when no view shows it.

@@ -61,6 +61,13 @@ pub enum SetupError {
         /// What the system said.
         errno: i32,
     },
+    /// The kernel does not write to memory that the process may not write to (`proc_mem.force_override` since Linux
+    /// 6.12, no `/proc`, a seccomp filter).
+    #[error("the kernel does not write through /proc/self/mem: error number {errno}")]
+    NoProcMem {
+        /// What the system said.
+        errno: i32,
+    },
     /// The table for this machine breaks a rule: a defect of this crate, or a machine it does not know.
     #[error("{0}")]
     Table(#[from] execmem_types::TableError),

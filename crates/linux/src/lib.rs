@@ -38,11 +38,13 @@
 //!
 //! | limit | what happens |
 //! |---|---|
-//! | `RLIMIT_FSIZE` below the window | no second mapping: [`Publish::PokeOrFlip`] becomes `Flip`, `Poke` is [`SetupError::FileSizeLimit`] |
+//! | `RLIMIT_FSIZE` below the window | no second mapping: [`Publish::Best`] becomes `ProcMem`, `Poke` is [`SetupError::FileSizeLimit`] |
 //! | seccomp or kernel without `memfd_create` | the same, [`SetupError::NoMemoryFile`] |
+//! | shared memory may not be executable | the same, [`SetupError::NotExecutable`] |
 //! | `vm.memfd_noexec` | nothing: the file is not executable as a program, its memory is |
 //! | `RLIMIT_AS` | [`SetupError::NoAddresses`]; ask for a smaller window |
 //! | memory may be mapped executable, not made so (`PR_SET_MDWE`, PaX) | text is mapped once more instead; `Flip` is [`SetupError::NotExecutable`] |
+//! | `proc_mem.force_override=never`, no `/proc` | [`Publish::Best`] becomes `Flip`, `ProcMem` is [`SetupError::NoProcMem`] |
 //! | no executable memory at all (SELinux) | [`SetupError::NotExecutable`] |
 //! | no `memfd_secret` | [`DataSource::SecretOrOrdinary`] becomes `Ordinary`, `Secret` is [`SetupError::NoSecretMemory`] |
 //! | `RLIMIT_MEMLOCK`, with secret data | [`BackendError::OutOfMemory`](execmem_types::BackendError::OutOfMemory) |
@@ -54,8 +56,8 @@
 //!
 //! With [`Publish::Poke`] the child shares the parent's code: it executes it as long as the parent keeps it, sees its
 //! patches, and can change nothing: every operation is
-//! [`BackendError::Forked`](execmem_types::BackendError::Forked). With [`Publish::Flip`] it has a copy of its own and
-//! everything works. `exec` and the end of the process leave nothing behind.
+//! [`BackendError::Forked`](execmem_types::BackendError::Forked). With [`Publish::ProcMem`] it has a copy of its own,
+//! which it can execute but not change either, and with [`Publish::Flip`] one with which everything works. `exec` and the end of the process leave nothing behind.
 //!
 //! # Why this is sound
 //!
@@ -71,6 +73,9 @@
 //! process that made it and nowhere else; where there is no alias, an access pins the rights of the pages it touches,
 //! and they are taken away only when no pin is left. Bytes are copied by instructions the compiler does not see, or as
 //! atomics: two callers that write the same bytes get one result or the other and no undefined behaviour.
+//!
+//! **`proc_mem.rs`: the kernel's writes.** *Threat:* they reach all memory of the process that opened the file, from a
+//! child too. *Defence:* only addresses in the window reach them, pinned as mapped, and in that process only.
 //!
 //! **`icache.rs`: instruction caches.** *Threat:* cache instructions fault on addresses that are not mapped. *Defence:*
 //! only addresses in the window reach them, pinned readable where they could fault.
@@ -95,6 +100,7 @@ mod limits;
 mod options;
 mod place;
 pub mod proc;
+mod proc_mem;
 mod record;
 mod setup;
 mod symbol;

@@ -40,7 +40,7 @@ pub enum DataSource {
     Ordinary,
     /// Pages that the kernel itself has no mapping of (`memfd_secret`): for keys and the like. Always of the smallest
     /// size and never swapped out, so `RLIMIT_MEMLOCK` limits them, twice where memory is mapped twice. Code cannot be
-    /// in them.
+    /// in them, nor constants with [`Publish::ProcMem`].
     Secret,
     /// `Secret` where the system allows it, else `Ordinary`. [`Linux::data`](crate::Linux::data) says which it became.
     SecretOrOrdinary,
@@ -51,12 +51,17 @@ pub enum DataSource {
 pub enum Publish {
     /// Two mappings of one memory file: text is executable from the start and written at another address.
     Poke,
+    /// One mapping of anonymous memory: text is executable from the start, and the kernel writes to it
+    /// (`/proc/self/mem`). Packed in large pages like `Poke` where the system forbids a second mapping, for a system
+    /// call a write or free. Code must not be executed while it is patched, unless by a single byte.
+    ProcMem,
     /// One mapping of anonymous memory: text is writable until it is published and executable from then on
-    /// (`mprotect`). Slower, a page or more a function, and for systems that forbid the other.
+    /// (`mprotect`). Slower, a page or more a function, and for systems that forbid the others. Code must not be
+    /// executed while it is patched.
     Flip,
-    /// `Poke` where the system allows it, else `Flip`. [`Linux::publish`](crate::Linux::publish) says which it became,
-    /// and [`Linux::refusal`](crate::Linux::refusal) why.
-    PokeOrFlip,
+    /// The first of `Poke`, `ProcMem` and `Flip` that the system allows. [`Linux::publish`](crate::Linux::publish) says
+    /// which it became, and [`Linux::refusal`](crate::Linux::refusal) why not `Poke`.
+    Best,
 }
 
 /// Where a window lies. Decided once; nothing is looked for later.
@@ -72,11 +77,11 @@ pub enum Place {
 }
 
 impl Default for Options {
-    /// Near the program, poked if possible, with pages of the reserved pool while it has any.
+    /// Near the program, published the best way there is, with pages of the reserved pool while it has any.
     fn default() -> Self {
         Options {
             window_bytes: None,
-            publish: Publish::PokeOrFlip,
+            publish: Publish::Best,
             place: Place::NearProgram,
             uses_reserved_pages: true,
             data: DataSource::Ordinary,

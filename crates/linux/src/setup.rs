@@ -7,6 +7,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
 
 use crate::host::LARGE;
+use crate::proc_mem::ProcMem;
 use crate::view::{Origin, View, secret_file};
 use crate::window::{Dual, Memory, Window};
 use crate::{DataSource, Options, Place, Publish, SetupError, limits, place, proc};
@@ -31,22 +32,26 @@ pub(crate) fn reserve(options: &Options, machine: &Machine) -> Result<Setup, Set
     let bytes = options.window_bytes.unwrap_or_else(|| default_bytes(machine));
     check_size(bytes, machine)?;
     let (home, anchor) = find_home(options.place, bytes, machine)?;
-    let pokes = || memory_of(&home, bytes, options.uses_reserved_pages);
-    let (memory, refusal) = match options.publish {
-        Publish::Flip => (Memory::Single, None),
-        Publish::Poke => (pokes()?, None),
-        Publish::PokeOrFlip => match pokes() {
-            Ok(memory) => (memory, None),
-            Err(refusal) => (Memory::Single, Some(refusal)),
-        },
-    };
-    if let Memory::Single = memory {
-        probe_single(&home)?;
-    }
+    let (memory, refusal) = memory_of(&home, bytes, options)?;
     let mut window = Window::new(home, memory, machine.page());
     window.hides_data = hides_data(options.data)?;
     let node = options.node.filter(|node| prefer(&window, *node).is_ok());
     Ok(Setup { window, anchor, refusal, node })
+}
+
+/// What is behind the addresses of home, and why it is not the best. On failure they are as they were: reserved.
+fn memory_of(home: &View, bytes: u64, options: &Options) -> Result<(Memory, Option<SetupError>), SetupError> {
+    let twice = || mapped_twice(home, bytes, options.uses_reserved_pages);
+    let once = || probe_single(home).map(|()| Memory::Single);
+    match options.publish {
+        Publish::Poke => Ok((twice()?, None)),
+        Publish::ProcMem => Ok((written_by_kernel(home)?, None)),
+        Publish::Flip => Ok((once()?, None)),
+        Publish::Best => match twice() {
+            Ok(memory) => Ok((memory, None)),
+            Err(refusal) => Ok((written_by_kernel(home).or_else(|_| once())?, Some(refusal))),
+        },
+    }
 }
 
 /// Whether data goes where the kernel has no mapping.
@@ -125,7 +130,7 @@ fn near(anchor: Extent, len: usize, machine: &Machine) -> Result<View, SetupErro
 }
 
 /// Creates the file and maps it twice. On failure the addresses of home are as they were: reserved.
-fn memory_of(home: &View, bytes: u64, uses_reserved_pages: bool) -> Result<Memory, SetupError> {
+fn mapped_twice(home: &View, bytes: u64, uses_reserved_pages: bool) -> Result<Memory, SetupError> {
     if let Some(limit) = limits::file_bytes().filter(|limit| *limit < bytes) {
         return Err(SetupError::FileSizeLimit { limit, bytes });
     }
@@ -170,6 +175,21 @@ fn probe_single(home: &View) -> Result<(), SetupError> {
     let writable = home.protect(0, rustix::param::page_size(), Protection::ReadWrite);
     let probed = writable.and_then(|()| probe_execution(home));
     probed.map_err(|errno| SetupError::NotExecutable { errno: errno.raw_os_error() })
+}
+
+/// Makes sure that the kernel writes to memory of home that can be executed and not written.
+fn written_by_kernel(home: &View) -> Result<Memory, SetupError> {
+    probe_single(home)?;
+    let page = rustix::param::page_size();
+    let written = home.protect(0, page, Protection::ReadExecute).and_then(|()| {
+        let kernel = ProcMem::open()?;
+        kernel.write(home.start() as u64, &[0])?;
+        home.forget(0, page)?;
+        home.protect(0, page, Protection::NoAccess)?;
+        Ok(kernel)
+    });
+    let kernel = written.map_err(|errno| SetupError::NoProcMem { errno: errno.raw_os_error() })?;
+    Ok(Memory::Kernel(Box::new(kernel)))
 }
 
 /// A memory file of a size that nobody can change, not even this process.

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use execmem_types::{BackendError, Extent, PageSize, Protection, SyncScope, Trap};
 use rustix::io::Errno;
 
+use crate::proc_mem::ProcMem;
 use crate::record::{Pin, Record};
 use crate::view::{Origin, View};
 use crate::{copy, icache};
@@ -35,6 +36,8 @@ pub(crate) enum Memory {
     Dual(Box<Dual>),
     /// Anonymous memory, mapped once. It is written at home, where it has to be writable.
     Single,
+    /// Anonymous memory, mapped once. The kernel writes to it, whatever the rights at home are.
+    Kernel(Box<ProcMem>),
 }
 
 /// A memory file and its second mapping.
@@ -73,7 +76,7 @@ impl Window {
     pub(crate) fn dual(&self) -> Option<(&Dual, &View)> {
         match &self.memory {
             Memory::Dual(dual) => dual.alias.as_ref().map(|alias| (&**dual, alias)),
-            Memory::Single => None,
+            Memory::Single | Memory::Kernel(_) => None,
         }
     }
 
@@ -88,13 +91,15 @@ impl Window {
         offset.ok().zip(usize::try_from(extent.len()).ok()).ok_or(outside)
     }
 
-    /// Refuses a process that was forked from the one that made a shared window.
+    /// Refuses a process that was forked from the one that made the window, where it could change the parent's memory.
     #[inline]
     pub(crate) fn check_origin(&self) -> Result<(), BackendError> {
-        match &self.memory {
-            Memory::Dual(dual) if !dual.origin.is_here() => Err(BackendError::Forked),
-            Memory::Dual(_) | Memory::Single => Ok(()),
-        }
+        let is_here = match &self.memory {
+            Memory::Dual(dual) => dual.origin.is_here(),
+            Memory::Kernel(kernel) => kernel.origin.is_here(),
+            Memory::Single => true,
+        };
+        if is_here { Ok(()) } else { Err(BackendError::Forked) }
     }
 
     /// Leave to access an extent, every page of which is mapped with rights that are `allowed`.
@@ -113,17 +118,29 @@ impl Window {
         Ok(Held { offset, len, content, pin })
     }
 
-    /// Whether stores are possible with these rights at home.
+    /// Whether bytes can change with these rights at home.
     #[inline]
-    const fn can_store(&self, pokes: bool, rights: Protection) -> bool {
-        rights.is_writable() || pokes && matches!(self.memory, Memory::Dual(_))
+    const fn can_change(&self, pokes: bool, rights: Protection) -> bool {
+        rights.is_writable() || pokes && !matches!(self.memory, Memory::Single)
+    }
+
+    /// Whoever writes if it is not this process itself.
+    #[inline]
+    fn kernel(&self, pokes: bool) -> Option<&ProcMem> {
+        match &self.memory {
+            Memory::Kernel(kernel) if pokes => Some(kernel),
+            _ => None,
+        }
     }
 
     /// Copies bytes in; whatever the rights at home are if it `pokes`.
     #[inline]
     pub(crate) fn write(&self, pokes: bool, extent: Extent, bytes: &[u8]) -> Result<(), BackendError> {
-        let held = self.hold(extent, |rights| self.can_store(pokes, rights))?;
+        let held = self.hold(extent, |rights| self.can_change(pokes, rights))?;
         let part = &bytes[..bytes.len().min(held.len)];
+        if let Some(kernel) = self.kernel(pokes) {
+            return kernel.write(extent.start(), part).map_err(refused);
+        }
         // SAFETY: `held.len` bytes are readable and writable until `held` is dropped: through the alias they always
         // are in this process (invariant of `Window`), at home they are pinned writable (invariant of `Record`). No
         // Rust reference points into either view.
@@ -134,7 +151,10 @@ impl Window {
     /// Fills bytes with a pattern in phase with the home address.
     #[inline]
     pub(crate) fn fill(&self, pokes: bool, extent: Extent, pattern: Trap) -> Result<(), BackendError> {
-        let held = self.hold(extent, |rights| self.can_store(pokes, rights))?;
+        let held = self.hold(extent, |rights| self.can_change(pokes, rights))?;
+        if let Some(kernel) = self.kernel(pokes) {
+            return kernel.fill(extent.start(), held.len, pattern).map_err(refused);
+        }
         // SAFETY: as in `write`.
         unsafe { copy::fill(held.content, extent.start(), held.len, pattern) };
         Ok(())
@@ -182,6 +202,11 @@ impl Window {
         // machines whose cache instructions fault otherwise.
         Ok(unsafe { icache::sync(self.home.start() + held.offset, held.content.addr(), held.len, scope) })
     }
+}
+
+#[cold]
+const fn refused(errno: Errno) -> BackendError {
+    BackendError::System { errno: errno.raw_os_error() }
 }
 
 impl Drop for Window {

@@ -22,7 +22,7 @@ const TRAPS: &str = r#"(module (import "host" "twice" (func $twice (param i64) (
     (func (export "run") (param i64) (result i64) (i64.div_u (i64.const 84) (call $twice (local.get 0))))
     (func (export "beyond") (param i64) (result i64) (i64.load (i32.const 65536))))"#;
 
-const BOTH: [Publish; 2] = [Publish::Poke, Publish::Flip];
+const ALL: [Publish; 3] = [Publish::Poke, Publish::Flip, Publish::ProcMem];
 
 fn memory(publish: Publish) -> Arc<CodeMemory> {
     let linux = Linux::reserve(&Options::default().publish(publish)).expect("executable memory");
@@ -74,7 +74,7 @@ fn large(functions: usize) -> String {
 fn programs_give_the_same_results_as_in_wasmtimes_own_memory() {
     let default = wasmtime::Engine::default();
     let large = large(600);
-    for publish in BOTH {
+    for publish in ALL {
         let memory = memory(publish);
         let engine = engine(&memory);
         for (text, arguments) in [(FAC, [0, 5, 20]), (FIB, [1, 10, 22]), (&large, [0, 7, -1])] {
@@ -98,7 +98,7 @@ fn programs_give_the_same_results_as_in_wasmtimes_own_memory() {
 
 #[test]
 fn traps_are_found_in_code_that_lies_here() {
-    for publish in BOTH {
+    for publish in ALL {
         let memory = memory(publish);
         let module = memory.compile(&engine(&memory), TRAPS.as_bytes()).expect("placed");
         assert_eq!(run(&module, "run", 21).expect("no trap"), 2);
@@ -110,7 +110,7 @@ fn traps_are_found_in_code_that_lies_here() {
 
 #[test]
 fn dropped_modules_leave_nothing_behind() {
-    for publish in BOTH {
+    for publish in ALL {
         let memory = memory(publish);
         let engine = engine(&memory);
         let mut modules: Vec<_> =

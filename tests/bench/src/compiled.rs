@@ -5,6 +5,7 @@ mod peers;
 mod recipe;
 
 use anyhow::{Context as _, Result, ensure};
+use execmem_linux::Publish;
 
 use crate::bench::Mode;
 use crate::measure::{Measures, Memory, cpu_time, ns_per, ns_per_call};
@@ -36,33 +37,34 @@ impl Plan {
     /// Who takes part.
     pub(crate) const fn peers(&self) -> &'static [&'static str] {
         if self.stays {
-            &["cranelift-jit", "execmem-provider", "execmem-flip", "execmem"]
+            &["cranelift-jit", "execmem-provider", "execmem-flip", "execmem-proc-mem", "execmem"]
         } else {
-            &["cranelift-jit", "execmem-flip", "execmem-each", "execmem"]
+            &["cranelift-jit", "execmem-flip", "execmem-proc-mem", "execmem-each", "execmem"]
         }
     }
 
     /// Runs it for one peer in this process.
     pub(crate) fn run(&self, peer: &str, mode: Mode) -> Result<Option<Measures>> {
         match (peer, self.stays) {
-            ("cranelift-jit", true) => self.run_jit::<Cranelift<false>>(mode),
-            ("cranelift-jit", false) => self.run_jit::<CraneliftEach>(mode),
-            ("execmem-provider", _) => self.run_jit::<Cranelift<true>>(mode),
-            ("execmem-flip", _) => self.run_jit::<Execmem<true>>(mode),
-            ("execmem-each", _) => self.run_jit::<ExecmemEach>(mode),
-            ("execmem", _) => self.run_jit::<Execmem<false>>(mode),
+            ("cranelift-jit", true) => self.run_jit(mode, Cranelift::new),
+            ("cranelift-jit", false) => self.run_jit(mode, CraneliftEach::new),
+            ("execmem-provider", _) => self.run_jit(mode, Cranelift::provided),
+            ("execmem-flip", _) => self.run_jit(mode, || Execmem::new(Publish::Flip)),
+            ("execmem-proc-mem", _) => self.run_jit(mode, || Execmem::new(Publish::ProcMem)),
+            ("execmem-each", _) => self.run_jit(mode, ExecmemEach::new),
+            ("execmem", _) => self.run_jit(mode, || Execmem::new(Publish::Poke)),
             _ => None.with_context(|| format!("no peer {peer} in {}", self.name)),
         }
     }
 
-    fn run_jit<J: Jit>(&self, mode: Mode) -> Result<Option<Measures>> {
+    fn run_jit<J: Jit>(&self, mode: Mode, new: fn() -> Result<J>) -> Result<Option<Measures>> {
         match (mode, self.stays) {
-            (Mode::Measure, true) => self.measure_live::<J>().map(Some),
-            (Mode::Measure, false) => self.measure_replaced::<J>().map(Some),
+            (Mode::Measure, true) => self.measure_live(new).map(Some),
+            (Mode::Measure, false) => self.measure_replaced(new).map(Some),
             (Mode::Count | Mode::Bare, stays) => {
                 let mut workshop = Workshop::default();
                 // What is set up once a process does not count.
-                let mut jit = J::new()?;
+                let mut jit = new()?;
                 if mode == Mode::Count {
                     execmem_syscalls::wait_for_counter()?;
                     execmem_syscalls::mark()?;
@@ -102,11 +104,11 @@ impl Plan {
         Ok(functions)
     }
 
-    fn measure_live<J: Jit>(&self) -> Result<Measures> {
+    fn measure_live<J: Jit>(&self, new: fn() -> Result<J>) -> Result<Measures> {
         let mut workshop = Workshop::default();
         let before = Memory::now()?;
         let start = cpu_time();
-        let mut jit = J::new()?;
+        let mut jit = new()?;
         let functions = self.compile(&mut jit, &mut workshop, true)?;
         let spent = cpu_time() - start;
         let now = Memory::now()?;
@@ -126,12 +128,12 @@ impl Plan {
         Ok(measures)
     }
 
-    fn measure_replaced<J: Jit>(&self) -> Result<Measures> {
+    fn measure_replaced<J: Jit>(&self, new: fn() -> Result<J>) -> Result<Measures> {
         // What the C library keeps after the first compilations is none of anybody's growth.
         let warm = Plan { functions: self.functions / 100, ..*self };
         let mut workshop = Workshop::default();
         let mut round = |plan: &Plan| {
-            let mut jit = J::new()?;
+            let mut jit = new()?;
             plan.compile(&mut jit, &mut workshop, false)?;
             jit.finish(Vec::new())
         };

@@ -97,7 +97,7 @@ fn position_independent_code_finds_its_table_of_addresses() {
 
 #[test]
 fn functions_are_freed_one_by_one_and_their_memory_is_used_again() {
-    for publish in [Publish::Poke, Publish::Flip] {
+    for publish in [Publish::Poke, Publish::Flip, Publish::ProcMem] {
         let engine = engine(&Options::default().publish(publish));
         compile_call_and_free(Builder::new(engine).expect("a code generator").build());
     }

@@ -50,7 +50,7 @@ fn is_seen_from(module: &CodeModule, id: FuncId) -> bool {
 #[test]
 fn backtraces_pass_generated_code() {
     let _alone = LOOKING.lock().unwrap_or_else(PoisonError::into_inner);
-    for publish in [Publish::Poke, Publish::Flip] {
+    for publish in [Publish::Poke, Publish::Flip, Publish::ProcMem] {
         for is_described in [false, true] {
             let builder = builder(publish);
             let mut module = if is_described { builder.unwind() } else { builder }.build();

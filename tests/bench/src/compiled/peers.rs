@@ -17,7 +17,6 @@ use super::recipe::{Recipe, Workshop};
 pub(crate) trait Jit: Sized {
     /// What frees a function.
     type Function;
-    fn new() -> Result<Self>;
     /// Compiles a function and makes it executable. Returns it and its address.
     fn compile(&mut self, workshop: &mut Workshop, recipe: &Recipe) -> Result<(Self::Function, u64)>;
     /// Frees one, where that is possible.
@@ -50,18 +49,22 @@ fn compile_into(module: &mut JITModule, workshop: &mut Workshop, recipe: &Recipe
 }
 
 /// One module of Cranelift's own, with its own memory or with the provider's.
-pub(crate) struct Cranelift<const PROVIDED: bool>(JITModule);
+pub(crate) struct Cranelift(JITModule);
 
-impl<const PROVIDED: bool> Jit for Cranelift<PROVIDED> {
-    type Function = ();
+impl Cranelift {
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Cranelift(JITModule::new(JITBuilder::with_isa(isa()?, default_libcall_names()))))
+    }
 
-    fn new() -> Result<Self> {
+    pub(crate) fn provided() -> Result<Self> {
         let mut builder = JITBuilder::with_isa(isa()?, default_libcall_names());
-        if PROVIDED {
-            builder.memory_provider(Box::new(Provider::on_linux()?));
-        }
+        builder.memory_provider(Box::new(Provider::on_linux()?));
         Ok(Cranelift(JITModule::new(builder)))
     }
+}
+
+impl Jit for Cranelift {
+    type Function = ();
 
     fn compile(&mut self, workshop: &mut Workshop, recipe: &Recipe) -> Result<((), u64)> {
         Ok(((), compile_into(&mut self.0, workshop, recipe)?))
@@ -81,12 +84,14 @@ impl<const PROVIDED: bool> Jit for Cranelift<PROVIDED> {
 /// A module of Cranelift's own for each function: the only way to free one.
 pub(crate) struct CraneliftEach(OwnedTargetIsa);
 
-impl Jit for CraneliftEach {
-    type Function = JITModule;
-
-    fn new() -> Result<Self> {
+impl CraneliftEach {
+    pub(crate) fn new() -> Result<Self> {
         isa().map(CraneliftEach)
     }
+}
+
+impl Jit for CraneliftEach {
+    type Function = JITModule;
 
     fn compile(&mut self, workshop: &mut Workshop, recipe: &Recipe) -> Result<(JITModule, u64)> {
         let mut module = JITModule::new(JITBuilder::with_isa(self.0.clone(), default_libcall_names()));
@@ -106,18 +111,19 @@ impl Jit for CraneliftEach {
 }
 
 /// One module in execmem's memory. Names of functions that were freed are used again.
-pub(crate) struct Execmem<const FLIPS: bool> {
+pub(crate) struct Execmem {
     module: CodeModule,
     unused: Vec<FuncId>,
 }
 
-impl<const FLIPS: bool> Jit for Execmem<FLIPS> {
-    type Function = FuncId;
-
-    fn new() -> Result<Self> {
-        let engine = engine(if FLIPS { Publish::Flip } else { Publish::Poke })?;
-        Ok(Execmem { module: Builder::with_isa(engine, isa()?)?.build(), unused: Vec::new() })
+impl Execmem {
+    pub(crate) fn new(publish: Publish) -> Result<Self> {
+        Ok(Execmem { module: Builder::with_isa(engine(publish)?, isa()?)?.build(), unused: Vec::new() })
     }
+}
+
+impl Jit for Execmem {
+    type Function = FuncId;
 
     fn compile(&mut self, workshop: &mut Workshop, recipe: &Recipe) -> Result<(FuncId, u64)> {
         let id = match self.unused.pop() {
@@ -146,12 +152,14 @@ pub(crate) struct ExecmemEach {
     isa: OwnedTargetIsa,
 }
 
-impl Jit for ExecmemEach {
-    type Function = CodeModule;
-
-    fn new() -> Result<Self> {
+impl ExecmemEach {
+    pub(crate) fn new() -> Result<Self> {
         Ok(ExecmemEach { engine: engine(Publish::Poke)?, isa: isa()? })
     }
+}
+
+impl Jit for ExecmemEach {
+    type Function = CodeModule;
 
     fn compile(&mut self, workshop: &mut Workshop, recipe: &Recipe) -> Result<(CodeModule, u64)> {
         let mut module = Builder::with_isa(Arc::clone(&self.engine), self.isa.clone())?.build();
