@@ -1,10 +1,10 @@
 //! Executable memory in a Linux process for execmem.
 //!
 //! [`Linux`] reserves one window of addresses, near the program where there is room, and backs it with one memory file,
-//! which is mapped twice: at *home*, where
-//! code is executed and data is used, with the rights the engine asks for; and at an *alias* elsewhere, readable and
-//! writable, through which all content arrives. So text is never writable where it is executed, writing to it is a
-//! copy and no system call, and 2 MiB pages stay whole whatever is written.
+//! which is mapped twice: at *home*, where code is executed and data is used, with the rights the engine asks for; and
+//! at an *alias* elsewhere, readable and writable, through which all content arrives. So text is never writable where it
+//! is executed, writing to it is a copy and no system call, and 2 MiB pages stay whole whatever is written. Where the
+//! system forbids that, [other ways](Publish) do the same with one mapping.
 //!
 //! ```
 //! use execmem_linux::{Linux, Options, call};
@@ -57,7 +57,8 @@
 //! With [`Publish::Poke`] the child shares the parent's code: it executes it as long as the parent keeps it, sees its
 //! patches, and can change nothing: every operation is
 //! [`BackendError::Forked`](execmem_types::BackendError::Forked). With [`Publish::ProcMem`] it has a copy of its own,
-//! which it can execute but not change either, and with [`Publish::Flip`] one with which everything works. `exec` and the end of the process leave nothing behind.
+//! which it can execute but not change either, and with [`Publish::Flip`] one with which everything works. `exec` and the
+//! end of the process leave nothing behind.
 //!
 //! # Why this is sound
 //!

@@ -39,7 +39,7 @@ pub(crate) fn reserve(options: &Options, machine: &Machine) -> Result<Setup, Set
     Ok(Setup { window, anchor, refusal, node })
 }
 
-/// What is behind the addresses of home, and why it is not the best. On failure they are as they were: reserved.
+/// What is behind the addresses of home, and why it is not the best there is.
 fn memory_of(home: &View, bytes: u64, options: &Options) -> Result<(Memory, Option<SetupError>), SetupError> {
     let twice = || mapped_twice(home, bytes, options.uses_reserved_pages);
     let once = || probe_single(home).map(|()| Memory::Single);
