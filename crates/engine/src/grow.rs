@@ -147,6 +147,7 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     ) -> Result<(Extent, Site), Error> {
         let window = &pool.windows[index];
         let site = Site::new(pool.shard_for(blocks, pool.lane(), window), index);
+        pool.note_used(site);
         match pool.shard(site).with(|shard| shard.add_and_take(index, window, blocks, want)) {
             Ok(extent) => Ok((extent, site)),
             Err(error) => {

@@ -24,9 +24,9 @@ use crate::donations::Donations;
 use crate::region::{Region, Want, Window};
 use crate::shard::{Shard, Site};
 use crate::space::{base_alignment, usable};
-use crate::sync::{Lock, Locking};
+use crate::sync::{AtomicU8, Lock, Locking, Ordering};
 
-/// Shards of a pool that has several.
+/// Shards of a pool that has several; at most as many as a byte has bits.
 const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
 
 /// The allocator of one kind, and of the kinds that share its blocks.
@@ -40,6 +40,9 @@ pub(crate) struct Pool<L: Locking> {
     /// Longest allocation that any window could hold.
     pub(crate) limit: u64,
     shards: Vec<Lock<L, Shard>>,
+    /// Bit `n` is set before shard `n` gets its first block. Others need no look, which would only move their locks from
+    /// one processor to another.
+    used: AtomicU8,
     pub(crate) donations: Donations,
     pub(crate) change: Lock<L, ()>,
     pub(crate) events: Lock<L, Events>,
@@ -76,6 +79,7 @@ impl<L: Locking> Pool<L> {
             windows,
             limit,
             shards,
+            used: AtomicU8::new(0),
             donations: Donations::default(),
             change: Lock::new(()),
             events: Lock::new(Events::default()),
@@ -138,7 +142,12 @@ impl<L: Locking> Pool<L> {
         }
     }
 
-    /// Looks into all other shards. A caller who has no block of its own in the window passes busy ones by.
+    /// The shard of a site is about to get a block.
+    pub(crate) fn note_used(&self, site: Site) {
+        self.used.fetch_or(1 << site.shard, Ordering::Release);
+    }
+
+    /// Looks into all other shards that ever had a block. A caller who has no block of its own in the window passes busy ones by.
     fn take_elsewhere(
         &self,
         window: usize,
@@ -146,8 +155,9 @@ impl<L: Locking> Pool<L> {
         own: usize,
         has_blocks: bool,
     ) -> Result<Option<(Extent, Site)>, Error> {
-        for step in 1..self.shards.len() {
-            let number = (own + step) % self.shards.len();
+        let used = self.used.load(Ordering::Acquire);
+        let others = (1..self.shards.len()).map(|step| (own + step) % self.shards.len());
+        for number in others.filter(|number| used & 1 << number != 0) {
             let (shard, take) = (&self.shards[number], |shard: &mut Shard| shard.take(window, want));
             let taken = if has_blocks { Some(shard.with(take)) } else { shard.try_with(take) };
             if let Some(extent) = taken.transpose()?.flatten() {
