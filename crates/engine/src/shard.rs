@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use execmem_types::{Extent, Kind, MAX_WINDOWS};
+use execmem_types::{Extent, Kind};
 
 use crate::Error;
 use crate::block::Block;
@@ -38,8 +38,8 @@ impl Site {
 #[repr(align(128))]
 pub(crate) struct Shard {
     home: Kind,
-    /// One region a window, made when first used.
-    windows: [Option<Region>; MAX_WINDOWS],
+    /// One region a window, made when first used: most shards are never used, and a region is large.
+    windows: Vec<Option<Region>>,
     /// Memory that somebody gave for good; used first.
     donated: Vec<Region>,
     /// The lane of whoever allocated here last as from its own.
@@ -50,13 +50,13 @@ pub(crate) struct Shard {
 impl Shard {
     /// A shard of the pool of a kind, without memory.
     pub(crate) fn new(home: Kind) -> Self {
-        Shard { home, windows: Default::default(), donated: Vec::new(), last_lane: 0, kinds: Default::default() }
+        Shard { home, windows: Vec::new(), donated: Vec::new(), last_lane: 0, kinds: Default::default() }
     }
 
     /// Carves a place out of the blocks of a window. `None` if they have none.
     #[inline]
     pub(crate) fn take(&mut self, window: usize, want: &Want) -> Result<Option<Extent>, Error> {
-        let Some(region) = &mut self.windows[window] else { return Ok(None) };
+        let Some(Some(region)) = self.windows.get_mut(window) else { return Ok(None) };
         let extent = region.alloc(want, self.home)?;
         Ok(extent.inspect(|extent| self.granted(*extent, want, window > 0)))
     }
@@ -99,11 +99,9 @@ impl Shard {
         blocks: &[Block],
         want: &Want,
     ) -> Result<Extent, Error> {
-        let region = match &mut self.windows[index] {
-            Some(region) => region,
-            empty => empty.insert(Region::new(window)),
-        };
-        region.add(blocks)?;
+        self.windows.try_reserve((index + 1).saturating_sub(self.windows.len())).map_err(|_| Error::OutOfMemory)?;
+        self.windows.resize_with(self.windows.len().max(index + 1), || None);
+        self.windows[index].get_or_insert_with(|| Region::new(window)).add(blocks)?;
         let taken = self.take(index, want);
         if let Ok(Some(extent)) = taken {
             return Ok(extent);
@@ -139,12 +137,12 @@ impl Shard {
 
     /// The region of a window, if it was used.
     pub(crate) fn window(&self, index: usize) -> Option<&Region> {
-        self.windows[index].as_ref()
+        self.windows.get(index)?.as_ref()
     }
 
     /// Whether it has a block in a window.
     pub(crate) fn has_blocks(&self, index: usize) -> bool {
-        self.windows[index].as_ref().is_some_and(|region| !region.blocks().is_empty())
+        self.window(index).is_some_and(|region| !region.blocks().is_empty())
     }
 
     /// All regions, donated ones first.
