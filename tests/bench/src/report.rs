@@ -41,6 +41,7 @@ const RATIOS: &[(&str, &str, &str)] = &[
     ("cpu_ns_per_pair", "heap", "ratio_to_heap"),
     ("p99_9_ns", "heap", "p99_9_to_heap"),
     ("ns_per_op", "btree", "ratio_to_btree"),
+    ("ns_per_op", "offset-allocator", "ratio_to_offset_allocator"),
     ("ns_per_lookup", "btree", "ratio_to_btree"),
     ("system_calls", "cranelift-jit", "system_calls_ratio"),
     ("resident_bytes", "cranelift-jit", "resident_ratio"),

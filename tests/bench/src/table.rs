@@ -16,6 +16,7 @@ const COLUMNS: &[(&str, usize)] = &[
     ("ratio_to_mmap", 3),
     ("ratio_to_heap", 2),
     ("ratio_to_btree", 2),
+    ("ratio_to_offset_allocator", 2),
     ("p99_9_ns", 0),
     ("p99_9_to_heap", 2),
     ("max_ns", 0),
