@@ -62,7 +62,7 @@ pub enum SetupError {
         errno: i32,
     },
     /// The kernel does not write to memory that the process may not write to (`proc_mem.force_override` since Linux
-    /// 6.12, no `/proc`, a seccomp filter).
+    /// 6.12, no `/proc`, a seccomp filter, an emulator of processes).
     #[error("the kernel does not write through /proc/self/mem: error number {errno}")]
     NoProcMem {
         /// What the system said.

@@ -23,7 +23,12 @@ impl ProcMem {
     /// Opens the file of this process.
     pub(crate) fn open() -> Result<Self, Errno> {
         let file = rustix::fs::open("/proc/self/mem", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(ProcMem { file, origin: Origin::mark()? })
+        let origin = Origin::mark()?;
+        // In an emulator of processes it is the emulator's memory, where the mark is not.
+        let (mut seen, mut mark) = ([0; 64], [0; 64]);
+        mark[0] = Origin::MARK;
+        let read = rustix::io::pread(&file, &mut seen, origin.address())?;
+        if read == seen.len() && seen == mark { Ok(ProcMem { file, origin }) } else { Err(Errno::NODEV) }
     }
 
     /// Copies bytes to an address. Callers answer for what is there: this reaches all memory of the process.

@@ -258,6 +258,14 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
+    /// What the page begins with in the process that was marked; the rest of it is zero.
+    pub(crate) const MARK: u8 = 1;
+
+    /// Where the page is.
+    pub(crate) const fn address(&self) -> u64 {
+        self.page.start as u64
+    }
+
     /// Marks this process.
     pub(crate) fn mark() -> Result<Self, Errno> {
         let page = View::anywhere(rustix::param::page_size())?;
@@ -265,7 +273,7 @@ impl Origin {
         // SAFETY: MADV_WIPEONFORK (since Linux 4.14) changes nothing in this process; in a child the page reads zero.
         unsafe { rustix::mm::madvise(page.range(0, page.len)?, page.len, Advice::LinuxWipeOnFork) }?;
         let origin = Origin { page };
-        origin.cell().store(1, Ordering::Relaxed);
+        origin.cell().store(Self::MARK, Ordering::Relaxed);
         Ok(origin)
     }
 
@@ -278,6 +286,6 @@ impl Origin {
     /// Whether this is the process that [`mark`](Self::mark) was called in, and not a child of it.
     #[inline]
     pub(crate) fn is_here(&self) -> bool {
-        self.cell().load(Ordering::Relaxed) == 1
+        self.cell().load(Ordering::Relaxed) == Self::MARK
     }
 }
