@@ -5,8 +5,8 @@ use execmem_linux::{Linux, Options, Publish, SetupError, call};
 
 /// Every way to publish that works here: emulators of processes have no `/proc/self/mem` of what they emulate.
 pub(crate) fn ways() -> impl Iterator<Item = Publish> {
-    let is_missing = |publish| Linux::reserve(&Options::default().window(2 << 20).publish(publish)).err();
-    let works = move |publish: &Publish| !matches!(is_missing(*publish), Some(SetupError::NoProcMem { .. }));
+    let refusal = |publish| Linux::reserve(&Options::default().window(2 << 20).publish(publish)).err();
+    let works = move |publish: &Publish| !matches!(refusal(*publish), Some(SetupError::NoProcMem { .. }));
     [Publish::Poke, Publish::Flip, Publish::ProcMem].into_iter().filter(works)
 }
 

@@ -14,8 +14,8 @@ impl CodeModule {
     /// Replaces a finalized function by new code of the same signature, at the same address.
     ///
     /// Calls that begin from now on run the new code. The old stays until [`free_retired`](Self::free_retired), since
-    /// somebody may be executing it. Where memory is mapped once (all but [`execmem_linux::Publish::Poke`]), nobody may call
-    /// functions of the module meanwhile.
+    /// somebody may be executing it. Where memory is mapped once (all but [`execmem_linux::Publish::Poke`]), nobody may
+    /// call functions of the module meanwhile.
     ///
     /// # Errors
     ///

@@ -147,7 +147,8 @@ impl<L: Locking> Pool<L> {
         self.used.fetch_or(1 << site.shard, Ordering::Release);
     }
 
-    /// Looks into all other shards that ever had a block. A caller who has no block of its own in the window passes busy ones by.
+    /// Looks into all other shards that ever had a block. A caller who has no block of its own in the window passes busy
+    /// ones by.
     fn take_elsewhere(
         &self,
         window: usize,

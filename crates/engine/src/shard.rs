@@ -99,8 +99,9 @@ impl Shard {
         blocks: &[Block],
         want: &Want,
     ) -> Result<Extent, Error> {
-        self.windows.try_reserve((index + 1).saturating_sub(self.windows.len())).map_err(|_| Error::OutOfMemory)?;
-        self.windows.resize_with(self.windows.len().max(index + 1), || None);
+        let missing = (index + 1).saturating_sub(self.windows.len());
+        self.windows.try_reserve(missing).map_err(|_| Error::OutOfMemory)?;
+        self.windows.extend((0..missing).map(|_| None));
         self.windows[index].get_or_insert_with(|| Region::new(window)).add(blocks)?;
         let taken = self.take(index, want);
         if let Ok(Some(extent)) = taken {

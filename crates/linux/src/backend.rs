@@ -109,8 +109,8 @@ impl Linux {
     fn pokes(&self, access: Access) -> Result<bool, BackendError> {
         match access {
             Access::Store => Ok(false),
-            Access::Poke if matches!(self.window.memory, Memory::Single) => Err(BackendError::Unsupported),
-            Access::Poke => Ok(true),
+            Access::Poke if self.window.can_poke() => Ok(true),
+            Access::Poke => Err(BackendError::Unsupported),
         }
     }
 }
@@ -149,8 +149,7 @@ impl Backend for Linux {
 
     #[inline]
     fn sync_code(&self, extent: Extent, scope: SyncScope) -> Result<(), BackendError> {
-        let synced = self.window.sync(extent, scope)?;
-        synced.map_err(|errno| BackendError::System { errno: errno.raw_os_error() })
+        self.window.sync(extent, scope)
     }
 
     fn collapse(&self, extent: Extent, page: PageSize) -> Result<(), BackendError> {

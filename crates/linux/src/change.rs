@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use crate::host::LARGE;
 use crate::limits;
 use crate::view::secret_file;
-use crate::window::{Memory, Window};
+use crate::window::{Window, system_error};
 
 /// What the memory of a block is made of. Reported by [`Linux::backing`](crate::Linux::backing).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ fn refusal(errno: Errno, extent: Extent, page: PageSize) -> BackendError {
     match errno {
         Errno::NOMEM if limits::has_no_mapping_left() => BackendError::MappingLimit,
         Errno::NOMEM | Errno::NOSPC | Errno::AGAIN => BackendError::OutOfMemory { len: extent.len(), page },
-        other => BackendError::System { errno: other.raw_os_error() },
+        other => system_error(other),
     }
 }
 
@@ -97,7 +97,7 @@ impl Window {
     /// to write it.
     fn hides(&self, mapping: &Mapping) -> bool {
         let is_data = !mapping.protection.is_executable() && mapping.unused == Trap::ZERO;
-        let is_written_here = mapping.protection.is_writable() || !matches!(self.memory, Memory::Kernel(_));
+        let is_written_here = mapping.protection.is_writable() || self.kernel().is_none();
         self.hides_data && is_data && is_written_here
     }
 

@@ -118,18 +118,24 @@ impl Window {
         Ok(Held { offset, len, content, pin })
     }
 
+    /// Whether bytes can change whatever the rights at home are.
+    #[inline]
+    pub(crate) const fn can_poke(&self) -> bool {
+        !matches!(self.memory, Memory::Single)
+    }
+
     /// Whether bytes can change with these rights at home.
     #[inline]
     const fn can_change(&self, pokes: bool, rights: Protection) -> bool {
-        rights.is_writable() || pokes && !matches!(self.memory, Memory::Single)
+        rights.is_writable() || pokes && self.can_poke()
     }
 
-    /// Whoever writes if it is not this process itself.
+    /// What pokes if it is not this process itself.
     #[inline]
-    fn kernel(&self, pokes: bool) -> Option<&ProcMem> {
+    pub(crate) fn kernel(&self) -> Option<&ProcMem> {
         match &self.memory {
-            Memory::Kernel(kernel) if pokes => Some(kernel),
-            _ => None,
+            Memory::Kernel(kernel) => Some(kernel),
+            Memory::Dual(_) | Memory::Single => None,
         }
     }
 
@@ -138,8 +144,8 @@ impl Window {
     pub(crate) fn write(&self, pokes: bool, extent: Extent, bytes: &[u8]) -> Result<(), BackendError> {
         let held = self.hold(extent, |rights| self.can_change(pokes, rights))?;
         let part = &bytes[..bytes.len().min(held.len)];
-        if let Some(kernel) = self.kernel(pokes) {
-            return kernel.write(extent.start(), part).map_err(refused);
+        if let (true, Some(kernel)) = (pokes, self.kernel()) {
+            return kernel.write(extent.start(), part).map_err(system_error);
         }
         // SAFETY: `held.len` bytes are readable and writable until `held` is dropped: through the alias they always
         // are in this process (invariant of `Window`), at home they are pinned writable (invariant of `Record`). No
@@ -152,8 +158,8 @@ impl Window {
     #[inline]
     pub(crate) fn fill(&self, pokes: bool, extent: Extent, pattern: Trap) -> Result<(), BackendError> {
         let held = self.hold(extent, |rights| self.can_change(pokes, rights))?;
-        if let Some(kernel) = self.kernel(pokes) {
-            return kernel.fill(extent.start(), held.len, pattern).map_err(refused);
+        if let (true, Some(kernel)) = (pokes, self.kernel()) {
+            return kernel.fill(extent.start(), held.len, pattern).map_err(system_error);
         }
         // SAFETY: as in `write`.
         unsafe { copy::fill(held.content, extent.start(), held.len, pattern) };
@@ -190,9 +196,9 @@ impl Window {
 
     /// Makes bytes that were written what processors execute at home.
     #[inline]
-    pub(crate) fn sync(&self, extent: Extent, scope: SyncScope) -> Result<Result<(), Errno>, BackendError> {
+    pub(crate) fn sync(&self, extent: Extent, scope: SyncScope) -> Result<(), BackendError> {
         if !icache::acts(scope) {
-            return Ok(Ok(()));
+            return Ok(());
         }
         let held = self.hold(extent, |rights| rights != Protection::NoAccess)?;
         let must_pin = icache::TOUCHES_HOME && held.pin.is_none();
@@ -200,12 +206,14 @@ impl Window {
         let _pin = if must_pin { Some(self.record.pin(extent, is_readable)?) } else { None };
         // SAFETY: the bytes are readable where they were written, as in `write`, and pinned readable at home on
         // machines whose cache instructions fault otherwise.
-        Ok(unsafe { icache::sync(self.home.start() + held.offset, held.content.addr(), held.len, scope) })
+        unsafe { icache::sync(self.home.start() + held.offset, held.content.addr(), held.len, scope) }
+            .map_err(system_error)
     }
 }
 
+/// What an error number means that has no meaning of its own to the engine.
 #[cold]
-const fn refused(errno: Errno) -> BackendError {
+pub(crate) const fn system_error(errno: Errno) -> BackendError {
     BackendError::System { errno: errno.raw_os_error() }
 }
 
