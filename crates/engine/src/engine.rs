@@ -11,7 +11,7 @@ use crate::owner::Owner;
 use crate::pool::Pool;
 use crate::region::Want;
 use crate::shard::Site;
-use crate::space::{Space, ZoneView, base_alignment};
+use crate::space::{Space, ZoneView};
 use crate::sync::{Lock, Locking};
 use crate::{Draft, Error, Handle, Request};
 
@@ -175,9 +175,8 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     /// What the address must be a multiple of.
     fn alignment(&self, pool: &Pool<L>, request: &Request) -> Result<PowerOfTwo, Error> {
         let Request { kind, align, .. } = *request;
-        let limit = base_alignment(&pool.descriptor);
-        if align > limit {
-            return Err(Error::BadAlignment { kind, align: align.bytes(), limit: limit.bytes() });
+        if align > pool.alignment_limit {
+            return Err(Error::BadAlignment { kind, align: align.bytes(), limit: pool.alignment_limit.bytes() });
         }
         Ok(align.max(self.table.alignment(kind)))
     }

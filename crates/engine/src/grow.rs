@@ -146,7 +146,7 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         want: &Want,
     ) -> Result<(Extent, Site), Error> {
         let window = &pool.windows[index];
-        let site = Site::new(pool.shard_for(blocks, pool.lane(), window), index);
+        let site = Site::new(pool.shard_for(blocks, pool.neediest(index), window), index);
         pool.note_used(site);
         match pool.shard(site).with(|shard| shard.add_and_take(index, window, blocks, want)) {
             Ok(extent) => Ok((extent, site)),

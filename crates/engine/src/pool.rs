@@ -2,7 +2,8 @@
 //!
 //! A pool whose blocks are as large as a page of the ledger is divided into *shards*, each with blocks and a lock of its
 //! own. A caller allocates from the shard of its lane, and looks into the others before it maps anything, so shards cost
-//! no density; only a caller who has no block yet and finds the others busy maps one instead of waiting.
+//! no density; only a caller who has no block yet and finds the others busy maps one instead of waiting. Who allocates
+//! from another's shard makes both wait, so a new block goes to the shard that lacks it most.
 //!
 //! # Invariants (I10)
 //!
@@ -39,6 +40,8 @@ pub(crate) struct Pool<L: Locking> {
     pub(crate) windows: SmallVec<[Window; MAX_WINDOWS]>,
     /// Longest allocation that any window could hold.
     pub(crate) limit: u64,
+    /// The largest alignment that can be asked for.
+    pub(crate) alignment_limit: PowerOfTwo,
     shards: Vec<Lock<L, Shard>>,
     /// Bit `n` is set before shard `n` gets its first block. Others need no look, which would only move their locks from
     /// one processor to another.
@@ -62,10 +65,11 @@ impl<L: Locking> Pool<L> {
     pub(crate) fn new(table: &Table, kind: Kind) -> Result<Self, Error> {
         let descriptor = *table.descriptor(kind);
         let quantum = table.shared_quantum(kind);
+        let alignment_limit = base_alignment(&descriptor);
         let mut windows = SmallVec::new();
         for window in descriptor.windows() {
             let used = usable(window, quantum, descriptor.placement);
-            windows.push(Window::new(used, quantum, base_alignment(&descriptor), false)?);
+            windows.push(Window::new(used, quantum, alignment_limit, false)?);
         }
         let limit = windows.iter().map(|window: &Window| window.extent.len()).max().unwrap_or(0);
         let mut shards = Vec::new();
@@ -78,6 +82,7 @@ impl<L: Locking> Pool<L> {
             quantum,
             windows,
             limit,
+            alignment_limit,
             shards,
             used: AtomicU8::new(0),
             donations: Donations::default(),
@@ -97,10 +102,18 @@ impl<L: Locking> Pool<L> {
         &self.shards[usize::from(site.shard)]
     }
 
-    /// The number of the caller's shard.
-    #[inline]
-    pub(crate) fn lane(&self) -> usize {
-        L::lane() % self.shards.len()
+    /// The shard that should get the next block of a window: of those that somebody allocates from as its own, the
+    /// caller's among them, the one with the least. Asked for every block, so whoever went is forgotten.
+    pub(crate) fn neediest(&self, window: usize) -> usize {
+        let own = L::lane() % self.shards.len();
+        let others = (1..self.shards.len()).map(|step| (own + step) % self.shards.len());
+        let mut neediest = (self.shards[own].with(|shard| shard.mapped_bytes(window)), own);
+        for number in others {
+            let bytes = self.shards[number].with(|shard| shard.is_somebodys.then(|| shard.mapped_bytes(window)));
+            neediest = bytes.map_or(neediest, |bytes| neediest.min((bytes, number)));
+        }
+        self.shards.iter().for_each(|shard| shard.with(|shard| shard.is_somebodys = false));
+        neediest.1
     }
 
     /// The shard that fresh blocks can go to: the one wanted if they cover whole pages of the ledger, of which each is
@@ -126,8 +139,12 @@ impl<L: Locking> Pool<L> {
         let lane = L::lane();
         let number = lane % self.shards.len();
         let own = |shard: &mut Shard| {
-            shard.last_lane = lane;
-            Ok::<_, Error>((shard.take(window, want)?, shard.has_blocks(window)))
+            (shard.last_lane, shard.is_somebodys) = (lane, true);
+            match shard.take(window, want) {
+                Ok(Some(extent)) => Ok(Ok(extent)),
+                Ok(None) => Ok(Err(shard.has_blocks(window))),
+                Err(error) => Err(error),
+            }
         };
         let shard = &self.shards[number];
         let tried = shard.try_with(own).unwrap_or_else(|| {
@@ -137,8 +154,8 @@ impl<L: Locking> Pool<L> {
             })
         });
         match tried? {
-            (Some(extent), _) => Ok(Some((extent, Site::new(number, window)))),
-            (None, has_blocks) => self.take_elsewhere(window, want, number, has_blocks),
+            Ok(extent) => Ok(Some((extent, Site::new(number, window)))),
+            Err(has_blocks) => self.take_elsewhere(window, want, number, has_blocks),
         }
     }
 

@@ -86,8 +86,8 @@ impl Region {
     #[inline]
     pub(crate) fn alloc(&mut self, want: &Want, home: Kind) -> Result<Option<Extent>, Error> {
         let request = Request::new(want.len).aligned(want.align.bytes()).tagged(tag_of(want.kind, home, want.owner));
-        match self.arena.alloc(&request) {
-            Ok(range) => {
+        match self.arena.try_alloc(&request) {
+            Ok(Some(range)) => {
                 let extent = self.window.extent_of(&range);
                 if self.drain.empty() > 0 {
                     self.note_used(extent);
@@ -95,7 +95,7 @@ impl Region {
                 Ok(Some(extent))
             }
             Err(execmem_range::Error::OutOfMemory) => Err(Error::OutOfMemory),
-            Err(_) => Ok(None),
+            Ok(None) | Err(_) => Ok(None),
         }
     }
 

@@ -21,6 +21,7 @@ pub struct Request {
 impl Request {
     /// `len` bytes, aligned as the kind says, for nobody in particular.
     #[must_use]
+    #[inline]
     pub const fn new(kind: Kind, len: u64) -> Self {
         Request { kind, len, align: PowerOfTwo::from_log2(0), owner: Owner::NOBODY }
     }

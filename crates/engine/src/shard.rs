@@ -44,13 +44,16 @@ pub(crate) struct Shard {
     donated: Vec<Region>,
     /// The lane of whoever allocated here last as from its own.
     pub(crate) last_lane: usize,
+    /// Somebody did since the pool last looked.
+    pub(crate) is_somebodys: bool,
     pub(crate) kinds: [KindStats; Kind::COUNT],
 }
 
 impl Shard {
     /// A shard of the pool of a kind, without memory.
     pub(crate) fn new(home: Kind) -> Self {
-        Shard { home, windows: Vec::new(), donated: Vec::new(), last_lane: 0, kinds: Default::default() }
+        let (windows, donated) = (Vec::new(), Vec::new());
+        Shard { home, windows, donated, last_lane: 0, is_somebodys: false, kinds: Default::default() }
     }
 
     /// Carves a place out of the blocks of a window. `None` if they have none.
@@ -144,6 +147,12 @@ impl Shard {
     /// Whether it has a block in a window.
     pub(crate) fn has_blocks(&self, index: usize) -> bool {
         self.window(index).is_some_and(|region| !region.blocks().is_empty())
+    }
+
+    /// Bytes of its blocks in a window.
+    pub(crate) fn mapped_bytes(&self, index: usize) -> u64 {
+        let blocks = self.window(index).into_iter().flat_map(Region::blocks);
+        blocks.map(|block| block.extent.len()).sum()
     }
 
     /// All regions, donated ones first.

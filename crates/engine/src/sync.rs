@@ -107,62 +107,7 @@ impl<L: Locking, T> core::fmt::Debug for Lock<L, T> {
     }
 }
 
-/// The locks of choice where there is a standard library. All threads begin on one lane, and those that meet somebody
-/// there get one of their own; so a program that never allocates from two threads at once uses one. A thread with a lane
-/// of its own stays there unless it meets another allocating in the same memory: each lane more costs density.
 #[cfg(feature = "std")]
-#[derive(Debug)]
-pub struct ThreadLanes;
-
+mod lanes;
 #[cfg(feature = "std")]
-mod lanes {
-    extern crate std;
-
-    use core::cell::Cell;
-    use core::sync::atomic::{AtomicUsize, Ordering};
-
-    /// The lane on which all threads begin.
-    const COMMON: usize = 0;
-
-    /// Lanes are numbered as they are needed. Not an atomic of the protocols.
-    static NEXT_LANE: AtomicUsize = AtomicUsize::new(COMMON + 1);
-
-    std::thread_local! {
-        static LANE: Cell<usize> = const { Cell::new(COMMON) };
-    }
-
-    impl super::Locking for super::ThreadLanes {
-        type Mutex = parking_lot::RawMutex;
-
-        fn lane() -> usize {
-            LANE.get()
-        }
-
-        fn met(other: usize) {
-            let own = LANE.get();
-            if own == COMMON || own != other {
-                LANE.set(NEXT_LANE.fetch_add(1, Ordering::Relaxed));
-            }
-        }
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use super::std;
-        use crate::sync::{Locking as _, ThreadLanes};
-
-        #[test]
-        fn a_thread_gets_a_lane_of_its_own_and_keeps_it_while_nobody_else_allocates_there() {
-            let lane_after = |other: fn(usize) -> usize| {
-                ThreadLanes::met(other(ThreadLanes::lane()));
-                ThreadLanes::lane()
-            };
-            let lanes = std::thread::spawn(move || {
-                [ThreadLanes::lane(), lane_after(|own| own), lane_after(|own| own), lane_after(|own| own + 1)]
-            });
-            let [common, first, kept, second] = lanes.join().expect("no panic");
-            assert_eq!((common, kept), (super::COMMON, first));
-            assert!(first != common && second != first && second != common);
-        }
-    }
-}
+pub use lanes::ThreadLanes;

@@ -97,6 +97,7 @@ impl Arena {
         if self.spans.overlaps(&quanta) {
             return Err(Error::Overlap { start: span.start, end: span.end });
         }
+        self.holes.reserve_lists()?;
         self.reserve(quanta.start)?;
         if Ledger::needs_mark(quanta.end) {
             self.reserve(quanta.end)?;
@@ -134,44 +135,46 @@ impl Arena {
     /// [`Error::TooLarge`] or [`Error::NotQuantized`] for a bad request; [`Error::OutOfMemory`].
     #[inline]
     pub fn alloc(&mut self, request: &Request) -> Result<Range<u64>, Error> {
-        let n = self.quanta_for(request.len)?;
-        let mask = self.alignment_mask(request.align)?;
-        if request.within.is_none() && request.fit == Fit::Tightest {
-            if mask == 0
-                && let Some(start) = self.take_ready(n, request.tag)?
-            {
-                return Ok(self.now_live(start, n, request.tag));
-            }
-            if let Some(place) = self.holes.tightest(n, mask) {
-                return self.take(place, n, request.tag);
-            }
-        }
-        let place = self.search(request, n, mask)?;
-        self.take(place, n, request.tag)
-    }
-
-    /// Looks for a place by address if the request says so, or else once more with everything settled.
-    fn search(&mut self, request: &Request, n: u32, mask: u32) -> Result<Place, Error> {
-        let within = request.within.as_ref().map(|within| self.quanta(within)).transpose()?;
-        let place = match within {
-            None if request.fit == Fit::Tightest => {
-                self.settle();
-                self.holes.tightest(n, mask)
-            }
-            within => {
-                self.holes.prepare_search()?;
-                let within = within.unwrap_or(0..MAX_QUANTA);
-                self.find_settling(|holes| match request.fit {
-                    Fit::Tightest | Fit::Lowest => holes.lowest(n, mask, &within),
-                    Fit::Highest => holes.highest(n, mask, &within),
-                })
-            }
-        };
-        place.ok_or_else(|| Error::Exhausted {
-            len: self.position(n),
+        self.try_alloc(request)?.ok_or_else(|| Error::Exhausted {
+            len: request.len.next_multiple_of(self.quantum()),
             align: request.align,
             largest: self.largest_hole(),
         })
+    }
+
+    /// The same for those who look elsewhere when no hole can serve it, which is `None`.
+    ///
+    /// # Errors
+    ///
+    /// As [`alloc`](Self::alloc) otherwise.
+    #[inline]
+    pub fn try_alloc(&mut self, request: &Request) -> Result<Option<Range<u64>>, Error> {
+        let n = self.quanta_for(request.len)?;
+        let mask = self.alignment_mask(request.align)?;
+        let is_by_size = request.within.is_none() && request.fit == Fit::Tightest;
+        if is_by_size
+            && mask == 0
+            && let Some(start) = self.take_ready(n, request.tag)?
+        {
+            return Ok(Some(self.now_live(start, n, request.tag)));
+        }
+        let place = if is_by_size {
+            self.find_settling(|holes| holes.tightest(n, mask))
+        } else {
+            self.search(request, n, mask)?
+        };
+        place.map(|place| self.take(place, n, request.tag)).transpose()
+    }
+
+    /// Looks for a place by address.
+    fn search(&mut self, request: &Request, n: u32, mask: u32) -> Result<Option<Place>, Error> {
+        let within = request.within.as_ref().map(|within| self.quanta(within)).transpose()?;
+        let within = within.unwrap_or(0..MAX_QUANTA);
+        self.holes.prepare_search()?;
+        Ok(self.find_settling(|holes| match request.fit {
+            Fit::Tightest | Fit::Lowest => holes.lowest(n, mask, &within),
+            Fit::Highest => holes.highest(n, mask, &within),
+        }))
     }
 
     /// Allocates exactly `range`.
@@ -341,7 +344,7 @@ impl Arena {
     /// more than `(n + r + s + h) / 2`.
     #[inline]
     fn holes_needed(&self) -> usize {
-        (self.live_count + self.holes.ready_count() + self.spans.count() + self.holes.count()) / 2
+        (self.live_count + self.spans.count() + self.holes.records()) / 2
     }
 
     /// Secures what this operation and all later frees may need: room for a start at `position`, for the

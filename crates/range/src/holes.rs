@@ -58,11 +58,15 @@ impl Holes {
         }
     }
 
+    /// Makes sure that there can be holes at all.
+    pub(crate) fn reserve_lists(&mut self) -> Result<(), Error> {
+        self.bins[0].reserve()
+    }
+
     /// Makes sure that there can be `records` holes and ready ranges at once without allocating.
     #[inline]
     pub(crate) fn reserve(&mut self, records: usize) -> Result<(), Error> {
-        self.bins[0].reserve()?;
-        self.nodes.reserve(records)
+        if records <= self.nodes.capacity() { Ok(()) } else { self.nodes.reserve(records) }
     }
 
     /// Makes sure that a range can start at a position without allocating.
@@ -76,11 +80,19 @@ impl Holes {
     /// Makes sure that `n` quanta at `place` can be [carved](Self::carve) without allocating.
     #[inline]
     pub(crate) fn reserve_parts(&mut self, place: Place, n: u32) -> Result<(), Error> {
-        let (hole, end) = (self.nodes[place.hole], place.start + n);
-        if place.start > hole.start {
+        let (hole, end) = (&self.nodes[place.hole], place.start + n);
+        let (first, last) = (hole.start, hole.end());
+        if place.start > first && self.lacks_room(first, place.start) {
             self.reserve_start(place.start)?;
         }
-        if end < hole.end() { self.reserve_start(end) } else { Ok(()) }
+        if end < last && self.lacks_room(first, end) { self.reserve_start(end) } else { Ok(()) }
+    }
+
+    /// Whether a range may have no room to start at a position, given where one starts before. What is reserved for
+    /// starts has no smaller unit than a page of the ledger, bounds of the longest holes apart.
+    #[inline]
+    const fn lacks_room(&self, start: u32, position: u32) -> bool {
+        !Ledger::share_page(start, position) || self.longest.is_some()
     }
 
     /// All holes, in no order.
@@ -90,7 +102,13 @@ impl Holes {
 
     /// Number of holes.
     pub(crate) fn count(&self) -> usize {
-        self.nodes.in_use() - self.ready_count()
+        self.records() - self.ready_count()
+    }
+
+    /// Number of holes and ready ranges.
+    #[inline]
+    pub(crate) const fn records(&self) -> usize {
+        self.nodes.in_use()
     }
 
     /// Quanta in holes.
@@ -198,14 +216,16 @@ impl Holes {
     /// A hole begins elsewhere: its record moves.
     #[inline]
     fn relocate(&mut self, id: Id, start: u32, end: u32) {
-        let old = self.nodes[id].start;
-        let side = self.side(old);
-        self.bins[side].remove(&mut self.nodes, id);
+        let (from, to, len) = (self.side(self.nodes[id].start), self.side(start), end - start);
+        if from == to {
+            self.bins[to].resize(&mut self.nodes, id, len);
+        } else {
+            self.bins[from].remove(&mut self.nodes, id);
+            self.nodes[id].len = len;
+            self.bins[to].add(&mut self.nodes, id);
+        }
         self.starts.relocate(&mut self.nodes, id, start);
-        self.nodes[id].len = end - start;
-        let side = self.side(start);
-        self.bins[side].add(&mut self.nodes, id);
-        self.raise(start, end - start);
+        self.raise(start, len);
     }
 
     /// Which of the bins a hole is in.

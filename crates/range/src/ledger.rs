@@ -189,6 +189,12 @@ impl Ledger {
         self.pages.get_or_make(page_of(at), || Ok(Page::default())).map(drop)
     }
 
+    /// Whether two positions lie in one page: then [reserving](Self::reserve) one reserves the other.
+    #[inline]
+    pub(crate) const fn share_page(one: u32, other: u32) -> bool {
+        page_of(one) == page_of(other)
+    }
+
     /// Makes sure that a live range can be [entered](Self::enter), or [shortened](Self::shorten) to this, without
     /// allocating. One start at its position must have been [reserved](Self::reserve).
     ///

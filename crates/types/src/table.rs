@@ -75,6 +75,7 @@ impl Table {
 
     /// The row of a kind.
     #[must_use]
+    #[inline]
     pub const fn row(&self, kind: Kind) -> &Row {
         &self.rows[kind.index()]
     }
@@ -87,6 +88,7 @@ impl Table {
 
     /// The kind whose allocator serves `kind`: itself, or the one it shares with.
     #[must_use]
+    #[inline]
     pub const fn home(&self, kind: Kind) -> Kind {
         match self.row(kind) {
             Row::Own(_) => kind,
@@ -96,6 +98,7 @@ impl Table {
 
     /// The descriptor of the allocator that serves `kind`.
     #[must_use]
+    #[inline]
     pub const fn descriptor(&self, kind: Kind) -> &Descriptor {
         match self.row(self.home(kind)) {
             Row::Own(descriptor) => descriptor,
@@ -105,6 +108,7 @@ impl Table {
 
     /// What every start of a `kind` is a multiple of.
     #[must_use]
+    #[inline]
     pub const fn alignment(&self, kind: Kind) -> PowerOfTwo {
         match self.row(kind) {
             Row::Own(Descriptor { alignment, .. }) | Row::Shares { alignment, .. } => *alignment,
@@ -113,12 +117,14 @@ impl Table {
 
     /// Bytes that every allocation of a `kind` has before its entry point.
     #[must_use]
+    #[inline]
     pub const fn lead(&self, kind: Kind) -> u64 {
         self.descriptor(kind).lead as u64
     }
 
     /// What every length of a `kind` is rounded up to.
     #[must_use]
+    #[inline]
     pub const fn quantum(&self, kind: Kind) -> PowerOfTwo {
         match self.row(kind) {
             Row::Own(Descriptor { quantum, .. }) | Row::Shares { quantum, .. } => *quantum,

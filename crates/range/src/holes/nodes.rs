@@ -76,12 +76,13 @@ impl Nodes {
     }
 
     /// Number of records there can be at once without allocating.
-    pub(super) fn capacity(&self) -> usize {
+    #[inline]
+    pub(super) const fn capacity(&self) -> usize {
         (self.pages.len() + self.fresh.len()) * PAGE
     }
 
     /// Makes sure that there can be `total` records at once. Grows by whole pages.
-    #[inline]
+    #[cold]
     pub(super) fn reserve(&mut self, total: usize) -> Result<(), Error> {
         while self.capacity() < total {
             memory::try_reserve(&mut self.pages, self.fresh.len() + 1)?;

@@ -18,8 +18,9 @@ struct Function<C> {
     tag: u32,
 }
 
-/// The load of one thread.
+/// The load of one thread. Aligned so that no two share a cache line, nor the two lines that are fetched together.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Load<C> {
     plan: Plan,
     random: Random,
