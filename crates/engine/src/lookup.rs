@@ -32,6 +32,7 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     /// An allocation that is live all the time is found; one that comes or goes meanwhile may be. Addresses that were
     /// never the engine's are not found.
     #[must_use]
+    #[inline]
     pub fn find(&self, address: u64) -> Option<Found> {
         match self.zones.iter().find(|zone| zone.extent.contains(address)) {
             Some(zone) => {

@@ -28,9 +28,13 @@ impl Spans {
     }
 
     /// The run that contains `position`.
+    #[inline]
     pub(crate) fn containing(&self, position: u32) -> Option<&Range<u32>> {
-        let run = self.runs.get(self.first_ending_after(position))?;
-        (run.start <= position).then_some(run)
+        let run = match &*self.runs {
+            [run] => run,
+            runs => runs.get(self.first_ending_after(position))?,
+        };
+        run.contains(&position).then_some(run)
     }
 
     /// Whether any managed space lies in `range`.

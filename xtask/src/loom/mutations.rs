@@ -48,7 +48,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         model: "ledger::a_range_that_is_cut_is_found_all_the_time",
         what: "no entry stands for a range while it is cut",
-        file: "crates/range/src/ledger.rs",
+        file: "crates/range/src/ledger/changes.rs",
         edits: &[(
             "        self.put(start, end - start, tag);\n        self.update(start, Word::without_live);\n",
             "        self.update(start, Word::without_live);\n",

@@ -95,6 +95,7 @@ impl Nodes {
     }
 
     /// A slot for a new record. Room for it must have been reserved.
+    #[inline]
     pub(super) fn insert(&mut self, start: u32, len: u32) -> Id {
         let record = Record { start, len, size_prev: NONE, size_next: NONE, start_next: NONE };
         self.in_use += 1;
@@ -126,6 +127,7 @@ impl Nodes {
     }
 
     /// Gives a slot back.
+    #[inline]
     pub(super) fn remove(&mut self, id: Id) {
         self[id].start_next = self.unused;
         self.unused = id;

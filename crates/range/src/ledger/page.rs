@@ -83,6 +83,7 @@ impl Page {
         }
     }
 
+    #[cold]
     fn set_used(&self, index: usize, is_used: bool) {
         let bit = 1 << (index % 64);
         let used = &self.used[index / 64];
