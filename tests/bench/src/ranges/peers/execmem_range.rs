@@ -1,4 +1,4 @@
-//! execmem-range: tightest fit, ready ranges up to one part in 64 of what is live.
+//! execmem-range: tightest fit, ready ranges up to one part in 64 of what is live, or in 16 of few ranges.
 
 use anyhow::Result;
 use execmem_range::{Arena, Request};
@@ -6,7 +6,11 @@ use execmem_range::{Arena, Request};
 use crate::ranges::GRANULE_BYTES;
 use crate::ranges::replay::{LookUp, Ranges};
 
-const READY_SHARE_LOG2: u32 = 6;
+/// The share of ready ranges, given how many ranges are live at most. A larger one saves time and costs space; of few
+/// ranges it is little space.
+const fn ready_share_log2(max_live: usize) -> u32 {
+    if max_live < 50_000 { 4 } else { 6 }
+}
 
 pub(crate) struct ExecmemRange(Arena);
 
@@ -30,8 +34,9 @@ impl ExecmemRange {
 impl Ranges for ExecmemRange {
     type Token = u64;
 
-    fn new(capacity: u64, _: usize) -> Result<Self> {
-        let mut arena = Arena::new(GRANULE_BYTES.trailing_zeros())?.keeping_ready(READY_SHARE_LOG2)?;
+    fn new(capacity: u64, max_live: usize) -> Result<Self> {
+        let arena = Arena::new(GRANULE_BYTES.trailing_zeros())?;
+        let mut arena = arena.keeping_ready(ready_share_log2(max_live))?;
         arena.add(0..capacity * GRANULE_BYTES)?;
         Ok(ExecmemRange(arena))
     }
