@@ -103,16 +103,17 @@ impl<L: Locking> Pool<L> {
     }
 
     /// The shard that should get the next block of a window: of those that somebody allocates from as its own, the
-    /// caller's among them, the one with the least. Asked for every block, so whoever went is forgotten.
+    /// caller's among them, the one with the least. Looking forgets who they were, so one that nobody is left for gets one
+    /// block more at most.
     pub(crate) fn neediest(&self, window: usize) -> usize {
         let own = L::lane() % self.shards.len();
         let others = (1..self.shards.len()).map(|step| (own + step) % self.shards.len());
         let mut neediest = (self.shards[own].with(|shard| shard.mapped_bytes(window)), own);
         for number in others {
-            let bytes = self.shards[number].with(|shard| shard.is_somebodys.then(|| shard.mapped_bytes(window)));
+            let bytes = self.shards[number]
+                .with(|shard| core::mem::take(&mut shard.is_somebodys).then(|| shard.mapped_bytes(window)));
             neediest = bytes.map_or(neediest, |bytes| neediest.min((bytes, number)));
         }
-        self.shards.iter().for_each(|shard| shard.with(|shard| shard.is_somebodys = false));
         neediest.1
     }
 

@@ -1,9 +1,9 @@
 //! Lanes of threads.
 //!
-//! A lane is the number of a thread, which tells it from others, and below that the number of its *memory*, which is what
-//! engines divide by. All threads begin with the same memory. One that meets another there takes one of its own, the
-//! lowest that no thread has, and gives it back when it ends: so there are never more than there are threads that
-//! allocate at a time, and whoever comes later finds the blocks of those who went.
+//! A lane is the number of a thread, which tells it from others, and below that the number of a shard. All threads begin
+//! with the same shard. One that meets another there takes one of its own, the lowest that no thread has, and gives it
+//! back when it ends: so there are never more in use than threads that allocate at a time, and whoever comes later finds
+//! the blocks of those who went.
 
 extern crate std;
 
@@ -12,19 +12,19 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::Locking;
 
-/// The locks of choice where there is a standard library. All threads begin on one lane's memory, and those that meet
-/// somebody allocating there get some of their own; so a program that never allocates from two threads at once uses one.
+/// The locks of choice where there is a standard library. All threads begin with one shard, and those that meet somebody
+/// allocating there get one of their own; so a program that never allocates from two threads at once uses one.
 #[derive(Debug)]
 pub struct ThreadLanes;
 
-/// Bits of a lane that say which memory, of a set in one word.
-const MEMORY_BITS: u32 = 5;
-const MEMORY: usize = (1 << MEMORY_BITS) - 1;
+/// Bits of a lane that say which shard: all of them are one set of 32 bits.
+const SHARD_BITS: u32 = 5;
+const SHARD: usize = (1 << SHARD_BITS) - 1;
 
 /// Not atomics of the protocols: only speed depends on them.
 static NEXT_THREAD: AtomicUsize = AtomicUsize::new(1);
 
-/// Bit `n` is set while a thread has memory `n` for itself. That of number 0 is everybody's.
+/// Bit `n` is set while a thread has shard `n` for itself. Number 0 is everybody's.
 static TAKEN: AtomicU32 = AtomicU32::new(1);
 
 std::thread_local! {
@@ -32,7 +32,7 @@ std::thread_local! {
     static OWN: Own = const { Own(Cell::new(0)) };
 }
 
-/// The memory that a thread has for itself; 0 for none.
+/// The shard that a thread has for itself; 0 for none.
 struct Own(Cell<usize>);
 
 impl Drop for Own {
@@ -56,9 +56,9 @@ impl Locking for ThreadLanes {
     fn met(other: usize) {
         let own = Self::lane();
         // A thread that is ending keeps what it has.
-        let memory = if own == other { None } else { OWN.try_with(take_another).ok() };
-        if let Some(memory) = memory {
-            LANE.set(own & !MEMORY | memory);
+        let shard = if own == other { None } else { OWN.try_with(take_another).ok() };
+        if let Some(shard) = shard {
+            LANE.set(own & !SHARD | shard);
         }
     }
 }
@@ -66,46 +66,46 @@ impl Locking for ThreadLanes {
 /// Numbers a thread.
 #[cold]
 fn begin() -> usize {
-    let lane = NEXT_THREAD.fetch_add(1, Ordering::Relaxed) << MEMORY_BITS;
+    let lane = NEXT_THREAD.fetch_add(1, Ordering::Relaxed) << SHARD_BITS;
     LANE.set(lane);
     lane
 }
 
-/// Takes the lowest memory that no thread has, and gives back what the thread had. Everybody's if there is none.
+/// Takes the lowest shard that no thread has, and gives back what the thread had. Everybody's if there is none.
 fn take_another(own: &Own) -> usize {
     let lowest = |taken: u32| taken | (taken + 1);
     let before =
         TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken != u32::MAX).then(|| lowest(taken)));
-    let memory = before.map_or(0, |taken| taken.trailing_ones() as usize);
-    give_back(own.0.replace(memory));
-    memory
+    let shard = before.map_or(0, |taken| taken.trailing_ones() as usize);
+    give_back(own.0.replace(shard));
+    shard
 }
 
-fn give_back(memory: usize) {
-    if memory != 0 {
-        TAKEN.fetch_and(!(1 << memory), Ordering::Relaxed);
+fn give_back(shard: usize) {
+    if shard != 0 {
+        TAKEN.fetch_and(!(1 << shard), Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LANE, MEMORY, MEMORY_BITS, std};
+    use super::{LANE, SHARD, SHARD_BITS, std};
     use crate::sync::{Locking as _, ThreadLanes};
 
-    fn memory() -> usize {
-        ThreadLanes::lane() & MEMORY
+    fn shard() -> usize {
+        ThreadLanes::lane() & SHARD
     }
 
     #[test]
-    fn a_thread_takes_memory_of_its_own_when_it_meets_another_and_gives_it_back() {
+    fn a_thread_takes_a_shard_of_its_own_when_it_meets_another_and_gives_it_back() {
         let run = || {
-            assert_eq!(memory(), 0);
+            assert_eq!(shard(), 0);
             ThreadLanes::met(ThreadLanes::lane());
-            assert_eq!(memory(), 0, "it met nobody but itself");
-            ThreadLanes::met(ThreadLanes::lane() + (1 << MEMORY_BITS));
-            let first = memory();
-            ThreadLanes::met(ThreadLanes::lane() + (1 << MEMORY_BITS));
-            assert!(first != 0 && memory() != first);
+            assert_eq!(shard(), 0, "it met nobody but itself");
+            ThreadLanes::met(ThreadLanes::lane() + (1 << SHARD_BITS));
+            let first = shard();
+            ThreadLanes::met(ThreadLanes::lane() + (1 << SHARD_BITS));
+            assert!(first != 0 && shard() != first);
             first
         };
         let first = std::thread::spawn(run).join().expect("no panic");
