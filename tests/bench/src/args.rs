@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// One round of small traces: everything runs and every answer is checked, but the numbers say little.
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Writes the results and the facts of the machine to tests/bench/record.
+    /// Writes the results and the facts of the machine to tests/bench/record; of the other traces, what is there stays.
     #[arg(long)]
     pub(crate) record: bool,
     /// Counts instructions of execmem and its floor with valgrind instead.

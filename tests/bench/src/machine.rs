@@ -1,11 +1,11 @@
 //! Facts of the machine that numbers depend on. None of them names it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What was measured on.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Machine {
-    pub(crate) architecture: &'static str,
+    pub(crate) architecture: String,
     pub(crate) cpu: String,
     pub(crate) cpus: usize,
     pub(crate) kernel: String,
@@ -22,7 +22,7 @@ impl Machine {
         // What follows the version names a build.
         let version = release.split('-').next().unwrap_or(&release);
         Machine {
-            architecture: std::env::consts::ARCH,
+            architecture: std::env::consts::ARCH.to_owned(),
             cpu: cpu_model(),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
             kernel: format!("Linux {version}"),

@@ -65,6 +65,7 @@ fn main() -> Result<ExitCode> {
         print!("{}", table::text(&report));
     }
     if args.record {
+        let report = if args.traces.is_empty() { report } else { report.renewing(report::recorded()?)? };
         report::record("bench", &report, &table::text(&report))?;
     }
     Ok(ExitCode::SUCCESS)

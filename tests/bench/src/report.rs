@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
-use serde::Serialize;
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
 use crate::measure::{Measures, median};
 
 /// Everything that was found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(crate) command: String,
     pub(crate) machine: Machine,
@@ -20,19 +20,34 @@ pub(crate) struct Report {
 }
 
 /// One trace.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct BenchReport {
     pub(crate) name: String,
-    pub(crate) about: &'static str,
+    pub(crate) about: String,
     pub(crate) peers: Vec<PeerReport>,
 }
 
 /// One peer on one trace.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct PeerReport {
-    pub(crate) peer: &'static str,
+    pub(crate) peer: String,
     #[serde(flatten)]
     pub(crate) measures: Measures,
+}
+
+impl Report {
+    /// What was found before, with what this says of its traces in their places.
+    pub(crate) fn renewing(self, mut earlier: Report) -> Result<Report> {
+        let is_alike = (&self.machine, self.rounds, self.quick) == (&earlier.machine, earlier.rounds, earlier.quick);
+        ensure!(is_alike, "the record is of another machine or of other rounds: record all traces");
+        for bench in self.benches {
+            match earlier.benches.iter_mut().find(|old| old.name == bench.name) {
+                Some(old) => *old = bench,
+                None => earlier.benches.push(bench),
+            }
+        }
+        Ok(earlier)
+    }
 }
 
 /// Measures that are divided by those of another peer in the same round: measure, peer, name of the ratio.
@@ -67,7 +82,7 @@ pub(crate) fn summarize(peers: &[&'static str], rounds: &[Vec<Measures>]) -> Vec
                 measures.insert(format!("{name}_max"), values.iter().copied().fold(0.0, f64::max));
             }
         }
-        PeerReport { peer, measures }
+        PeerReport { peer: (*peer).to_owned(), measures }
     });
     summary.collect()
 }
@@ -91,6 +106,13 @@ pub(crate) fn record_path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("record").join(name)
 }
 
+/// What was recorded.
+pub(crate) fn recorded() -> Result<Report> {
+    let file = record_path("bench.json");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("in {}", file.display()))
+}
+
 /// Writes a report of a name for machines, and its text for people.
 pub(crate) fn record(name: &str, report: &impl Serialize, text: &str) -> Result<()> {
     std::fs::create_dir_all(record_path("")).context("creating the folder of records")?;
@@ -105,6 +127,22 @@ pub(crate) fn record(name: &str, report: &impl Serialize, text: &str) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trace_that_is_recorded_again_takes_its_place_and_others_stay() {
+        let report = |names: &[&str], rounds| {
+            let bench =
+                |name: &&str| BenchReport { name: (*name).to_owned(), about: format!("{rounds}"), peers: vec![] };
+            let benches = names.iter().map(bench).collect();
+            Report { command: String::new(), machine: Machine::here(), rounds, quick: false, benches }
+        };
+        let mut again = report(&["T2", "T9"], 5);
+        again.benches[0].about = "again".to_owned();
+        let renewed = again.renewing(report(&["T1", "T2", "T3"], 5)).expect("alike");
+        let abouts = renewed.benches.iter().map(|bench| (bench.name.as_str(), bench.about.as_str()));
+        assert!(abouts.eq([("T1", "5"), ("T2", "again"), ("T3", "5"), ("T9", "5")]));
+        assert!(report(&["T1"], 3).renewing(renewed).is_err(), "of other rounds");
+    }
 
     #[test]
     fn a_ratio_is_the_median_of_the_ratios_of_rounds() {

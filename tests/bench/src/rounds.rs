@@ -28,7 +28,7 @@ pub(crate) fn run(benches: &[Bench], args: &Args) -> Result<Report> {
             });
         }
         let peers = summarize(bench.peers, &results);
-        reports.push(BenchReport { name: bench.name.clone(), about: bench.about, peers });
+        reports.push(BenchReport { name: bench.name.clone(), about: bench.about.to_owned(), peers });
     }
     let command: Vec<String> = std::env::args().skip(1).collect();
     Ok(Report {

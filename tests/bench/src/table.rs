@@ -67,7 +67,7 @@ fn rows(bench: &BenchReport) -> Table {
             Some(value) => format!("{value:.digits$}"),
             None => "-".to_owned(),
         });
-        table.add_row(std::iter::once(peer.peer.to_owned()).chain(cells));
+        table.add_row(std::iter::once(peer.peer.clone()).chain(cells));
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
