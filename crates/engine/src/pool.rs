@@ -106,15 +106,26 @@ impl<L: Locking> Pool<L> {
     /// caller's among them, the one with the least. Looking forgets who they were, so one that nobody is left for gets one
     /// block more at most.
     pub(crate) fn neediest(&self, window: usize) -> usize {
-        let own = L::lane() % self.shards.len();
-        let others = (1..self.shards.len()).map(|step| (own + step) % self.shards.len());
-        let mut neediest = (self.shards[own].with(|shard| shard.mapped_bytes(window)), own);
-        for number in others {
+        let own = self.number_of(L::lane());
+        let own_bytes = self.shards[own].with(|shard| shard.mapped_bytes(window));
+        let somebodys = self.others(own).filter_map(|number| {
             let bytes = self.shards[number]
                 .with(|shard| core::mem::take(&mut shard.is_somebodys).then(|| shard.mapped_bytes(window)));
-            neediest = bytes.map_or(neediest, |bytes| neediest.min((bytes, number)));
-        }
-        neediest.1
+            Some((bytes?, number))
+        });
+        somebodys.fold((own_bytes, own), Ord::min).1
+    }
+
+    /// The number of the shard of a lane.
+    #[inline]
+    fn number_of(&self, lane: usize) -> usize {
+        lane % self.shards.len()
+    }
+
+    /// The numbers of all shards but one, those behind it first.
+    fn others(&self, own: usize) -> impl Iterator<Item = usize> {
+        let count = self.shards.len();
+        (1..count).map(move |step| (own + step) % count)
     }
 
     /// The shard that fresh blocks can go to: the one wanted if they cover whole pages of the ledger, of which each is
@@ -138,14 +149,11 @@ impl<L: Locking> Pool<L> {
     #[inline]
     pub(crate) fn take(&self, window: usize, want: &Want) -> Result<Option<(Extent, Site)>, Error> {
         let lane = L::lane();
-        let number = lane % self.shards.len();
+        let number = self.number_of(lane);
         let own = |shard: &mut Shard| {
             (shard.last_lane, shard.is_somebodys) = (lane, true);
-            match shard.take(window, want) {
-                Ok(Some(extent)) => Ok(Ok(extent)),
-                Ok(None) => Ok(Err(shard.has_blocks(window))),
-                Err(error) => Err(error),
-            }
+            let taken = shard.take(window, want)?;
+            Ok::<_, Error>(taken.ok_or_else(|| shard.has_blocks(window)))
         };
         let shard = &self.shards[number];
         let tried = shard.try_with(own).unwrap_or_else(|| {
@@ -175,8 +183,7 @@ impl<L: Locking> Pool<L> {
         has_blocks: bool,
     ) -> Result<Option<(Extent, Site)>, Error> {
         let used = self.used.load(Ordering::Acquire);
-        let others = (1..self.shards.len()).map(|step| (own + step) % self.shards.len());
-        for number in others.filter(|number| used & 1 << number != 0) {
+        for number in self.others(own).filter(|number| used & 1 << number != 0) {
             let (shard, take) = (&self.shards[number], |shard: &mut Shard| shard.take(window, want));
             let taken = if has_blocks { Some(shard.with(take)) } else { shard.try_with(take) };
             if let Some(extent) = taken.transpose()?.flatten() {

@@ -114,16 +114,16 @@ impl Space {
         let Some(within) = whole_pages(window, zone.page()) else { return Ok(None) };
         let request = Request::new(len).aligned(align.bytes()).within(zone.offsets(within)).placed(fit);
         match zone.reserve(request, home) {
-            Ok(range) => Ok(zone.extent_of(&range)),
+            Ok(Some(range)) => Ok(zone.extent_of(&range)),
             Err(execmem_range::Error::OutOfMemory) => Err(Error::OutOfMemory),
-            Err(_) => Ok(None),
+            Ok(None) | Err(_) => Ok(None),
         }
     }
 
     /// Takes exactly `extent` for the pool of `home`, if it lies in `window` and is free.
     pub(crate) fn reserve_at(&mut self, window: Extent, extent: Extent, home: Kind) -> bool {
         let Some(zone) = self.zone_of(extent).filter(|_| window.covers(extent)) else { return false };
-        zone.reserve(Request::new(extent.len()).within(zone.offsets(extent)), home).is_ok()
+        matches!(zone.reserve(Request::new(extent.len()).within(zone.offsets(extent)), home), Ok(Some(_)))
     }
 
     /// Gives back what was reserved, starting at the start of a reservation.
@@ -187,10 +187,9 @@ impl Zone {
     }
 
     /// Takes offsets for the pool of `home`, and lets look-ups know.
-    fn reserve(&mut self, request: Request, home: Kind) -> Result<Range<u64>, execmem_range::Error> {
-        let range = self.arena.alloc(&request.tagged(reservation_tag(home)))?;
-        self.homes.note(range.start, range.end - range.start, home);
-        Ok(range)
+    fn reserve(&mut self, request: Request, home: Kind) -> Result<Option<Range<u64>>, execmem_range::Error> {
+        let range = self.arena.try_alloc(&request.tagged(reservation_tag(home)))?;
+        Ok(range.inspect(|range| self.homes.note(range.start, range.end - range.start, home)))
     }
 
     fn view(&self) -> ZoneView {

@@ -66,7 +66,7 @@ impl Holes {
     /// Makes sure that there can be `records` holes and ready ranges at once without allocating.
     #[inline]
     pub(crate) fn reserve(&mut self, records: usize) -> Result<(), Error> {
-        if records <= self.nodes.capacity() { Ok(()) } else { self.nodes.reserve(records) }
+        self.nodes.reserve(records)
     }
 
     /// Makes sure that a range can start at a position without allocating.

@@ -110,8 +110,7 @@ mod tests {
     }
 
     fn recorded() -> Recorded {
-        let text = std::fs::read_to_string(crate::report::record_path("itlb.json")).expect("a record");
-        serde_json::from_str(&text).expect("readable")
+        crate::report::recorded("itlb").expect("a readable record")
     }
 
     #[test]

@@ -65,7 +65,7 @@ fn main() -> Result<ExitCode> {
         print!("{}", table::text(&report));
     }
     if args.record {
-        let report = if args.traces.is_empty() { report } else { report.renewing(report::recorded()?)? };
+        let report = if args.traces.is_empty() { report } else { report.renewing(report::recorded("bench")?)? };
         report::record("bench", &report, &table::text(&report))?;
     }
     Ok(ExitCode::SUCCESS)

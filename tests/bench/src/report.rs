@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
@@ -102,13 +103,13 @@ fn add_ratios(peers: &[&str], round: &[Measures]) -> Vec<Measures> {
 }
 
 /// Where results are kept.
-pub(crate) fn record_path(name: &str) -> PathBuf {
+fn record_path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("record").join(name)
 }
 
-/// What was recorded.
-pub(crate) fn recorded() -> Result<Report> {
-    let file = record_path("bench.json");
+/// What was recorded as a report of a name.
+pub(crate) fn recorded<T: DeserializeOwned>(name: &str) -> Result<T> {
+    let file = record_path(&format!("{name}.json"));
     let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
     serde_json::from_str(&text).with_context(|| format!("in {}", file.display()))
 }

@@ -29,15 +29,15 @@ static TAKEN: AtomicU32 = AtomicU32::new(1);
 
 std::thread_local! {
     static LANE: Cell<usize> = const { Cell::new(0) };
-    static OWN: Own = const { Own(Cell::new(0)) };
+    static END: End = const { End };
 }
 
-/// The shard that a thread has for itself; 0 for none.
-struct Own(Cell<usize>);
+/// Made when a thread takes a shard; dropped when the thread ends.
+struct End;
 
-impl Drop for Own {
+impl Drop for End {
     fn drop(&mut self) {
-        give_back(self.0.get());
+        give_back(LANE.get() & SHARD);
     }
 }
 
@@ -56,9 +56,9 @@ impl Locking for ThreadLanes {
     fn met(other: usize) {
         let own = Self::lane();
         // A thread that is ending keeps what it has.
-        let shard = if own == other { None } else { OWN.try_with(take_another).ok() };
-        if let Some(shard) = shard {
-            LANE.set(own & !SHARD | shard);
+        if own != other && END.try_with(|_| ()).is_ok() {
+            LANE.set(own & !SHARD | take());
+            give_back(own & SHARD);
         }
     }
 }
@@ -71,16 +71,15 @@ fn begin() -> usize {
     lane
 }
 
-/// Takes the lowest shard that no thread has, and gives back what the thread had. Everybody's if there is none.
-fn take_another(own: &Own) -> usize {
+/// Takes the lowest shard that no thread has. Everybody's if there is none.
+fn take() -> usize {
     let lowest = |taken: u32| taken | (taken + 1);
     let before =
         TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken != u32::MAX).then(|| lowest(taken)));
-    let shard = before.map_or(0, |taken| taken.trailing_ones() as usize);
-    give_back(own.0.replace(shard));
-    shard
+    before.map_or(0, |taken| taken.trailing_ones() as usize)
 }
 
+/// Leaves a shard to other threads, unless it is everybody's.
 fn give_back(shard: usize) {
     if shard != 0 {
         TAKEN.fetch_and(!(1 << shard), Ordering::Relaxed);

@@ -82,8 +82,13 @@ impl Nodes {
     }
 
     /// Makes sure that there can be `total` records at once. Grows by whole pages.
-    #[cold]
+    #[inline]
     pub(super) fn reserve(&mut self, total: usize) -> Result<(), Error> {
+        if total <= self.capacity() { Ok(()) } else { self.grow(total) }
+    }
+
+    #[cold]
+    fn grow(&mut self, total: usize) -> Result<(), Error> {
         while self.capacity() < total {
             memory::try_reserve(&mut self.pages, self.fresh.len() + 1)?;
             memory::try_reserve(&mut self.fresh, 1)?;
