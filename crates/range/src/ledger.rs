@@ -115,6 +115,9 @@ impl Ledger {
     }
 
     /// Start, length and tag of the live range that holds a position, if its word alone tells, as most do.
+    ///
+    /// Tried and dropped: starts that bring their page, so that the general way walks once as well (an eighth to a third
+    /// more a look-up).
     #[inline]
     fn told_by_word(&self, at: u32) -> Option<(u32, u32, u32)> {
         let page = self.page(at)?;
