@@ -8,6 +8,7 @@ use execmem_types::{Backend, Extent, Growth, Mapping, PageSize, PowerOfTwo};
 use smallvec::SmallVec;
 
 use crate::block::Block;
+use crate::lookup::reservation_tag;
 use crate::pool::Pool;
 use crate::region::Want;
 use crate::shard::Site;
@@ -58,7 +59,8 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         align: PowerOfTwo,
     ) -> Result<Option<Extent>, Error> {
         let (window, placement) = (pool.windows[index].extent, pool.descriptor.placement);
-        self.space.with(|space| space.reserve(window, len, align, placement, pool.kind))
+        let tag = reservation_tag(pool.kind, index);
+        self.space.with(|space| space.reserve(window, len, align, placement, tag))
     }
 
     /// Maps a reservation in leaves of `page`, one block a leaf, or one block where there is no smaller granularity. A

@@ -1,12 +1,12 @@
 //! Whose blocks are where in a zone, as far as one byte a slot can tell: what a look-up reads first.
 //!
-//! A zone is cut into a few thousand slots, mostly as large as a block. A slot names the pool that alone reserved
-//! addresses in it, or says that several did; then the ledger of the zone knows. A slot may name a pool whose blocks
-//! have gone: that pool's own ledger says that nothing is live there.
+//! A zone is cut into a few thousand slots, mostly as large as a block. A slot names the window of a pool for which alone
+//! addresses in it were reserved, or says that there were several; then the ledger of the zone knows. A slot may name a
+//! window whose blocks have gone: that window's own ledger says that nothing is live there.
 
 use alloc::vec::Vec;
 
-use execmem_types::{Kind, PowerOfTwo};
+use execmem_types::PowerOfTwo;
 
 use crate::Error;
 use crate::sync::{AtomicU8, Ordering};
@@ -14,7 +14,7 @@ use crate::sync::{AtomicU8, Ordering};
 /// A zone has at most twice as many slots.
 const SLOTS_LOG2: u32 = 12;
 
-/// The number of a slot in which several pools have reserved.
+/// What a slot holds in which several windows have reserved.
 const SEVERAL: u8 = u8::MAX;
 
 /// What a slot says.
@@ -22,9 +22,9 @@ const SEVERAL: u8 = u8::MAX;
 pub(crate) enum Home {
     /// Nothing was ever reserved there.
     Nobody,
-    /// Only this pool can have blocks there.
-    Pool(Kind),
-    /// Several pools can.
+    /// Only the window with this [tag](crate::lookup::reservation_tag) can have blocks there.
+    Window(u32),
+    /// Several can.
     Several,
 }
 
@@ -59,21 +59,21 @@ impl Homes {
         match self.slot_of(offset).map_or(0, |slot| slot.load(Ordering::Acquire)) {
             0 => Home::Nobody,
             SEVERAL => Home::Several,
-            number => Kind::ALL.get(usize::from(number - 1)).map_or(Home::Several, |kind| Home::Pool(*kind)),
+            tag => Home::Window(u32::from(tag)),
         }
     }
 
-    /// A pool reserves `len` bytes at an offset.
-    pub(crate) fn note(&self, offset: u64, len: u64, home: Kind) {
-        #[expect(clippy::cast_possible_truncation, reason = "there are 10 kinds")]
-        let number = home.index() as u8 + 1;
+    /// `len` bytes at an offset are reserved for the window with a tag.
+    pub(crate) fn note(&self, offset: u64, len: u64, tag: u32) {
+        #[expect(clippy::cast_possible_truncation, reason = "tags are below 255")]
+        let tag = tag as u8;
         let mut at = self.slot.round_down(offset);
         while at < offset + len {
             let is_whole = at >= offset && at + self.slot.bytes() <= offset + len;
             if let Some(known) = self.slot_of(at) {
                 let before = known.load(Ordering::Relaxed);
-                let is_alone = is_whole || before == 0 || before == number;
-                known.store(if is_alone { number } else { SEVERAL }, Ordering::Release);
+                let is_alone = is_whole || before == 0 || before == tag;
+                known.store(if is_alone { tag } else { SEVERAL }, Ordering::Release);
             }
             at += self.slot.bytes();
         }
@@ -88,15 +88,15 @@ mod tests {
     fn a_slot_names_whoever_is_alone_in_it() {
         let homes = Homes::new(8 << 21, PowerOfTwo::from_log2(21)).expect("memory");
         assert_eq!(homes.at(0), Home::Nobody);
-        homes.note(1 << 21, 2 << 21, Kind::Text);
+        homes.note(1 << 21, 2 << 21, 1);
         assert_eq!([0, 1 << 21, (3 << 21) - 1, 3 << 21].map(|at| homes.at(at)), {
-            let text = Home::Pool(Kind::Text);
-            [Home::Nobody, text, text, Home::Nobody]
+            let first = Home::Window(1);
+            [Home::Nobody, first, first, Home::Nobody]
         });
-        homes.note(1 << 21, 4096, Kind::Data);
+        homes.note(1 << 21, 4096, 2);
         assert_eq!(homes.at(1 << 21), Home::Several);
-        homes.note(1 << 21, 1 << 21, Kind::Data);
-        assert_eq!(homes.at(1 << 21), Home::Pool(Kind::Data), "a whole slot is one pool's again");
+        homes.note(1 << 21, 1 << 21, 2);
+        assert_eq!(homes.at(1 << 21), Home::Window(2), "a whole slot is one window's again");
         assert_eq!(homes.at(u64::MAX), Home::Nobody);
     }
 

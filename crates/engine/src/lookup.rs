@@ -1,18 +1,19 @@
 //! Which allocation holds an address? Answered without a lock.
 //!
-//! The [homes](crate::homes) of a zone tell whose block is there, the ledger of that pool which allocation. Both may be
-//! read at any time, so this works in an exception handler, an unwinder or a profiler, whatever the interrupted code was
-//! doing.
+//! The [homes](crate::homes) of a zone tell for which window the block there was reserved, the ledger of that window
+//! which allocation. Both may be read at any time, so this works in an exception handler, an unwinder or a profiler,
+//! whatever the interrupted code was doing.
 
 use core::ops::Range;
 
-use execmem_types::{Backend, Extent, Kind};
+use execmem_types::{Backend, Extent, Kind, MAX_WINDOWS};
 
 use crate::Engine;
 use crate::homes::Home;
 use crate::owner::{Owner, parts_of};
 use crate::pool::Pool;
 use crate::region::Window;
+use crate::space::ZoneView;
 use crate::sync::Locking;
 
 /// What was found at an address.
@@ -34,18 +35,17 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     #[must_use]
     #[inline]
     pub fn find(&self, address: u64) -> Option<Found> {
-        match self.zones.iter().find(|zone| zone.extent.contains(address)) {
-            Some(zone) => {
-                let offset = address - zone.base;
-                let pool = match zone.homes.at(offset) {
-                    Home::Nobody => return None,
-                    Home::Pool(home) => self.pools[home.index()].as_ref()?,
-                    Home::Several => self.pool_of_tag(zone.ledger.find(offset)?.tag)?,
-                };
-                pool.windows.iter().find_map(|window| find_in(pool, window, address))
-            }
-            None => self.find_donated(address),
-        }
+        let Some(zone) = self.zones.iter().find(|zone| zone.extent.contains(address)) else {
+            return self.find_donated(address);
+        };
+        let offset = address - zone.base;
+        let tag = match zone.homes.at(offset) {
+            Home::Nobody => return None,
+            Home::Window(tag) => tag,
+            Home::Several => reserved_by(zone, offset)?,
+        };
+        let (pool, window) = self.window_of_tag(tag)?;
+        find_in(pool, window, address)
     }
 
     #[cold]
@@ -53,16 +53,29 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         self.pools().find_map(|pool| pool.donations.iter().find_map(|window| find_in(pool, window, address)))
     }
 
-    /// The pool that tags its reservations so.
-    fn pool_of_tag(&self, tag: u32) -> Option<&Pool<L>> {
-        self.pools.get((tag as usize).checked_sub(1)?)?.as_ref()
+    /// The window for which reservations with a tag are made, and its pool.
+    #[inline]
+    fn window_of_tag(&self, tag: u32) -> Option<(&Pool<L>, &Window)> {
+        let pool = self.pools.get(((tag >> WINDOW_BITS) as usize).checked_sub(1)?)?.as_ref()?;
+        Some((pool, pool.windows.get((tag & WINDOW_MASK) as usize)?))
     }
 }
 
-/// The tag of the reservations of a pool in the ledger of a zone.
-#[expect(clippy::cast_possible_truncation, reason = "there are 10 kinds")]
-pub(crate) const fn reservation_tag(home: Kind) -> u32 {
-    home.index() as u32 + 1
+/// Bits of a [tag](reservation_tag) that say which window of the pool is meant.
+const WINDOW_BITS: u32 = 2;
+const WINDOW_MASK: u32 = (1 << WINDOW_BITS) - 1;
+const _: () = assert!(MAX_WINDOWS <= 1 << WINDOW_BITS);
+
+/// The tag of the reservations for a window of a pool in the ledger of a zone. Never 0, and less than 255.
+#[expect(clippy::cast_possible_truncation, reason = "there are 10 kinds and 3 windows")]
+pub(crate) const fn reservation_tag(home: Kind, window: usize) -> u32 {
+    (home.index() as u32 + 1) << WINDOW_BITS | window as u32
+}
+
+/// The tag of the reservation at an offset.
+#[inline(never)]
+fn reserved_by(zone: &ZoneView, offset: u64) -> Option<u32> {
+    Some(zone.ledger.find(offset)?.tag)
 }
 
 #[inline]

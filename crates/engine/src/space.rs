@@ -12,7 +12,6 @@ use execmem_types::{Descriptor, Extent, Kind, PageSize, Placement, PowerOfTwo, R
 
 use crate::Error;
 use crate::homes::Homes;
-use crate::lookup::reservation_tag;
 
 /// The longest part of a window that is used. No kind of memory needs as much.
 const WINDOW_MAX_BYTES: u64 = 8 << 30;
@@ -97,14 +96,15 @@ impl Space {
         Ok(views)
     }
 
-    /// Takes `len` bytes of a window for the pool of `home`. `None` if it has no such place.
+    /// Takes `len` bytes of a window whose reservations have a [tag](crate::lookup::reservation_tag). `None` if it has no
+    /// such place.
     pub(crate) fn reserve(
         &mut self,
         window: Extent,
         len: u64,
         align: PowerOfTwo,
         placement: Placement,
-        home: Kind,
+        tag: u32,
     ) -> Result<Option<Extent>, Error> {
         let fit = match placement {
             Placement::BottomUp => Fit::Lowest,
@@ -112,18 +112,19 @@ impl Space {
         };
         let Some(zone) = self.zone_of(window) else { return Ok(None) };
         let Some(within) = whole_pages(window, zone.page()) else { return Ok(None) };
-        let request = Request::new(len).aligned(align.bytes()).within(zone.offsets(within)).placed(fit);
-        match zone.reserve(request, home) {
+        let request = Request::new(len).aligned(align.bytes()).within(zone.offsets(within)).placed(fit).tagged(tag);
+        match zone.reserve(&request) {
             Ok(Some(range)) => Ok(zone.extent_of(&range)),
             Err(execmem_range::Error::OutOfMemory) => Err(Error::OutOfMemory),
             Ok(None) | Err(_) => Ok(None),
         }
     }
 
-    /// Takes exactly `extent` for the pool of `home`, if it lies in `window` and is free.
-    pub(crate) fn reserve_at(&mut self, window: Extent, extent: Extent, home: Kind) -> bool {
+    /// Takes exactly `extent`, if it lies in `window` and is free.
+    pub(crate) fn reserve_at(&mut self, window: Extent, extent: Extent, tag: u32) -> bool {
         let Some(zone) = self.zone_of(extent).filter(|_| window.covers(extent)) else { return false };
-        matches!(zone.reserve(Request::new(extent.len()).within(zone.offsets(extent)), home), Ok(Some(_)))
+        let request = Request::new(extent.len()).within(zone.offsets(extent)).tagged(tag);
+        matches!(zone.reserve(&request), Ok(Some(_)))
     }
 
     /// Gives back what was reserved, starting at the start of a reservation.
@@ -186,10 +187,10 @@ impl Zone {
         Ok(Zone { extent, base, arena, homes })
     }
 
-    /// Takes offsets for the pool of `home`, and lets look-ups know.
-    fn reserve(&mut self, request: Request, home: Kind) -> Result<Option<Range<u64>>, execmem_range::Error> {
-        let range = self.arena.try_alloc(&request.tagged(reservation_tag(home)))?;
-        Ok(range.inspect(|range| self.homes.note(range.start, range.end - range.start, home)))
+    /// Takes offsets, and lets look-ups know for whom.
+    fn reserve(&mut self, request: &Request) -> Result<Option<Range<u64>>, execmem_range::Error> {
+        let range = self.arena.try_alloc(request)?;
+        Ok(range.inspect(|range| self.homes.note(range.start, range.end - range.start, request.tag)))
     }
 
     fn view(&self) -> ZoneView {

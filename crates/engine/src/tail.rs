@@ -8,6 +8,7 @@ use execmem_types::{Backend, Extent};
 
 use crate::block::{Block, Tail};
 use crate::grow::Blocks;
+use crate::lookup::reservation_tag;
 use crate::pool::Pool;
 use crate::region::Want;
 use crate::shard::Site;
@@ -73,7 +74,8 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         let len = pool.descriptor.granularities().next()?.round_up(len)?;
         let next = Extent::new(extent.last().checked_add(1)?, len)?;
         let window = pool.windows[index].extent;
-        self.space.with(|space| space.reserve_at(window, next, pool.kind)).then_some(Some(next))
+        let tag = reservation_tag(pool.kind, index);
+        self.space.with(|space| space.reserve_at(window, next, tag)).then_some(Some(next))
     }
 
     /// Turns a complete block of small leaves into one large leaf, if the backend can.

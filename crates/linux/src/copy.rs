@@ -13,6 +13,9 @@ const CHUNK: usize = 4096;
 /// The shortest line of a processor's caches that is worth asking for.
 const LINE: usize = 64;
 
+/// Lines of a short function.
+const FEW: usize = 4;
+
 /// Copies bytes to memory. Four or eight bytes at a multiple of their number are one store: whoever reads or executes
 /// them sees the old or the new.
 ///
@@ -70,26 +73,36 @@ pub(crate) unsafe fn read(from: *mut u8, bytes: &mut [u8]) {
     }
 }
 
-/// Asks for the lines that are about to be written, all at once. Without that, every line is waited for when its turn
-/// comes: a fill or copy of memory that is in no near cache takes twice as long.
+/// Asks for the lines that are about to be written, at least one byte, all at once. Without that, every line is waited
+/// for when its turn comes: a fill or copy of memory that is in no near cache takes twice as long.
+///
+/// The first few are asked for without counting: how many lines a short function has no processor can foresee.
 #[inline]
 fn prefetch(to: *mut u8, len: usize) {
-    for line in 0..len.div_ceil(LINE) {
-        let line = to.wrapping_add(line * LINE);
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: SSE is part of x86-64, and a prefetch of any address has no effect but on caches (Intel SDM 2B,
-        // PREFETCHh).
-        unsafe {
-            core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(line.cast::<i8>());
-        }
-        #[cfg(target_arch = "aarch64")]
-        // SAFETY: a prefetch of any address has no effect but on caches (Arm ARM C6.2, PRFM).
-        unsafe {
-            core::arch::asm!("prfm pstl1keep, [{}]", in(reg) line, options(nostack, preserves_flags));
-        }
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        let _ = line;
+    for line in 0..FEW {
+        prefetch_line(to.wrapping_add((line * LINE).min(len - 1)));
     }
+    for line in FEW..len.div_ceil(LINE) {
+        prefetch_line(to.wrapping_add(line * LINE));
+    }
+}
+
+/// Asks for the line that holds an address.
+#[inline]
+fn prefetch_line(at: *mut u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of x86-64, and a prefetch of any address has no effect but on caches (Intel SDM 2B,
+    // PREFETCHh).
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(at.cast::<i8>());
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a prefetch of any address has no effect but on caches (Arm ARM C6.2, PRFM).
+    unsafe {
+        core::arch::asm!("prfm pstl1keep, [{}]", in(reg) at, options(nostack, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = at;
 }
 
 /// Copies bytes in order.

@@ -105,7 +105,12 @@ impl Ledger {
     #[must_use]
     #[inline]
     pub fn find(&self, position: u64) -> Option<Found> {
-        let at = u32::try_from(position >> self.quantum_log2).ok().filter(|&at| at < self.limit)?;
+        let at = position >> self.quantum_log2;
+        if at >= u64::from(self.limit) {
+            return None;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "it is below the limit")]
+        let at = at as u32;
         let (start, len, tag) = match self.told_by_word(at) {
             Some(found) => found,
             None => self.told_at_all(at)?,

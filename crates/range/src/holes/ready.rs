@@ -56,10 +56,8 @@ impl Ready {
         let id = nodes.insert(start, n);
         let head = &mut self.heads[0][n as usize];
         nodes[id].size_next = *head;
-        if *head == NONE {
-            self.filled[n as usize / 64] |= 1 << (n % 64);
-        }
         *head = id;
+        self.filled[n as usize / 64] |= 1 << (n % 64);
         self.count += 1;
         self.quanta += u64::from(n);
     }

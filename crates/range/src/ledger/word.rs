@@ -45,13 +45,16 @@ impl Word {
     }
 
     /// Whether a range starts at a position.
+    #[inline]
     pub(super) const fn has_start(self, at: u32) -> bool {
         self.0 & start_bit(at) != 0
     }
 
     /// Whether a live plain range starts at a position where some range does.
+    #[inline]
     pub(super) const fn is_live(self, at: u32) -> bool {
-        self.0 & live_bit(at) != 0 && (at % 2 == 1 || !self.has_start(at + 1))
+        // Without branches: whether a start is odd cannot be foreseen.
+        (self.0 & live_bit(at) != 0) & ((at % 2 == 1) | !self.has_start(at | 1))
     }
 
     /// Whether nothing starts here.
@@ -60,18 +63,21 @@ impl Word {
     }
 
     /// The last start at or before a position.
+    #[inline]
     pub(super) const fn last_start(self, at: u32) -> Option<u32> {
         let bits = self.starts() & (u64::MAX >> (63 - at));
         if bits == 0 { None } else { Some(bits.ilog2()) }
     }
 
     /// The first start at or after a position.
+    #[inline]
     pub(super) const fn next_start(self, at: u32) -> Option<u32> {
         let bits = self.starts() & (u64::MAX << at);
         if bits == 0 { None } else { Some(bits.trailing_zeros()) }
     }
 
     /// Length of the live plain range that starts at a position where some range does.
+    #[inline]
     pub(super) const fn live_len(self, at: u32) -> Option<u32> {
         if !self.is_live(at) {
             return None;
