@@ -11,8 +11,10 @@ const MORE: &[Step] = &[
     Step::cargo("run", &["run", "--release", "--", "run"]),
     Step::cargo("run --backend sim", &["run", "--release", "--", "run", "--backend", "sim", "--json"]),
     Step::task("loom", loom::run_default),
-    Step::cargo("bench --quick", &["run", "--package", "execmem-bench", "--", "--quick"]),
-    Step::cargo("bench itlb --quick", &["run", "--package", "execmem-bench", "--", "itlb", "--quick"]),
+    Step::cargo(
+        "bench --quick",
+        &["test", "--workspace", "--test", "quick", "--", "--ignored", "--nocapture", "--test-threads=1"],
+    ),
     Step::cargo(
         "run everything",
         &["run", "--release", "--", "run", "--workload", "configs/workloads/everything.toml"],
