@@ -1,4 +1,4 @@
-//! `bench`: builds the bench for release and passes everything on to it.
+//! `bench`: builds the bench for release and passes everything on to it. CI runs it as short as it can be.
 
 use std::process::Command;
 
@@ -13,4 +13,13 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let status = command.current_dir(workspace::root()).status().context("starting cargo")?;
     ensure!(status.success(), "the bench failed: {status}");
     Ok(())
+}
+
+/// Every peer on every trace, for right answers only. Built with the tests, of which nothing is built again then: by
+/// itself the bench has fewer features, so all that it depends on would be.
+pub(crate) fn run_quick() -> Result<()> {
+    workspace::run("cargo", &["build", "--workspace", "--tests", "--bin", "execmem-bench"])?;
+    let bench = workspace::output().join("debug/execmem-bench").display().to_string();
+    workspace::run(&bench, &["--quick"])?;
+    workspace::run(&bench, &["itlb", "--quick"])
 }

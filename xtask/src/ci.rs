@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::steps::{self, Step};
-use crate::{check, cross, fetch_modules, loom};
+use crate::{bench, check, cross, fetch_modules, loom};
 
 /// What CI runs after [`check::STEPS`], in order: one line a step. The tests have run by then, and what can use their
 /// build does: it is optimised, and the numbers of quick runs say nothing anyway.
@@ -11,10 +11,7 @@ const MORE: &[Step] = &[
     Step::cargo("run", &["run", "--release", "--", "run"]),
     Step::cargo("run --backend sim", &["run", "--release", "--", "run", "--backend", "sim", "--json"]),
     Step::task("loom", loom::run_default),
-    Step::cargo(
-        "bench --quick",
-        &["test", "--workspace", "--test", "quick", "--", "--ignored", "--nocapture", "--test-threads=1"],
-    ),
+    Step::task("bench --quick", bench::run_quick),
     Step::cargo(
         "run everything",
         &["run", "--release", "--", "run", "--workload", "configs/workloads/everything.toml"],

@@ -4,7 +4,7 @@
 //! The standard library of the targets is built from the source that Debian packages with its compiler, since rustup
 //! here may have no other target. The first run for a target builds it; later ones take seconds.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
@@ -140,8 +140,7 @@ impl Machine {
 
 /// Where the output goes: apart from that of the other compiler.
 fn folder() -> String {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace::root().join("target"), PathBuf::from);
-    target.join("cross").display().to_string()
+    workspace::output().join("cross").display().to_string()
 }
 
 fn is_installed(program: &str) -> bool {

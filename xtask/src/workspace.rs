@@ -12,6 +12,11 @@ pub(crate) fn root() -> PathBuf {
     Path::new(&package).parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
+/// Where cargo puts what it builds.
+pub(crate) fn output() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// The files below a folder with an extension, in order.
 pub(crate) fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();

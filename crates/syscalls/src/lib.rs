@@ -24,9 +24,10 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 
+use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -64,23 +65,45 @@ pub fn mark() -> io::Result<()> {
 /// If the child cannot be started, may not be traced, or ends before its second mark.
 pub fn count(command: &mut Command) -> io::Result<u64> {
     let mut child = command.stdin(Stdio::piped()).spawn()?;
-    let counted = trace(&mut child);
+    let main = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
+    let counted = trace(main, child.stdin.take());
     if counted.is_err() {
         let _ = child.kill();
     }
-    let _ = child.wait();
+    let_end(main);
     counted
 }
 
-fn trace(child: &mut Child) -> io::Result<u64> {
-    let main = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
-    let mut ready = child.stdin.take();
+/// The next that a child or a thread of one has to tell.
+fn next() -> nix::Result<WaitStatus> {
+    loop {
+        match waitpid(None, Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD)) {
+            Err(Errno::EINTR) => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Waits until the child has ended. Threads that were on their way out are let go first, and their ends are taken note
+/// of: a process ends after all its threads, and a traced thread when its tracer knows.
+fn let_end(main: Pid) {
+    while let Ok(status) = next() {
+        match (status, status.pid()) {
+            (WaitStatus::Exited(..) | WaitStatus::Signaled(..), thread) if thread == Some(main) => return,
+            (_, Some(thread)) => drop(ptrace::detach(thread, None)),
+            (_, None) => {}
+        }
+    }
+}
+
+/// Counts what the child does between its marks, and leaves it behind the second. Says through `ready` that it may begin.
+fn trace(main: Pid, mut ready: Option<ChildStdin>) -> io::Result<u64> {
     ptrace::seize(main, Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_TRACECLONE)?;
     ptrace::interrupt(main)?;
     let mut calls = None;
     let mut inside: HashMap<Pid, bool> = HashMap::new();
     loop {
-        let status = waitpid(None, Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD))?;
+        let status = next()?;
         let Some(thread) = status.pid() else { continue };
         match status {
             WaitStatus::PtraceSyscall(_) => {
