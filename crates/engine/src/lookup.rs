@@ -64,7 +64,7 @@ impl<B: Backend, L: Locking> Engine<B, L> {
 /// Bits of a [tag](reservation_tag) that say which window of the pool is meant.
 const WINDOW_BITS: u32 = 2;
 const WINDOW_MASK: u32 = (1 << WINDOW_BITS) - 1;
-const _: () = assert!(MAX_WINDOWS <= 1 << WINDOW_BITS);
+const _: () = assert!(MAX_WINDOWS <= 1 << WINDOW_BITS && (Kind::COUNT + 1) << WINDOW_BITS <= 255, "homes have bytes");
 
 /// The tag of the reservations for a window of a pool in the ledger of a zone. Never 0, and less than 255.
 #[expect(clippy::cast_possible_truncation, reason = "there are 10 kinds and 3 windows")]
@@ -72,7 +72,7 @@ pub(crate) const fn reservation_tag(home: Kind, window: usize) -> u32 {
     (home.index() as u32 + 1) << WINDOW_BITS | window as u32
 }
 
-/// The tag of the reservation at an offset.
+/// The tag of the reservation at an offset. By itself, so that the usual way has one look into a ledger, in line.
 #[inline(never)]
 fn reserved_by(zone: &ZoneView, offset: u64) -> Option<u32> {
     Some(zone.ledger.find(offset)?.tag)

@@ -65,7 +65,7 @@ pub fn mark() -> io::Result<()> {
 /// If the child cannot be started, may not be traced, or ends before its second mark.
 pub fn count(command: &mut Command) -> io::Result<u64> {
     let mut child = command.stdin(Stdio::piped()).spawn()?;
-    let main = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
+    let main = Pid::from_raw(child.id().cast_signed());
     let counted = trace(main, child.stdin.take());
     if counted.is_err() {
         let _ = child.kill();
