@@ -92,7 +92,7 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     /// The first [`Violation`] found.
     pub fn audit(&self) -> Result<(), Violation> {
         let mut blocks = Vec::new();
-        for pool in self.pools() {
+        for pool in &self.pools {
             audit_pool(pool, &mut blocks)?;
         }
         self.audit_space(blocks)
@@ -105,7 +105,7 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     ///
     /// [`Violation::NotUnused`], [`Violation::Unreadable`].
     pub fn audit_unused(&self) -> Result<(), Violation> {
-        for pool in self.pools() {
+        for pool in &self.pools {
             let mut unused = Vec::new();
             pool.visit(|region| unused.extend(region.unused()));
             unused.into_iter().try_for_each(|extent: Extent| self.audit_unused_extent(pool, extent))?;
@@ -157,7 +157,7 @@ fn audit_pool<L: Locking>(pool: &Pool<L>, reserved: &mut Vec<Extent>) -> Result<
     });
     outcome?;
     let granted_in = |shard: &mut Shard| shard.kinds.iter().map(|kind: &KindStats| kind.bytes_granted).sum::<u64>();
-    let granted = pool.shards().iter().map(|shard| shard.with(granted_in)).sum();
+    let granted = pool.shards().map(|shard| shard.with(granted_in)).sum();
     let quarantined = pool.events.with(|events| {
         reserved.extend(&events.lost);
         events.quarantined_live_bytes

@@ -37,7 +37,16 @@ pub struct Engine<
     pub(crate) backend: B,
     pub(crate) space: Lock<L, Space>,
     pub(crate) zones: Vec<ZoneView>,
-    pub(crate) pools: [Option<Pool<L>>; Kind::COUNT],
+    /// One for each row of its own. On the heap: kernels have small stacks.
+    pub(crate) pools: Vec<Pool<L>>,
+    /// The number of the pool that serves a kind.
+    pool_of: [u8; Kind::COUNT],
+}
+
+/// The number of the pool of a row.
+fn number_of_pool<L: Locking>(pools: &[Pool<L>], home: Kind) -> u8 {
+    let Some(pool) = pools.iter().find(|pool| pool.kind == home) else { panic!("I8: {home} has no pool") };
+    pool.number
 }
 
 #[cfg(feature = "std")]
@@ -59,14 +68,17 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     ///
     /// [`Error::OutOfMemory`].
     pub fn with_locks(table: Table, backend: B) -> Result<Self, Error> {
-        let mut pools = [const { None }; Kind::COUNT];
-        for kind in Kind::ALL.into_iter().filter(|kind| matches!(table.row(*kind), Row::Own(_))) {
-            pools[kind.index()] = Some(Pool::new(&table, kind)?);
+        let own = || Kind::ALL.into_iter().filter(|kind| matches!(table.row(*kind), Row::Own(_)));
+        let mut pools = Vec::new();
+        pools.try_reserve_exact(own().count()).map_err(|_| Error::OutOfMemory)?;
+        for (kind, number) in own().zip(0..) {
+            pools.push(Pool::new(&table, kind, number)?);
         }
+        let pool_of = Kind::ALL.map(|kind| number_of_pool(&pools, table.home(kind)));
         let space = Space::new(&table)?;
         let zones = space.views()?;
         let id = NEXT_ENGINE.fetch_add(1, Ordering::Relaxed);
-        Ok(Engine { id, space: Lock::new(space), zones, table, backend, pools })
+        Ok(Engine { id, space: Lock::new(space), zones, table, backend, pools, pool_of })
     }
 
     /// The table.
@@ -81,17 +93,10 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         &self.backend
     }
 
-    /// The pools, in the order of their kinds.
-    pub(crate) fn pools(&self) -> impl Iterator<Item = &Pool<L>> {
-        self.pools.iter().flatten()
-    }
-
     /// The pool that serves a kind.
+    #[inline]
     pub(crate) fn pool(&self, kind: Kind) -> &Pool<L> {
-        let Some(pool) = &self.pools[self.table.home(kind).index()] else {
-            panic!("I8: {kind} has no pool");
-        };
-        pool
+        &self.pools[usize::from(self.pool_of[kind.index()])]
     }
 
     /// Allocates at least `len` bytes. They hold what unused memory of the kind holds.

@@ -59,7 +59,7 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         align: PowerOfTwo,
     ) -> Result<Option<Extent>, Error> {
         let (window, placement) = (pool.windows[index].extent, pool.descriptor.placement);
-        let tag = reservation_tag(pool.kind, index);
+        let tag = reservation_tag(pool.number, index);
         self.space.with(|space| space.reserve(window, len, align, placement, tag))
     }
 

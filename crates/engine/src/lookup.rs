@@ -50,13 +50,13 @@ impl<B: Backend, L: Locking> Engine<B, L> {
 
     #[cold]
     fn find_donated(&self, address: u64) -> Option<Found> {
-        self.pools().find_map(|pool| pool.donations.iter().find_map(|window| find_in(pool, window, address)))
+        self.pools.iter().find_map(|pool| pool.donations.iter().find_map(|window| find_in(pool, window, address)))
     }
 
     /// The window for which reservations with a tag are made, and its pool.
     #[inline]
     fn window_of_tag(&self, tag: u32) -> Option<(&Pool<L>, &Window)> {
-        let pool = self.pools.get(((tag >> WINDOW_BITS) as usize).checked_sub(1)?)?.as_ref()?;
+        let pool = self.pools.get(((tag >> WINDOW_BITS) as usize).checked_sub(1)?)?;
         Some((pool, pool.windows.get((tag & WINDOW_MASK) as usize)?))
     }
 }
@@ -67,9 +67,9 @@ const WINDOW_MASK: u32 = (1 << WINDOW_BITS) - 1;
 const _: () = assert!(MAX_WINDOWS <= 1 << WINDOW_BITS && (Kind::COUNT + 1) << WINDOW_BITS <= 255, "homes have bytes");
 
 /// The tag of the reservations for a window of a pool in the ledger of a zone. Never 0, and less than 255.
-#[expect(clippy::cast_possible_truncation, reason = "there are 10 kinds and 3 windows")]
-pub(crate) const fn reservation_tag(home: Kind, window: usize) -> u32 {
-    (home.index() as u32 + 1) << WINDOW_BITS | window as u32
+#[expect(clippy::cast_possible_truncation, reason = "there are 3 windows")]
+pub(crate) const fn reservation_tag(pool: u8, window: usize) -> u32 {
+    (pool as u32 + 1) << WINDOW_BITS | window as u32
 }
 
 /// The tag of the reservation at an offset. By itself, so that the usual way has one look into a ledger, in line.

@@ -33,6 +33,8 @@ const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
 /// The allocator of one kind, and of the kinds that share its blocks.
 pub(crate) struct Pool<L: Locking> {
     pub(crate) kind: Kind,
+    /// Which of the engine's pools it is.
+    pub(crate) number: u8,
     pub(crate) descriptor: Descriptor,
     /// Smallest quantum of all kinds served.
     pub(crate) quantum: PowerOfTwo,
@@ -42,7 +44,7 @@ pub(crate) struct Pool<L: Locking> {
     pub(crate) limit: u64,
     /// The largest alignment that can be asked for.
     pub(crate) alignment_limit: PowerOfTwo,
-    shards: Vec<Lock<L, Shard>>,
+    shards: Vec<Apart<Lock<L, Shard>>>,
     /// Bit `n` is set before shard `n` gets its first block. Others need no look, which would only move their locks from
     /// one processor to another.
     used: AtomicU8,
@@ -50,6 +52,10 @@ pub(crate) struct Pool<L: Locking> {
     pub(crate) change: Lock<L, ()>,
     pub(crate) events: Lock<L, Events>,
 }
+
+/// Aligned so that no two share a cache line.
+#[repr(align(128))]
+struct Apart<T>(T);
 
 /// What happens rarely.
 #[derive(Debug, Default)]
@@ -62,7 +68,7 @@ pub(crate) struct Events {
 }
 
 impl<L: Locking> Pool<L> {
-    pub(crate) fn new(table: &Table, kind: Kind) -> Result<Self, Error> {
+    pub(crate) fn new(table: &Table, kind: Kind, number: u8) -> Result<Self, Error> {
         let descriptor = *table.descriptor(kind);
         let quantum = table.shared_quantum(kind);
         let alignment_limit = base_alignment(&descriptor);
@@ -75,9 +81,10 @@ impl<L: Locking> Pool<L> {
         let mut shards = Vec::new();
         let count = shard_count(&descriptor, quantum);
         shards.try_reserve_exact(count).map_err(|_| Error::OutOfMemory)?;
-        shards.extend((0..count).map(|_| Lock::new(Shard::new(kind))));
+        shards.extend((0..count).map(|_| Apart(Lock::new(Shard::new(kind)))));
         Ok(Pool {
             kind,
+            number,
             descriptor,
             quantum,
             windows,
@@ -92,14 +99,19 @@ impl<L: Locking> Pool<L> {
     }
 
     /// The shards.
-    pub(crate) fn shards(&self) -> &[Lock<L, Shard>] {
-        &self.shards
+    pub(crate) fn shards(&self) -> impl Iterator<Item = &Lock<L, Shard>> {
+        self.shards.iter().map(|Apart(shard)| shard)
     }
 
     /// The shard of a site.
     #[inline]
     pub(crate) fn shard(&self, site: Site) -> &Lock<L, Shard> {
-        &self.shards[usize::from(site.shard)]
+        self.numbered(usize::from(site.shard))
+    }
+
+    #[inline]
+    fn numbered(&self, number: usize) -> &Lock<L, Shard> {
+        &self.shards[number].0
     }
 
     /// The shard that should get the next block of a window: of those that somebody allocates from as its own, the
@@ -107,9 +119,10 @@ impl<L: Locking> Pool<L> {
     /// block more at most.
     pub(crate) fn neediest(&self, window: usize) -> usize {
         let own = self.number_of(L::lane());
-        let own_bytes = self.shards[own].with(|shard| shard.mapped_bytes(window));
+        let own_bytes = self.numbered(own).with(|shard| shard.mapped_bytes(window));
         let somebodys = self.others(own).filter_map(|number| {
-            let bytes = self.shards[number]
+            let bytes = self
+                .numbered(number)
                 .with(|shard| core::mem::take(&mut shard.is_somebodys).then(|| shard.mapped_bytes(window)));
             Some((bytes?, number))
         });
@@ -142,7 +155,11 @@ impl<L: Locking> Pool<L> {
     /// Carves a place out of donated memory.
     #[inline]
     pub(crate) fn take_donated(&self, want: &Want) -> Result<Option<Extent>, Error> {
-        if self.donations.is_empty() { Ok(None) } else { self.shards[0].with(|shard| shard.take_donated(want)) }
+        if self.donations.is_empty() {
+            Ok(None)
+        } else {
+            self.shard(Site::DONATED).with(|shard| shard.take_donated(want))
+        }
     }
 
     /// Carves a place out of the blocks of a window, the caller's own first. `None` if none was found to have room.
@@ -155,7 +172,7 @@ impl<L: Locking> Pool<L> {
             let taken = shard.take(window, want)?;
             Ok::<_, Error>(taken.ok_or_else(|| shard.has_blocks(window)))
         };
-        let shard = &self.shards[number];
+        let shard = self.numbered(number);
         let tried = shard.try_with(own).unwrap_or_else(|| {
             shard.with(|shard| {
                 L::met(shard.last_lane);
@@ -184,7 +201,7 @@ impl<L: Locking> Pool<L> {
     ) -> Result<Option<(Extent, Site)>, Error> {
         let used = self.used.load(Ordering::Acquire);
         for number in self.others(own).filter(|number| used & 1 << number != 0) {
-            let (shard, take) = (&self.shards[number], |shard: &mut Shard| shard.take(window, want));
+            let (shard, take) = (self.numbered(number), |shard: &mut Shard| shard.take(window, want));
             let taken = if has_blocks { Some(shard.with(take)) } else { shard.try_with(take) };
             if let Some(extent) = taken.transpose()?.flatten() {
                 return Ok(Some((extent, Site::new(number, window))));
@@ -195,7 +212,7 @@ impl<L: Locking> Pool<L> {
 
     /// Gives every region, one shard after the other, to `visit`.
     pub(crate) fn visit(&self, mut visit: impl FnMut(&Region)) {
-        for shard in &self.shards {
+        for shard in self.shards() {
             shard.with(|shard| shard.regions().for_each(&mut visit));
         }
     }

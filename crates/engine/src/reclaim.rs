@@ -26,7 +26,7 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         }
         let refused = |source| Error::Backend { kind, source };
         pool.change.with(|()| {
-            if self.pools().any(|pool| pool.donations.iter().any(|window| window.extent.overlaps(extent))) {
+            if self.pools.iter().any(|pool| pool.donations.iter().any(|window| window.extent.overlaps(extent))) {
                 return Err(Error::BadDonation { extent });
             }
             self.backend.adopt(extent, pool.descriptor.protection).map_err(refused)?;
@@ -42,7 +42,7 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     /// Gives every empty block back at once, spares included. Returns the bytes given back.
     pub fn shrink(&self) -> u64 {
         let mut bytes = 0;
-        for pool in self.pools() {
+        for pool in &self.pools {
             for shard in pool.shards() {
                 let take = |shard: &mut Shard| shard.regions_mut().find_map(Region::take_empty);
                 while let Some(block) = shard.with(take) {

@@ -33,9 +33,8 @@ impl Site {
     }
 }
 
-/// What a shard knows about its memory. Aligned so that no two share a cache line.
+/// What a shard knows about its memory.
 #[derive(Debug)]
-#[repr(align(128))]
 pub(crate) struct Shard {
     home: Kind,
     /// One region a window, made when first used: most shards are never used, and a region is large.
@@ -46,14 +45,15 @@ pub(crate) struct Shard {
     pub(crate) last_lane: usize,
     /// Somebody did since the pool last looked.
     pub(crate) is_somebodys: bool,
-    pub(crate) kinds: [KindStats; Kind::COUNT],
+    /// By number of a kind. Made with the first region, for the same reason.
+    pub(crate) kinds: Vec<KindStats>,
 }
 
 impl Shard {
     /// A shard of the pool of a kind, without memory.
     pub(crate) fn new(home: Kind) -> Self {
-        let (windows, donated) = (Vec::new(), Vec::new());
-        Shard { home, windows, donated, last_lane: 0, is_somebodys: false, kinds: Default::default() }
+        let (windows, donated, kinds) = (Vec::new(), Vec::new(), Vec::new());
+        Shard { home, windows, donated, last_lane: 0, is_somebodys: false, kinds }
     }
 
     /// Carves a place out of the blocks of a window. `None` if they have none.
@@ -102,6 +102,7 @@ impl Shard {
         blocks: &[Block],
         want: &Want,
     ) -> Result<Extent, Error> {
+        self.make_counters()?;
         let missing = (index + 1).saturating_sub(self.windows.len());
         self.windows.try_reserve(missing).map_err(|_| Error::OutOfMemory)?;
         self.windows.extend((0..missing).map(|_| None));
@@ -117,8 +118,15 @@ impl Shard {
         }
     }
 
+    fn make_counters(&mut self) -> Result<(), Error> {
+        self.kinds.try_reserve_exact(Kind::COUNT - self.kinds.len()).map_err(|_| Error::OutOfMemory)?;
+        self.kinds.resize(Kind::COUNT, KindStats::default());
+        Ok(())
+    }
+
     /// Adds donated memory.
     pub(crate) fn donate(&mut self, region: Region) -> Result<(), Error> {
+        self.make_counters()?;
         self.donated.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
         self.donated.push(region);
         Ok(())

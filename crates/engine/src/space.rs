@@ -75,15 +75,17 @@ impl Space {
             }
         }
         windows.sort_by_key(|window| window.start());
-        let mut zones: Vec<Zone> = Vec::new();
-        zones.try_reserve(windows.len()).map_err(|_| Error::OutOfMemory)?;
-        for group in windows.chunk_by(|a, b| a.overlaps(*b)) {
-            let last = group.iter().map(|window| window.last()).max();
-            let (Some(first), Some(last)) = (group.first(), last) else { continue };
-            match zones.last_mut().filter(|zone| zone.extent.overlaps(*first)) {
-                Some(zone) => *zone = Zone::new(zone.extent.start(), last.max(zone.extent.last()), page, alignment)?,
-                None => zones.push(Zone::new(first.start(), last, page, alignment)?),
+        windows.dedup_by(|window, zone| match union(*zone, *window) {
+            Some(both) => {
+                *zone = both;
+                true
             }
+            None => false,
+        });
+        let mut zones = Vec::new();
+        zones.try_reserve_exact(windows.len()).map_err(|_| Error::OutOfMemory)?;
+        for extent in windows {
+            zones.push(Zone::new(extent, page, alignment)?);
         }
         Ok(Space { zones })
     }
@@ -178,12 +180,13 @@ impl Space {
 }
 
 impl Zone {
-    fn new(start: u64, last: u64, page: PageSize, alignment: PowerOfTwo) -> Result<Self, Error> {
-        let base = alignment.round_down(start);
-        let mut arena = Arena::new(page.log2()).map_err(|_| Error::OutOfMemory)?;
-        arena.add(start - base..last - base + 1).map_err(|_| Error::OutOfMemory)?;
-        let extent = Extent::between(start, u128::from(last) + 1).ok_or(Error::OutOfMemory)?;
-        let homes = Arc::new(Homes::new(last - base + 1, alignment)?);
+    fn new(extent: Extent, page: PageSize, alignment: PowerOfTwo) -> Result<Self, Error> {
+        let base = alignment.round_down(extent.start());
+        let end = extent.last() - base + 1;
+        let ledger = Ledger::new(page.log2(), end).map_err(|_| Error::OutOfMemory)?;
+        let mut arena = Arena::over(Arc::new(ledger));
+        arena.add(extent.start() - base..end).map_err(|_| Error::OutOfMemory)?;
+        let homes = Arc::new(Homes::new(end, alignment)?);
         Ok(Zone { extent, base, arena, homes })
     }
 
@@ -211,6 +214,12 @@ impl Zone {
     fn extent_of(&self, range: &Range<u64>) -> Option<Extent> {
         Extent::new(self.base + range.start, range.end - range.start)
     }
+}
+
+/// Two extents as one, if they overlap and the second does not begin before the first.
+fn union(first: Extent, second: Extent) -> Option<Extent> {
+    let both = Extent::between(first.start(), first.end().max(second.end()));
+    both.filter(|_| first.overlaps(second))
 }
 
 /// The whole pages inside an extent.

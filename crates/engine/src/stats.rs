@@ -76,10 +76,9 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = Stats { kinds: [KindStats::default(); Kind::COUNT], pools: Vec::new() };
-        for pool in self.pools() {
+        for pool in &self.pools {
             for shard in pool.shards() {
-                let kinds = shard.with(|shard| shard.kinds);
-                stats.kinds.iter_mut().zip(&kinds).for_each(|(sum, of_shard)| sum.add(of_shard));
+                shard.with(|shard| stats.kinds.iter_mut().zip(&shard.kinds).for_each(|(sum, part)| sum.add(part)));
             }
             stats.pools.push(pool_stats(pool));
         }

@@ -74,7 +74,7 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         let len = pool.descriptor.granularities().next()?.round_up(len)?;
         let next = Extent::new(extent.last().checked_add(1)?, len)?;
         let window = pool.windows[index].extent;
-        let tag = reservation_tag(pool.kind, index);
+        let tag = reservation_tag(pool.number, index);
         self.space.with(|space| space.reserve_at(window, next, tag)).then_some(Some(next))
     }
 

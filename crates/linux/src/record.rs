@@ -2,19 +2,22 @@
 
 use std::ops::RangeInclusive;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use execmem_types::{BackendError, Extent, PageSize, Protection};
 
 use crate::Backing;
 
 /// Pages that share a piece of record.
-const PIECE: usize = 512;
+const PIECE: usize = 1024;
 
 /// One page in a word: rights, backing, and how many accesses rely on both at the moment.
-const RIGHTS: u32 = 0b111;
-const BACKING_SHIFT: u32 = 4;
-const PIN: u32 = 1 << 8;
+const RIGHTS: u16 = 0b111;
+const BACKING_SHIFT: u32 = 3;
+const PIN: u16 = 1 << 6;
+
+/// No further access can rely on a page.
+const FULL: u16 = u16::MAX - PIN + 1;
 
 /// The state of every page of a window. A piece of record appears when a page in it is first mapped.
 ///
@@ -24,10 +27,10 @@ const PIN: u32 = 1 << 8;
 pub(crate) struct Record {
     window: Extent,
     page: PageSize,
-    pieces: Box<[OnceLock<Box<[AtomicU32; PIECE]>>]>,
+    pieces: Box<[OnceLock<Box<[AtomicU16; PIECE]>>]>,
 }
 
-const fn encode(protection: Option<Protection>) -> u32 {
+const fn encode(protection: Option<Protection>) -> u16 {
     match protection {
         None => 0,
         Some(Protection::NoAccess) => 1,
@@ -37,7 +40,7 @@ const fn encode(protection: Option<Protection>) -> u32 {
     }
 }
 
-const fn decode(word: u32) -> Option<Protection> {
+const fn decode(word: u16) -> Option<Protection> {
     match word & RIGHTS {
         1 => Some(Protection::NoAccess),
         2 => Some(Protection::ReadOnly),
@@ -96,7 +99,7 @@ impl Record {
     }
 
     #[inline]
-    fn word(&self, page: usize) -> Option<&AtomicU32> {
+    fn word(&self, page: usize) -> Option<&AtomicU16> {
         Some(&self.pieces.get(page / PIECE)?.get()?[page % PIECE])
     }
 
@@ -111,7 +114,7 @@ impl Record {
         let page = *self.pages(Extent::new(address, 1)?).ok()?.start();
         let word = self.word(page)?.load(Ordering::Acquire);
         decode(word)?;
-        Backing::ALL.get(usize::try_from(word >> BACKING_SHIFT & RIGHTS).ok()?).copied()
+        Backing::ALL.get(usize::from(word >> BACKING_SHIFT & RIGHTS)).copied()
     }
 
     /// Why a page does not do.
@@ -155,11 +158,7 @@ impl Record {
         let pages = self.pages(extent)?;
         let first = *pages.start();
         for page in pages.clone() {
-            let pinned = self.word(page).ok_or(None).and_then(|word| {
-                let update = |word: u32| decode(word).is_some_and(&allowed).then_some(word + PIN);
-                word.fetch_update(Ordering::Acquire, Ordering::Relaxed, update).map_err(decode)
-            });
-            if let Err(rights) = pinned {
+            if let Err(rights) = self.pin_page(page, &allowed) {
                 if page > first {
                     drop(Pin { record: self, pages: first..=page - 1 });
                 }
@@ -167,6 +166,19 @@ impl Record {
             }
         }
         Ok(Pin { record: self, pages })
+    }
+
+    /// Pins one page, unless its rights are not allowed; they are the error.
+    fn pin_page(&self, page: usize, allowed: impl Fn(Protection) -> bool) -> Result<(), Option<Protection>> {
+        let word = self.word(page).ok_or(None)?;
+        let update = |word: u16| (word < FULL && decode(word).is_some_and(&allowed)).then(|| word + PIN);
+        loop {
+            match word.fetch_update(Ordering::Acquire, Ordering::Relaxed, update) {
+                // Pages are pinned in order, so of all who wait somebody waits for accesses that go on: they end soon.
+                Err(full) if full >= FULL => std::thread::yield_now(),
+                pinned => return pinned.map(drop).map_err(decode),
+            }
+        }
     }
 
     /// Takes away, before the mapping changes, the rights that pages are about to lose, and waits until no access
@@ -201,8 +213,8 @@ impl Record {
         }
     }
 
-    fn store_rights(word: &AtomicU32, rights: Option<Protection>) {
-        let update = |word: u32| Some(word & !RIGHTS | encode(rights));
+    fn store_rights(word: &AtomicU16, rights: Option<Protection>) {
+        let update = |word: u16| Some(word & !RIGHTS | encode(rights));
         let _ = word.fetch_update(Ordering::AcqRel, Ordering::Acquire, update);
     }
 
@@ -210,16 +222,16 @@ impl Record {
     pub(crate) fn set(&self, extent: Extent, rights: Option<Protection>) {
         let Ok(pages) = self.pages(extent) else { return };
         for page in pages {
-            let piece = self.pieces[page / PIECE].get_or_init(|| Box::new([const { AtomicU32::new(0) }; PIECE]));
+            let piece = self.pieces[page / PIECE].get_or_init(|| Box::new([const { AtomicU16::new(0) }; PIECE]));
             Self::store_rights(&piece[page % PIECE], rights);
         }
     }
 
     /// Notes what the memory of an extent that is mapped is made of.
     pub(crate) fn set_backing(&self, extent: Extent, backing: Backing) {
-        let bits = (backing as u32) << BACKING_SHIFT;
+        let bits = (backing as u16) << BACKING_SHIFT;
         for word in self.pages(extent).into_iter().flatten().filter_map(|page| self.word(page)) {
-            let update = |word: u32| Some(word & !(RIGHTS << BACKING_SHIFT) | bits);
+            let update = |word: u16| Some(word & !(RIGHTS << BACKING_SHIFT) | bits);
             let _ = word.fetch_update(Ordering::AcqRel, Ordering::Acquire, update);
         }
     }
@@ -275,5 +287,24 @@ mod tests {
         record.restore(page, &[Some(Protection::ReadWrite)]);
         assert!(record.check_mapped(page, Protection::is_writable).is_ok());
         assert_eq!(record.backing(page.start()), Some(Backing::Collapsed));
+    }
+
+    #[test]
+    fn an_access_waits_when_a_page_has_as_many_pins_as_can_be_counted() {
+        let (record, page, _) = record();
+        record.set(page, Some(Protection::ReadWrite));
+        record.set_backing(page, Backing::Secret);
+        let pin = || record.pin(page, Protection::is_writable).expect("writable");
+        let mut pins: Vec<_> = (0..FULL / PIN).map(|_| pin()).collect();
+        std::thread::scope(|scope| {
+            let late = scope.spawn(|| drop(pin()));
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            assert!(!late.is_finished());
+            pins.pop();
+            late.join().expect("no panic");
+        });
+        drop(pins);
+        assert_eq!(record.restrict(page, Protection::NoAccess), [Some(Protection::ReadWrite)], "no pin is left");
+        assert_eq!(record.backing(page.start()), Some(Backing::Secret));
     }
 }

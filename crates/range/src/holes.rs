@@ -60,7 +60,7 @@ impl Holes {
 
     /// Makes sure that there can be holes at all.
     pub(crate) fn reserve_lists(&mut self) -> Result<(), Error> {
-        self.bins[0].reserve()
+        self.bins[0].reserve(self.ledger.limit())
     }
 
     /// Makes sure that there can be `records` holes and ready ranges at once without allocating.
@@ -265,7 +265,7 @@ impl Holes {
 
     /// Sets what part of the space is used only for requests that cannot be served elsewhere.
     pub(crate) fn avoid(&mut self, avoided: Range<u32>) -> Result<(), Error> {
-        self.bins[1].reserve()?;
+        self.bins[1].reserve(self.ledger.limit())?;
         let old = core::mem::replace(&mut self.avoided, avoided.clone());
         self.move_holes(old.clone(), &avoided, 1);
         self.move_holes(avoided, &old, 0);

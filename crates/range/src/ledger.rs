@@ -22,7 +22,6 @@ use core::ops::Range;
 
 use directory::Directory;
 use page::{PAGE_LOG2, Page};
-use tags::Tags;
 use word::Word;
 
 use crate::Error;
@@ -52,7 +51,6 @@ pub struct Ledger {
     quantum_log2: u32,
     limit: u32,
     pages: Directory<Page>,
-    tags: Directory<Tags>,
 }
 
 const fn page_of(at: u32) -> usize {
@@ -88,7 +86,7 @@ impl Ledger {
         let quanta = u32::try_from(quanta).ok().filter(|&quanta| quanta <= MAX_QUANTA);
         let quanta = quanta.ok_or(Error::TooLarge { value: limit, limit: u64::from(MAX_QUANTA) << quantum_log2 })?;
         let pages = (quanta as usize).div_ceil(1 << PAGE_LOG2);
-        Ok(Ledger { quantum_log2, limit: quanta, pages: Directory::new(pages)?, tags: Directory::new(pages)? })
+        Ok(Ledger { quantum_log2, limit: quanta, pages: Directory::new(pages)? })
     }
 
     /// The largest ledger with quanta of `1 << quantum_log2`.
@@ -174,9 +172,10 @@ impl Ledger {
     /// Length and tag of a range, given its start and a word that has it. `None` if it is not live.
     #[inline]
     fn decide(&self, (start, word): (u32, Word)) -> Option<(u32, u32)> {
+        let page = self.page(start)?;
         match word.live_len(in_word(start)) {
-            Some(len) => Some((len, self.page(start)?.usual_tag()?)),
-            None => self.tags.get(page_of(start))?.get(in_page(start)).map(|entry| (entry.len, entry.tag)),
+            Some(len) => Some((len, page.usual_tag()?)),
+            None => page.tags()?.get(in_page(start)).map(|entry| (entry.len, entry.tag)),
         }
     }
 
@@ -208,7 +207,7 @@ impl Ledger {
     /// Bytes of bookkeeping in use.
     #[must_use]
     pub fn bookkeeping_bytes(&self) -> usize {
-        let tags: usize = self.tags.iter().map(Tags::heap_bytes).sum();
-        self.pages.iter().count() * size_of::<Page>() + self.pages.heap_bytes() + self.tags.heap_bytes() + tags
+        let pages: usize = self.pages.iter().map(|page| size_of::<Page>() + page.heap_bytes()).sum();
+        self.pages.heap_bytes() + pages
     }
 }

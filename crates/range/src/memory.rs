@@ -14,6 +14,15 @@ pub(crate) fn try_box<T>(value: T) -> Result<Box<[T; 1]>, Error> {
     one.into_boxed_slice().try_into().map_err(|_| Error::OutOfMemory)
 }
 
+/// Puts an array of equal values on the heap, and never on the stack: kernels have small ones.
+pub(crate) fn try_array<T: Copy, const N: usize>(value: T) -> Result<Box<[T; N]>, Error> {
+    refuse()?;
+    let mut all = Vec::new();
+    all.try_reserve_exact(N).map_err(|_| Error::OutOfMemory)?;
+    all.resize(N, value);
+    all.into_boxed_slice().try_into().map_err(|_| Error::OutOfMemory)
+}
+
 /// Makes room for `more` elements.
 pub(crate) fn try_reserve<T>(vec: &mut Vec<T>, more: usize) -> Result<(), Error> {
     if vec.capacity() - vec.len() < more {

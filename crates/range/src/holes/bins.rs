@@ -18,7 +18,7 @@ const EXACT_LOG2: u32 = 10;
 /// Classes per power of two above.
 const STEPS_LOG2: u32 = 5;
 const CLASSES: usize = (EXACT as usize) + (((31 - EXACT_LOG2) as usize) << STEPS_LOG2);
-const WORDS: usize = CLASSES.div_ceil(64);
+const _: () = assert!(CLASSES <= 64 * 64, "a word is the summary of 64 words");
 
 /// Holes of one list that are compared.
 const COMPARED: usize = 4;
@@ -36,7 +36,7 @@ pub(crate) struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Bins {
     heads: Vec<Id>,
-    filled: [u64; WORDS],
+    filled: Vec<u64>,
     /// Bit `w` is set when `filled[w]` is not zero.
     summary: u64,
 }
@@ -66,11 +66,13 @@ pub(super) fn fit(start: u32, len: u32, n: u32, mask: u32) -> Option<u32> {
 }
 
 impl Bins {
-    /// Makes sure that holes can be added. Allocates once in the life of the bins.
-    pub(super) fn reserve(&mut self) -> Result<(), Error> {
+    /// Makes sure that holes of up to `longest` can be added. Allocates once in the life of the bins.
+    pub(super) fn reserve(&mut self, longest: u32) -> Result<(), Error> {
         if self.heads.is_empty() {
-            memory::try_reserve(&mut self.heads, CLASSES)?;
-            self.heads.resize(CLASSES, NONE);
+            let classes = class_of(longest) + 1;
+            memory::try_extend(&mut self.filled, classes.div_ceil(64))?;
+            memory::try_reserve(&mut self.heads, classes)?;
+            self.heads.resize(classes, NONE);
         }
         Ok(())
     }
@@ -216,7 +218,7 @@ impl Bins {
 
     /// Bytes of heap in use.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.heads.capacity() * size_of::<Id>()
+        self.heads.capacity() * size_of::<Id>() + self.filled.capacity() * size_of::<u64>()
     }
 }
 

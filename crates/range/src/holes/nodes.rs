@@ -8,7 +8,8 @@ use alloc::{boxed::Box, vec::Vec};
 
 use crate::{Error, memory};
 
-const PAGE: usize = 1024;
+/// Slots of a page. All of a page is written when its first slot is reached.
+const PAGE: usize = 512;
 
 type Page = Box<[Record; PAGE]>;
 

@@ -14,7 +14,7 @@ const LIMIT: usize = 1024;
 /// A list of ranges for each length.
 #[derive(Debug)]
 pub(super) struct Ready {
-    heads: Box<[[Id; LIMIT]; 1]>,
+    heads: Box<[Id; LIMIT]>,
     /// Bit `n` is set if there is a range of `n` quanta.
     filled: [u64; LIMIT / 64],
     count: usize,
@@ -24,7 +24,7 @@ pub(super) struct Ready {
 impl Ready {
     /// No ranges yet.
     pub(super) fn new() -> Result<Self, Error> {
-        Ok(Ready { heads: memory::try_box([NONE; LIMIT])?, filled: [0; LIMIT / 64], count: 0, quanta: 0 })
+        Ok(Ready { heads: memory::try_array(NONE)?, filled: [0; LIMIT / 64], count: 0, quanta: 0 })
     }
 
     /// Number of ready ranges.
@@ -40,7 +40,7 @@ impl Ready {
     /// All of them, in no order.
     pub(super) fn iter<'a>(&'a self, nodes: &'a Nodes) -> impl Iterator<Item = Id> + 'a {
         let listed = |id: Id| (id != NONE).then_some(id);
-        let heads = self.heads[0].iter().filter_map(move |&head| listed(head));
+        let heads = self.heads.iter().filter_map(move |&head| listed(head));
         heads.flat_map(move |head| core::iter::successors(Some(head), move |&id| listed(nodes[id].size_next)))
     }
 
@@ -54,7 +54,7 @@ impl Ready {
     #[inline]
     pub(super) fn push(&mut self, nodes: &mut Nodes, start: u32, n: u32) {
         let id = nodes.insert(start, n);
-        let head = &mut self.heads[0][n as usize];
+        let head = &mut self.heads[n as usize];
         nodes[id].size_next = *head;
         *head = id;
         self.filled[n as usize / 64] |= 1 << (n % 64);
@@ -65,14 +65,14 @@ impl Ready {
     /// Where the range of `n` quanta starts that was kept last.
     #[inline]
     pub(super) fn peek(&self, nodes: &Nodes, n: u32) -> Option<u32> {
-        let head = *self.heads[0].get(n as usize)?;
+        let head = *self.heads.get(n as usize)?;
         (head != NONE).then(|| nodes[head].start)
     }
 
     /// Takes the range of `n` quanta that was kept last.
     #[inline]
     pub(super) fn pop(&mut self, nodes: &mut Nodes, n: u32) -> Option<u32> {
-        let head = self.heads[0].get_mut(n as usize).filter(|head| **head != NONE)?;
+        let head = self.heads.get_mut(n as usize).filter(|head| **head != NONE)?;
         let id = *head;
         let record = nodes[id];
         *head = record.size_next;

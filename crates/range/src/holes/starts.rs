@@ -18,7 +18,7 @@ type Heads = [Id; PAGE];
 /// The lists.
 #[derive(Debug, Default)]
 pub(super) struct Starts {
-    pages: Vec<Option<Box<[Heads; 1]>>>,
+    pages: Vec<Option<Box<Heads>>>,
 }
 
 /// The bucket of a position.
@@ -39,7 +39,7 @@ impl Starts {
             return Ok(());
         }
         memory::try_extend(&mut self.pages, page + 1)?;
-        self.pages[page] = Some(memory::try_box([NONE; PAGE])?);
+        self.pages[page] = Some(memory::try_array(NONE)?);
         Ok(())
     }
 
@@ -48,13 +48,13 @@ impl Starts {
         let Some(Some(heads)) = self.pages.get_mut(page) else {
             panic!("I9: no room was reserved for a hole at quantum {position}");
         };
-        &mut heads[0][at]
+        &mut heads[at]
     }
 
     /// The hole that starts at `position`.
     pub(super) fn find(&self, nodes: &Nodes, position: u32) -> Option<Id> {
         let (page, at) = place(position);
-        let mut id = self.pages.get(page)?.as_ref()?[0][at];
+        let mut id = self.pages.get(page)?.as_ref()?[at];
         while id != NONE {
             if nodes[id].start == position {
                 return Some(id);
@@ -101,7 +101,7 @@ impl Starts {
     /// All holes, in no order.
     pub(super) fn iter<'a>(&'a self, nodes: &'a Nodes) -> impl Iterator<Item = Id> + 'a {
         let listed = |id: Id| (id != NONE).then_some(id);
-        let heads = self.pages.iter().flatten().flat_map(|heads| &heads[0]);
+        let heads = self.pages.iter().flatten().flat_map(|heads| heads.iter());
         heads.flat_map(move |&head| core::iter::successors(listed(head), move |&id| listed(nodes[id].start_next)))
     }
 

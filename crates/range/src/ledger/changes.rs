@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::page::{self, Page};
-use super::tags::{Entry, TAG_BITS, Tags};
+use super::tags::{Entry, TAG_BITS};
 use super::word::{self, Word};
 use super::{Ledger, first_of, in_page, in_word, page_of};
 use crate::Error;
@@ -12,10 +12,12 @@ impl Ledger {
     /// Makes sure that a range can start at a position without allocating.
     #[inline]
     pub(crate) fn reserve(&self, at: u32) -> Result<(), Error> {
-        if self.page(at).is_some() {
-            return Ok(());
-        }
-        self.pages.get_or_make(page_of(at), || Ok(Page::default())).map(drop)
+        if self.page(at).is_some() { Ok(()) } else { self.page_or_make(at).map(drop) }
+    }
+
+    #[cold]
+    fn page_or_make(&self, at: u32) -> Result<&Page, Error> {
+        self.pages.get_or_make(page_of(at), || Ok(Page::default()))
     }
 
     /// Whether two positions lie in one page: then [reserving](Self::reserve) one reserves the other.
@@ -50,7 +52,7 @@ impl Ledger {
         if tag >> TAG_BITS != 0 {
             return Err(Error::BadTag { tag, bits: TAG_BITS });
         }
-        self.tags.get_or_make(page_of(start), Tags::new)?.reserve(in_page(start), others)
+        self.page_or_make(start)?.tags_or_make()?.reserve(in_page(start), others)
     }
 
     /// Whether a range starts at a position that is not a live plain one.
@@ -161,13 +163,13 @@ impl Ledger {
                 page.store(index, word.without_live(at));
                 len
             }
-            None => self.tags.get(page_of(start))?.remove(in_page(start))?.len,
+            None => page.tags()?.remove(in_page(start))?.len,
         };
         Some(start + len)
     }
 
     fn remove_entry(&self, start: u32) {
-        self.tags.get(page_of(start)).and_then(|tags| tags.remove(in_page(start)));
+        self.page(start).and_then(Page::tags).and_then(|tags| tags.remove(in_page(start)));
     }
 
     /// A live range ends at `cut` now, and a range that is not live starts there. There must be room for both.
@@ -208,7 +210,7 @@ impl Ledger {
     }
 
     fn put(&self, start: u32, len: u32, tag: u32) {
-        let Some(tags) = self.tags.get(page_of(start)) else {
+        let Some(tags) = self.page(start).and_then(Page::tags) else {
             panic!("I9: no room was reserved for an entry at quantum {start}");
         };
         tags.put(Entry { start: in_page(start), len, tag });

@@ -6,7 +6,8 @@ use once_cell::race::OnceBox;
 
 use crate::{Error, memory};
 
-const SHELF: usize = 256;
+/// Large things on one shelf. Fewer make the table itself larger, more the shelves of those that have few.
+const SHELF: usize = 128;
 
 type Shelf<T> = [OnceBox<[T; 1]>; SHELF];
 

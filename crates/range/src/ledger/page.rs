@@ -3,8 +3,12 @@
 //! One thread at a time writes a page, whoever holds the arena that manages it; any number read it. Positions are
 //! relative to the page.
 
+use once_cell::race::OnceBox;
+
+use super::tags::Tags;
 use super::word::{WORD, Word};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::{Error, memory};
 
 /// Quanta of a page, as a power of two. Fewer where tests and models want to see many pages.
 pub(super) const PAGE_LOG2: u32 = if cfg!(any(test, loom)) { 7 } else { 15 };
@@ -19,6 +23,8 @@ pub(super) struct Page {
     used: [AtomicU64; WORDS.div_ceil(64)],
     /// The tag of plain ranges: that of the first live range there was, plus 1. 0 before.
     usual: AtomicU32,
+    /// The entries of other ranges, once there was one.
+    tags: OnceBox<[Tags; 1]>,
 }
 
 impl Default for Page {
@@ -27,6 +33,7 @@ impl Default for Page {
             words: core::array::from_fn(|_| AtomicU64::new(0)),
             used: core::array::from_fn(|_| AtomicU64::new(0)),
             usual: AtomicU32::new(0),
+            tags: OnceBox::new(),
         }
     }
 }
@@ -61,6 +68,23 @@ impl Page {
     #[cold]
     pub(super) fn set_usual_tag(&self, tag: u32) {
         self.usual.store(tag + 1, Ordering::Release);
+    }
+
+    /// The entries of ranges that are not plain, if there ever were any.
+    #[inline]
+    pub(super) fn tags(&self) -> Option<&Tags> {
+        self.tags.get().map(|[tags]| tags)
+    }
+
+    /// The same; made now if there were none.
+    pub(super) fn tags_or_make(&self) -> Result<&Tags, Error> {
+        let [tags] = self.tags.get_or_try_init(|| memory::try_box(Tags::new()?))?;
+        Ok(tags)
+    }
+
+    /// Bytes of heap in use beside the page itself.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.tags().map_or(0, Tags::heap_bytes)
     }
 
     /// Replaces a word by one in which the same ranges start.
