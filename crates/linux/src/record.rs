@@ -1,10 +1,10 @@
 //! What is mapped at home, page by page: the backend's own record, which answers before memory is touched.
 
 use std::ops::RangeInclusive;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use execmem_types::{BackendError, Extent, PageSize, Protection};
+use once_cell::race::OnceBox;
 
 use crate::Backing;
 
@@ -27,7 +27,7 @@ const FULL: u16 = u16::MAX - PIN + 1;
 pub(crate) struct Record {
     window: Extent,
     page: PageSize,
-    pieces: Box<[OnceLock<Box<[AtomicU16; PIECE]>>]>,
+    pieces: Box<[OnceBox<[AtomicU16; PIECE]>]>,
 }
 
 const fn encode(protection: Option<Protection>) -> u16 {
@@ -79,7 +79,7 @@ impl Drop for Pin<'_> {
 impl Record {
     pub(crate) fn new(window: Extent, page: PageSize) -> Self {
         let pages = usize::try_from(window.len() / page.bytes()).unwrap_or(0);
-        let pieces = std::iter::repeat_with(OnceLock::new).take(pages.div_ceil(PIECE)).collect();
+        let pieces = std::iter::repeat_with(OnceBox::new).take(pages.div_ceil(PIECE)).collect();
         Record { window, page, pieces }
     }
 

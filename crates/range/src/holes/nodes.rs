@@ -9,7 +9,7 @@ use alloc::{boxed::Box, vec::Vec};
 use crate::{Error, memory};
 
 /// Slots of a page. All of a page is written when its first slot is reached.
-const PAGE: usize = 512;
+const PAGE: usize = 1024;
 
 type Page = Box<[Record; PAGE]>;
 
