@@ -9,4 +9,5 @@ mod lookup;
 mod refusals;
 mod sealing;
 mod sequences;
+mod stack;
 mod windows;

@@ -45,6 +45,9 @@ pub(crate) unsafe fn write(to: *mut u8, bytes: &[u8]) {
 
 /// Fills memory with a pattern, in phase with `address`.
 ///
+/// Tried and dropped: stores that pass the caches by (T1 of the bench takes 29 % longer), stores of 16 bytes for what is
+/// short, other hints of the prefetch (no difference).
+///
 /// # Safety
 ///
 /// As for [`write`], with `len` bytes.

@@ -57,8 +57,13 @@ pub(crate) fn run(minutes: f64) -> Result<ExitCode> {
         ended.and(watched)
     })?;
     peer.finish()?;
-    println!("{} pairs; executable bytes at most {worst:.3} of the most that was live", progress.pairs.into_inner());
-    let is_good = worst > 0.0 && worst <= LIMIT;
+    println!(
+        "{} pairs; executable bytes at most {:.3} of the most that was live",
+        progress.pairs.into_inner(),
+        worst.ratio
+    );
+    println!("that was {} of {} bytes, after {} pairs", worst.executable_bytes, worst.high_water_bytes, worst.pairs);
+    let is_good = worst.ratio > 0.0 && worst.ratio <= LIMIT;
     if !is_good {
         eprintln!("the limit is {LIMIT}");
     }
@@ -87,16 +92,30 @@ fn replace(plan: &Plan, thread: usize, peer: &Execmem, progress: &Progress) -> R
     outcome.inspect_err(|_| progress.is_over.store(true, Ordering::Relaxed))
 }
 
-/// Looks until the time is over, or a thread failed. Returns the largest executable bytes per high-water byte.
-fn watch(progress: &Progress, before: u64, time: Duration) -> Result<f64> {
-    let (start, mut worst) = (Instant::now(), 0.0_f64);
+/// When the most was mapped beside what had been live by then.
+#[derive(Debug, Default, Clone, Copy)]
+struct Worst {
+    ratio: f64,
+    executable_bytes: u64,
+    high_water_bytes: usize,
+    pairs: usize,
+}
+
+/// Looks until the time is over, or a thread failed.
+fn watch(progress: &Progress, before: u64, time: Duration) -> Result<Worst> {
+    let (start, mut worst) = (Instant::now(), Worst::default());
     while start.elapsed() < time && !progress.is_over.load(Ordering::Relaxed) {
         std::thread::sleep(LOOK_EVERY.min(time));
         if !progress.is_filled() {
             continue;
         }
-        let mapped = Memory::now()?.executable.saturating_sub(before);
-        worst = worst.max(mapped as f64 / progress.high_water_bytes.load(Ordering::Relaxed) as f64);
+        let executable_bytes = Memory::now()?.executable.saturating_sub(before);
+        let high_water_bytes = progress.high_water_bytes.load(Ordering::Relaxed);
+        let ratio = executable_bytes as f64 / high_water_bytes as f64;
+        if ratio > worst.ratio {
+            let pairs = progress.pairs.load(Ordering::Relaxed);
+            worst = Worst { ratio, executable_bytes, high_water_bytes, pairs };
+        }
     }
     Ok(worst)
 }

@@ -1,0 +1,55 @@
+//! Kernels have stacks of 16 KiB or less: an engine is made and used on one.
+
+use execmem::kinds::Text;
+use execmem::{Engine, Handle as _};
+use execmem_arch_x86::TABLE;
+use execmem_types::{Access, Backend, BackendError, Extent, Mapping, Protection, SyncScope, Trap};
+
+const KERNEL_STACK_BYTES: usize = 16 << 10;
+
+/// Memory that takes everything and no room on the stack.
+struct Nothing;
+
+impl Backend for Nothing {
+    fn map(&self, _: &Mapping) -> Result<(), BackendError> {
+        Ok(())
+    }
+    fn unmap(&self, _: Extent) -> Result<(), BackendError> {
+        Ok(())
+    }
+    fn protect(&self, _: Extent, _: Protection) -> Result<(), BackendError> {
+        Ok(())
+    }
+    fn write(&self, _: Access, _: u64, _: &[u8]) -> Result<(), BackendError> {
+        Ok(())
+    }
+    fn fill(&self, _: Access, _: Extent, _: Trap) -> Result<(), BackendError> {
+        Ok(())
+    }
+    fn read(&self, _: u64, _: &mut [u8]) -> Result<(), BackendError> {
+        Ok(())
+    }
+    fn sync_code(&self, _: Extent, _: SyncScope) -> Result<(), BackendError> {
+        Ok(())
+    }
+}
+
+/// Makes an engine and does what its users do.
+fn use_one() {
+    let engine = Engine::new(TABLE, Nothing).expect("memory");
+    let mut code = engine.alloc::<Text>(100).expect("room");
+    engine.write(&mut code, 0, &[0xc3]).expect("in bounds");
+    let code = engine.publish(code).expect("published");
+    let large = engine.alloc::<Text>(3 << 20).expect("room");
+    assert_eq!(engine.find(code.address()).map(|found| found.extent), Some(code.extent()));
+    engine.free(code).expect("ours");
+    engine.free(large).expect("ours");
+    engine.shrink();
+    assert_eq!(engine.stats().bytes_mapped(), 0);
+}
+
+#[test]
+fn an_engine_fits_the_stack_of_a_kernel() {
+    let thread = std::thread::Builder::new().stack_size(KERNEL_STACK_BYTES).spawn(use_one);
+    thread.expect("a thread").join().expect("no panic");
+}
