@@ -9,5 +9,6 @@ mod lookup;
 mod refusals;
 mod sealing;
 mod sequences;
+mod shards;
 mod stack;
 mod windows;

@@ -3,7 +3,8 @@
 //! A pool whose blocks are as large as a page of the ledger is divided into *shards*, each with blocks and a lock of its
 //! own. A caller allocates from the shard of its lane, and looks into the others before it maps anything, so shards cost
 //! no density; only a caller who has no block yet and finds the others busy maps one instead of waiting. Who allocates
-//! from another's shard makes both wait, so a new block goes to the shard that lacks it most.
+//! from another's shard makes both wait, so a new block goes to the shard that lacks it most, and only long requests, which
+//! are few, are compared with the others' holes while their own shard has room.
 //!
 //! # Invariants (I10)
 //!
@@ -29,6 +30,13 @@ use crate::sync::{AtomicU8, Lock, Locking, Ordering};
 
 /// Shards of a pool that has several; at most as many as a byte has bits.
 const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
+
+/// Requests as long as this take another shard's hole if their own would be cut badly: what is left of a long hole
+/// serves no other long request, and blocks fill up. Shorter ones find a tight hole everywhere.
+const LONG_BYTES: u64 = 32 << 10;
+
+/// A hole that is longer than a request by more than this part of it is cut badly.
+const SLACK: u64 = 8;
 
 /// The allocator of one kind, and of the kinds that share its blocks.
 pub(crate) struct Pool<L: Locking> {
@@ -141,6 +149,12 @@ impl<L: Locking> Pool<L> {
         (1..count).map(move |step| (own + step) % count)
     }
 
+    /// The same, only those that ever had a block.
+    fn others_in_use(&self, own: usize) -> impl Iterator<Item = usize> {
+        let used = self.used.load(Ordering::Acquire);
+        self.others(own).filter(move |number| used & 1 << number != 0)
+    }
+
     /// The shard that fresh blocks can go to: the one wanted if they cover whole pages of the ledger, of which each is
     /// one shard's, or else the first.
     pub(crate) fn shard_for(&self, blocks: &[Block], wanted: usize, window: &Window) -> usize {
@@ -167,6 +181,12 @@ impl<L: Locking> Pool<L> {
     pub(crate) fn take(&self, window: usize, want: &Want) -> Result<Option<(Extent, Site)>, Error> {
         let lane = L::lane();
         let number = self.number_of(lane);
+        if want.len >= LONG_BYTES
+            && let Some(other) = self.with_tighter_hole(window, want, number)
+            && let Some(extent) = self.numbered(other).with(|shard| shard.take(window, want))?
+        {
+            return Ok(Some((extent, Site::new(other, window))));
+        }
         let own = |shard: &mut Shard| {
             (shard.last_lane, shard.is_somebodys) = (lane, true);
             let taken = shard.take(window, want)?;
@@ -185,6 +205,17 @@ impl<L: Locking> Pool<L> {
         }
     }
 
+    /// The shard with the tightest hole for a request whose own shard's hole would be cut badly.
+    #[cold]
+    fn with_tighter_hole(&self, window: usize, want: &Want, own: usize) -> Option<usize> {
+        let hole_in =
+            |number: usize| self.numbered(number).with(|shard| shard.window(window)?.arena().tightest_hole(want.len));
+        self.others_in_use(own).next()?;
+        let own_hole = hole_in(own).filter(|hole| hole - want.len > want.len / SLACK)?;
+        let holes = self.others_in_use(own).filter_map(|number| Some((hole_in(number)?, number)));
+        holes.min().filter(|&(hole, _)| hole < own_hole).map(|(_, number)| number)
+    }
+
     /// The shard of a site is about to get a block.
     pub(crate) fn note_used(&self, site: Site) {
         self.used.fetch_or(1 << site.shard, Ordering::Release);
@@ -199,8 +230,7 @@ impl<L: Locking> Pool<L> {
         own: usize,
         has_blocks: bool,
     ) -> Result<Option<(Extent, Site)>, Error> {
-        let used = self.used.load(Ordering::Acquire);
-        for number in self.others(own).filter(|number| used & 1 << number != 0) {
+        for number in self.others_in_use(own) {
             let (shard, take) = (self.numbered(number), |shard: &mut Shard| shard.take(window, want));
             let taken = if has_blocks { Some(shard.with(take)) } else { shard.try_with(take) };
             if let Some(extent) = taken.transpose()?.flatten() {

@@ -1,8 +1,7 @@
 //! How many system calls does a piece of a program make? Counted from outside, by tracing a child process.
 //!
 //! The child calls [`wait_for_counter`], then [`mark`], does its work, and calls [`mark`] again. The parent starts it
-//! with [`count`], which returns how many system calls all threads of the child made between the two marks. Marks are
-//! made by the main thread with no other running: a signal to a process stops that one.
+//! with [`count`], which returns how many system calls all threads of the child made between the two marks.
 //!
 //! ```standalone_crate
 //! use std::process::Command;
@@ -25,11 +24,11 @@
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
 use std::process::{ChildStdin, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -47,13 +46,19 @@ pub fn wait_for_counter() -> io::Result<()> {
 
 /// In the child: the count begins, or ends. Only under [`count`]: otherwise it ends the process.
 ///
+/// The signal goes to the calling thread. One that went to the process might stop another thread, and this one would
+/// run on and end both before anybody noticed.
+///
 /// # Errors
 ///
-/// If the process may not send itself a signal.
+/// If the thread may not send itself a signal.
 pub fn mark() -> io::Result<()> {
-    // Asked for at the first mark only: the second is a single system call.
-    static THIS: OnceLock<Pid> = OnceLock::new();
-    Ok(kill(*THIS.get_or_init(Pid::this), MARK)?)
+    // The first mark is made twice with nothing between: so what a mark costs is known, and is not counted.
+    static HAS_BEGUN: AtomicBool = AtomicBool::new(false);
+    if !HAS_BEGUN.swap(true, Ordering::Relaxed) {
+        raise(MARK)?;
+    }
+    Ok(raise(MARK)?)
 }
 
 /// In the parent: runs a child and counts its system calls between its marks. Takes the child's standard input.
@@ -100,7 +105,7 @@ fn let_end(main: Pid) {
 fn trace(main: Pid, mut ready: Option<ChildStdin>) -> io::Result<u64> {
     ptrace::seize(main, Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_TRACECLONE)?;
     ptrace::interrupt(main)?;
-    let mut calls = None;
+    let (mut calls, mut calls_per_mark, mut marks) = (0_u64, 0, 0);
     let mut inside: HashMap<Pid, bool> = HashMap::new();
     loop {
         let status = next()?;
@@ -109,16 +114,20 @@ fn trace(main: Pid, mut ready: Option<ChildStdin>) -> io::Result<u64> {
             WaitStatus::PtraceSyscall(_) => {
                 let is_inside = inside.entry(thread).or_default();
                 *is_inside = !*is_inside;
-                calls = calls.map(|calls: u64| calls + u64::from(*is_inside));
+                calls += u64::from(*is_inside);
             }
-            // The second mark is itself a system call, which was counted.
-            WaitStatus::Stopped(_, MARK) => match calls {
-                None => calls = Some(0),
-                Some(calls) => {
-                    ptrace::detach(thread, None)?;
-                    return Ok(calls.saturating_sub(1));
+            WaitStatus::Stopped(_, MARK) => {
+                marks += 1;
+                match marks {
+                    1 => {}
+                    2 => calls_per_mark = calls,
+                    _ => {
+                        ptrace::detach(thread, None)?;
+                        return Ok(calls.saturating_sub(calls_per_mark));
+                    }
                 }
-            },
+                calls = 0;
+            }
             WaitStatus::PtraceEvent(..) => {
                 if let Some(mut ready) = ready.take() {
                     ready.write_all(b"x")?;

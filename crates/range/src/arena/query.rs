@@ -43,6 +43,13 @@ impl Arena {
         self.holes.count()
     }
 
+    /// Length of the hole that fits `len` most tightly; `None` if no hole is that long.
+    #[must_use]
+    pub fn tightest_hole(&self, len: u64) -> Option<u64> {
+        let n = self.quanta_for(len).ok()?;
+        self.holes.tightest_len(n).map(|n| self.position(n))
+    }
+
     /// The hole that ends at `position`.
     #[must_use]
     pub fn hole_before(&self, position: u64) -> Option<Range<u64>> {

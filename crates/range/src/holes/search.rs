@@ -32,6 +32,11 @@ impl Holes {
         find(main).or_else(|| find(avoided))
     }
 
+    /// Length of the hole that fits most tightly.
+    pub(crate) fn tightest_len(&self, n: u32) -> Option<u32> {
+        self.tightest(n, 0).map(|place| self.nodes[place.hole].len)
+    }
+
     /// Prepares for searches by address. The first time, looks at every hole.
     pub(crate) fn prepare_search(&mut self) -> Result<(), Error> {
         if self.longest.is_some() {

@@ -248,3 +248,15 @@ fn free_when_the_range_is_of_another_arena_of_the_ledger_then_it_is_foreign() {
     two.free(page).expect("live");
     assert_eq!(one.audit().expect("audit").free_len + two.audit().expect("audit").free_len, 2 * page);
 }
+
+#[test]
+fn tightest_hole_when_asked_for_then_tells_what_alloc_would_cut() {
+    let mut arena = arena(0x10000);
+    for range in [0x400..0x1000, 0x1800..0x2000] {
+        arena.alloc_at(range).expect("free");
+    }
+    let asked = [1, 0x400, 0x401, 0x800, 0x801, 0xe001].map(|len| arena.tightest_hole(len));
+    assert_eq!(asked, [Some(0x400), Some(0x400), Some(0x800), Some(0x800), Some(0xe000), None]);
+    assert_eq!(arena.tightest_hole(u64::MAX), None);
+    assert_eq!(arena.alloc(&Request::new(0x401)), Ok(0x1000..0x1440));
+}
