@@ -43,12 +43,6 @@ pub struct Engine<
     pool_of: [u8; Kind::COUNT],
 }
 
-/// The number of the pool of a row.
-fn number_of_pool<L: Locking>(pools: &[Pool<L>], home: Kind) -> u8 {
-    let Some(pool) = pools.iter().find(|pool| pool.kind == home) else { panic!("I8: {home} has no pool") };
-    pool.number
-}
-
 #[cfg(feature = "std")]
 impl<B: Backend> Engine<B> {
     /// An engine that serves the rows of `table` with the memory of `backend`. Maps nothing yet.
@@ -230,6 +224,12 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     pub(crate) fn check_owner(&self, grant: &Grant) -> Result<(), Error> {
         if grant.engine == self.id { Ok(()) } else { Err(Error::ForeignHandle { address: grant.extent.start() }) }
     }
+}
+
+/// The number of the pool of a row.
+fn number_of_pool<L: Locking>(pools: &[Pool<L>], home: Kind) -> u8 {
+    let Some(pool) = pools.iter().find(|pool| pool.kind == home) else { panic!("I8: {home} has no pool") };
+    pool.number
 }
 
 fn exhausted<L: Locking>(pool: &Pool<L>, want: &Want) -> Error {

@@ -210,9 +210,10 @@ impl<L: Locking> Pool<L> {
     fn with_tighter_hole(&self, window: usize, want: &Want, own: usize) -> Option<usize> {
         let hole_in =
             |number: usize| self.numbered(number).with(|shard| shard.window(window)?.arena().tightest_hole(want.len));
-        self.others_in_use(own).next()?;
+        let mut others = self.others_in_use(own).peekable();
+        others.peek()?;
         let own_hole = hole_in(own).filter(|hole| hole - want.len > want.len / SLACK)?;
-        let holes = self.others_in_use(own).filter_map(|number| Some((hole_in(number)?, number)));
+        let holes = others.filter_map(|number| Some((hole_in(number)?, number)));
         holes.min().filter(|&(hole, _)| hole < own_hole).map(|(_, number)| number)
     }
 

@@ -60,10 +60,10 @@ pub(crate) fn run(minutes: f64) -> Result<ExitCode> {
     println!(
         "{} pairs; executable bytes at most {:.3} of the most that was live",
         progress.pairs.into_inner(),
-        worst.ratio
+        worst.ratio()
     );
     println!("that was {} of {} bytes, after {} pairs", worst.executable_bytes, worst.high_water_bytes, worst.pairs);
-    let is_good = worst.ratio > 0.0 && worst.ratio <= LIMIT;
+    let is_good = worst.ratio() > 0.0 && worst.ratio() <= LIMIT;
     if !is_good {
         eprintln!("the limit is {LIMIT}");
     }
@@ -95,10 +95,16 @@ fn replace(plan: &Plan, thread: usize, peer: &Execmem, progress: &Progress) -> R
 /// When the most was mapped beside what had been live by then.
 #[derive(Debug, Default, Clone, Copy)]
 struct Worst {
-    ratio: f64,
     executable_bytes: u64,
     high_water_bytes: usize,
     pairs: usize,
+}
+
+impl Worst {
+    /// Executable bytes per byte of the high-water mark; 0 before anybody looked.
+    fn ratio(&self) -> f64 {
+        self.executable_bytes as f64 / self.high_water_bytes.max(1) as f64
+    }
 }
 
 /// Looks until the time is over, or a thread failed.
@@ -111,10 +117,9 @@ fn watch(progress: &Progress, before: u64, time: Duration) -> Result<Worst> {
         }
         let executable_bytes = Memory::now()?.executable.saturating_sub(before);
         let high_water_bytes = progress.high_water_bytes.load(Ordering::Relaxed);
-        let ratio = executable_bytes as f64 / high_water_bytes as f64;
-        if ratio > worst.ratio {
-            let pairs = progress.pairs.load(Ordering::Relaxed);
-            worst = Worst { ratio, executable_bytes, high_water_bytes, pairs };
+        let now = Worst { executable_bytes, high_water_bytes, pairs: progress.pairs.load(Ordering::Relaxed) };
+        if now.ratio() > worst.ratio() {
+            worst = now;
         }
     }
     Ok(worst)

@@ -15,7 +15,7 @@ const LEVELS: usize = 3;
 /// The numbers and the maxima over them.
 #[derive(Debug, Default)]
 pub(super) struct Peaks {
-    slots: Vec<Option<Box<[[u32; FAN]; 1]>>>,
+    slots: Vec<Option<Box<[u32; FAN]>>>,
     /// `above[k][i]` is the maximum over the 64 children `i` has one level below.
     above: [Vec<u32>; LEVELS],
 }
@@ -34,7 +34,7 @@ impl Peaks {
         if let Some(Some(_)) = self.slots.get(group) {
             return Ok(());
         }
-        let numbers = memory::try_box([0; FAN])?;
+        let numbers = memory::try_array(0)?;
         memory::try_extend(&mut self.slots, group + 1)?;
         for level in &mut self.above {
             memory::try_extend(level, group + 1)?;
@@ -47,7 +47,7 @@ impl Peaks {
     /// The numbers of one node's children; fewer than 64 at the end, none where nothing was ever set.
     fn children(&self, level: usize, node: usize) -> &[u32] {
         match level.checked_sub(1) {
-            None => self.slots.get(node).and_then(|group| group.as_deref()).map_or(&[], |[group]| group),
+            None => self.slots.get(node).and_then(|group| group.as_deref()).map_or(&[], |group| group),
             Some(above) => {
                 let numbers = &self.above[above];
                 let first = (node * FAN).min(numbers.len());
@@ -72,7 +72,7 @@ impl Peaks {
     /// Sets the number of a slot, for which room must have been [reserved](Self::reserve).
     pub(super) fn set(&mut self, slot: usize, number: u32) {
         let group = self.slots.get_mut(slot / FAN).and_then(|group| group.as_deref_mut());
-        let Some([group]) = group else {
+        let Some(group) = group else {
             panic!("I9: no room was reserved for the number of slot {slot}");
         };
         let old = core::mem::replace(&mut group[slot % FAN], number);

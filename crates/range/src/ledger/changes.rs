@@ -17,7 +17,7 @@ impl Ledger {
 
     #[cold]
     fn page_or_make(&self, at: u32) -> Result<&Page, Error> {
-        self.pages.get_or_make(page_of(at), || Ok(Page::default()))
+        self.pages.get_or_make(page_of(at))
     }
 
     /// Whether two positions lie in one page: then [reserving](Self::reserve) one reserves the other.

@@ -35,11 +35,14 @@ impl<T> Directory<T> {
     }
 
     /// What has a number; made now if it was not.
-    pub(super) fn get_or_make(&self, number: usize, make: impl FnOnce() -> Result<T, Error>) -> Result<&T, Error> {
+    pub(super) fn get_or_make(&self, number: usize) -> Result<&T, Error>
+    where
+        T: Default,
+    {
         let limit = (self.shelves.len() * SHELF) as u64;
         let shelf = self.shelves.get(number / SHELF).ok_or(Error::TooLarge { value: number as u64, limit })?;
         let [shelf] = shelf.get_or_try_init(|| memory::try_box(core::array::from_fn(|_| OnceBox::new())))?;
-        let [made] = shelf[number % SHELF].get_or_try_init(|| memory::try_box(make()?))?;
+        let [made] = shelf[number % SHELF].get_or_try_init(|| memory::try_box(T::default()))?;
         Ok(made)
     }
 
