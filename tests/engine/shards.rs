@@ -1,10 +1,11 @@
 //! Where allocations of different lanes go.
 
 use core::cell::Cell;
+use std::collections::VecDeque;
 
 use execmem::kinds::Text;
 use execmem::sync::{Locking, ThreadLanes};
-use execmem::{Engine, Handle as _};
+use execmem::{BackendError, Draft, Engine, Error, Handle as _};
 use execmem_arch_x86::TABLE;
 use execmem_sim::Sim;
 
@@ -26,26 +27,144 @@ impl Locking for Chosen {
     }
 }
 
+/// Lanes of two threads that begin on one; whoever meets the other there moves.
+struct Moving;
+
+impl Locking for Moving {
+    type Mutex = <ThreadLanes as Locking>::Mutex;
+
+    fn lane() -> usize {
+        LANE.get()
+    }
+
+    fn met(other: usize) {
+        if other != LANE.get() {
+            LANE.set(LANE.get() | 1);
+        }
+    }
+}
+
+type Chose = Engine<Sim, Chosen>;
+
+/// An engine of x86-64 over so many bytes of memory.
+fn engine(bytes: u64) -> Chose {
+    Engine::with_locks(TABLE, Sim::with_memory(TABLE.machine(), bytes)).expect("memory")
+}
+
+fn try_alloc(engine: &Chose, lane: usize, len: u64) -> Result<Draft<Text>, Error> {
+    LANE.set(lane);
+    engine.alloc::<Text>(len)
+}
+
+fn alloc(engine: &Chose, lane: usize, len: u64) -> Draft<Text> {
+    try_alloc(engine, lane, len).expect("room")
+}
+
+/// Two lanes with a block each: the first has half of its own, the second has so many bytes free at the end of its own.
+fn two_blocks(engine: &Chose, free: u64) -> [Draft<Text>; 2] {
+    let half = alloc(engine, 0, BLOCK / 2);
+    let mut other = alloc(engine, 1, BLOCK);
+    engine.truncate(&mut other, BLOCK - free).expect("a part of it");
+    assert!(!half.extent().overlaps(other.extent()) && engine.stats().bytes_mapped() == 2 * BLOCK);
+    [half, other]
+}
+
+fn is_behind(code: &Draft<Text>, other: &Draft<Text>) -> bool {
+    u128::from(code.extent().start()) == other.extent().end()
+}
+
+fn free_all(engine: &Chose, codes: impl IntoIterator<Item = Draft<Text>>) {
+    codes.into_iter().for_each(|code| engine.free(code).expect("ours"));
+    engine.shrink();
+    assert_eq!(engine.stats().bytes_mapped(), 0);
+    engine.audit().expect("audit");
+}
+
 #[test]
 fn a_long_request_takes_the_hole_of_another_lane_rather_than_cut_a_longer_one() {
-    let engine = Engine::<_, Chosen>::with_locks(TABLE, Sim::new(TABLE.machine())).expect("memory");
-    let alloc = |lane, len| {
-        LANE.set(lane);
-        engine.alloc::<Text>(len).expect("room")
-    };
-    let half = alloc(0, BLOCK / 2);
-    let mut other = alloc(1, BLOCK);
-    engine.truncate(&mut other, BLOCK - 48 * KIB).expect("a part of it");
-    assert!(!half.extent().overlaps(other.extent()) && engine.stats().bytes_mapped() == 2 * BLOCK);
-    let is_others = |code: &execmem::Draft<Text>| u128::from(code.extent().start()) == other.extent().end();
-    let short = alloc(0, 8 * KIB);
-    assert!(!is_others(&short), "short requests stay on their lane");
-    let long = alloc(0, 46 * KIB);
-    assert!(is_others(&long), "a tight hole is there");
-    let again = alloc(0, 46 * KIB);
+    let engine = engine(4 * BLOCK);
+    let [half, other] = two_blocks(&engine, 48 * KIB);
+    let short = alloc(&engine, 0, 8 * KIB);
+    assert!(!is_behind(&short, &other), "short requests stay on their lane");
+    let looser = alloc(&engine, 0, 40 * KIB);
+    assert!(!is_behind(&looser, &other), "it would be cut badly there as well");
+    let long = alloc(&engine, 0, 46 * KIB);
+    assert!(is_behind(&long, &other), "a tight hole is there");
+    let again = alloc(&engine, 0, 46 * KIB);
     assert_eq!(engine.stats().bytes_mapped(), 2 * BLOCK, "the own one serves what no other does better");
-    for code in [half, other, short, long, again] {
-        engine.free(code).expect("ours");
+    free_all(&engine, [half, other, short, looser, long, again]);
+}
+
+#[test]
+fn lanes_that_fill_blocks_fill_their_own_and_borrow_what_another_has_plenty_of() {
+    let engine = engine(8 * BLOCK);
+    let [half, other] = two_blocks(&engine, 16 * KIB);
+    let rest = alloc(&engine, 1, 16 * KIB);
+    let lent = alloc(&engine, 1, 16 * KIB);
+    assert_eq!(engine.stats().bytes_mapped(), 2 * BLOCK, "the first lane has as much free as is live there");
+    let next = alloc(&engine, 1, 16 * KIB);
+    assert_eq!(engine.stats().bytes_mapped(), 3 * BLOCK, "now it has less, and keeps it");
+    let homeless = alloc(&engine, 2, 16 * KIB);
+    assert_eq!(engine.stats().bytes_mapped(), 3 * BLOCK, "who has no block maps none for a few bytes");
+    free_all(&engine, [half, other, rest, lent, next, homeless]);
+}
+
+#[test]
+fn where_nothing_can_be_mapped_every_hole_serves_everybody() {
+    let engine = engine(2 * BLOCK);
+    let [half, other] = two_blocks(&engine, 16 * KIB);
+    let rest = alloc(&engine, 1, 16 * KIB);
+    let mut codes = vec![half, other, rest];
+    for _ in 0..64 {
+        codes.push(alloc(&engine, 1, 16 * KIB));
     }
-    engine.audit().expect("audit");
+    let refused = try_alloc(&engine, 1, 16 * KIB).expect_err("both blocks are full");
+    assert!(matches!(refused, Error::Backend { source: BackendError::OutOfMemory { .. }, .. }), "{refused}");
+    free_all(&engine, codes);
+}
+
+#[test]
+fn holes_of_other_lanes_are_taken_before_small_pages_are_mapped() {
+    let engine = engine(8 * BLOCK);
+    engine.backend().limit_large_pages(2);
+    let [half, other] = two_blocks(&engine, 16 * KIB);
+    let rest = alloc(&engine, 1, 16 * KIB);
+    let lent = [(); 64].map(|()| alloc(&engine, 1, 16 * KIB));
+    assert_eq!(engine.stats().bytes_mapped(), 2 * BLOCK);
+    let last = alloc(&engine, 1, 16 * KIB);
+    assert_eq!(engine.stats().pools[0].counters.fallbacks, 1);
+    free_all(&engine, [half, other, rest, last].into_iter().chain(lent));
+}
+
+/// Allocates and frees for a while from a lane. Returns whether the thread stayed on it.
+fn stays(engine: &Engine<Sim, Moving>, lane: usize) -> bool {
+    LANE.set(lane);
+    let mut codes = VecDeque::new();
+    for _ in 0..20_000 {
+        codes.push_back(engine.alloc::<Text>(64).expect("room"));
+        if codes.len() > 100 {
+            codes.pop_front().into_iter().for_each(|code| engine.free(code).expect("ours"));
+        }
+    }
+    codes.into_iter().for_each(|code| engine.free(code).expect("ours"));
+    LANE.get() == lane
+}
+
+#[test]
+fn of_two_threads_that_meet_one_stays() {
+    // They do not always meet twice, which is when the second used to leave as well.
+    for _ in 0..16 {
+        let engine = Engine::<_, Moving>::with_locks(TABLE, Sim::new(TABLE.machine())).expect("memory");
+        let stay = std::thread::scope(|scope| {
+            let threads = [8, 16].map(|lane| {
+                scope.spawn({
+                    let engine = &engine;
+                    move || stays(engine, lane)
+                })
+            });
+            threads.map(|thread| thread.join().expect("no panic"))
+        });
+        assert!(stay.contains(&true), "both left");
+        engine.audit().expect("audit");
+    }
 }

@@ -31,23 +31,41 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         }
     }
 
-    /// Grows by whole blocks of the first granularity that has addresses and memory.
+    /// Grows by whole blocks of the first granularity that has addresses and memory. Before smaller ones are mapped, any
+    /// hole does.
     fn grow_whole(&self, pool: &Pool<L>, index: usize, want: &Want) -> Result<Option<(Extent, Site)>, Error> {
         let mut refusal = None;
         for (step, page) in pool.descriptor.granularities().enumerate() {
-            let unit = page.max(want.align);
             let least = if step == 0 { want.len } else { want.len.max(page.bytes() * FALLBACK_PAGES) };
-            let Some(len) = unit.round_up(least) else { continue };
-            let Some(reserved) = self.reserve(pool, index, len, unit)? else { continue };
-            match self.map_blocks(pool, reserved, page, least) {
-                Ok(blocks) => {
+            match self.grow_by(pool, index, want, page, least) {
+                Ok(None) => {}
+                Ok(placed) => {
                     pool.count(|counters| counters.fallbacks += u64::from(step > 0));
-                    return self.add_and_take(pool, index, &blocks, want).map(Some);
+                    return Ok(placed);
                 }
                 Err(error) => refusal = Some(error),
             }
+            if let Some(placed) = pool.take_anywhere(index, want)? {
+                return Ok(Some(placed));
+            }
         }
         refusal.map_or(Ok(None), Err)
+    }
+
+    /// Grows by blocks of one granularity that have `least` bytes at least.
+    fn grow_by(
+        &self,
+        pool: &Pool<L>,
+        index: usize,
+        want: &Want,
+        page: PageSize,
+        least: u64,
+    ) -> Result<Option<(Extent, Site)>, Error> {
+        let unit = page.max(want.align);
+        let Some(len) = unit.round_up(least) else { return Ok(None) };
+        let Some(reserved) = self.reserve(pool, index, len, unit)? else { return Ok(None) };
+        let blocks = self.map_blocks(pool, reserved, page, least)?;
+        self.add_and_take(pool, index, &blocks, want).map(Some)
     }
 
     /// Takes addresses of a window for a pool.

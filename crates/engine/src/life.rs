@@ -37,7 +37,7 @@ impl<B: Backend, L: Locking> Engine<B, L> {
                 events.quarantined_live_bytes += grant.extent.len();
             });
         }
-        let freed = pool.shard(grant.site).with(|shard| {
+        let freed = pool.shard_to_free_in(grant.site).with(|shard| {
             shard.ungranted(grant.kind, grant.extent.len(), grant.requested);
             if retired.is_ok() { shard.free(grant.site, grant.extent.start()) } else { Some(false) }
         });

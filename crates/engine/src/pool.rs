@@ -1,10 +1,8 @@
 //! The allocator of one row of the table: its windows, its shards and its locks.
 //!
 //! A pool whose blocks are as large as a page of the ledger is divided into *shards*, each with blocks and a lock of its
-//! own. A caller allocates from the shard of its lane, and looks into the others before it maps anything, so shards cost
-//! no density; only a caller who has no block yet and finds the others busy maps one instead of waiting. Who allocates
-//! from another's shard makes both wait, so a new block goes to the shard that lacks it most, and only long requests, which
-//! are few, are compared with the others' holes while their own shard has room.
+//! own. A caller allocates from the shard of its lane if it can; [`take`] says when from another. A new block goes to the
+//! shard that lacks it most.
 //!
 //! # Invariants (I10)
 //!
@@ -12,6 +10,8 @@
 //! call (I10), and never two at once. The *change* lock is held while blocks are mapped or their rights changed; whoever
 //! finds room in an existing block never takes it. Order: change, then a shard, then the lock of the
 //! [space](crate::space) or of the events.
+
+mod take;
 
 use alloc::vec::Vec;
 
@@ -30,13 +30,7 @@ use crate::sync::{AtomicU8, Lock, Locking, Ordering};
 
 /// Shards of a pool that has several; at most as many as a byte has bits.
 const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
-
-/// Requests as long as this take another shard's hole if their own would be cut badly: what is left of a long hole
-/// serves no other long request, and blocks fill up. Shorter ones find a tight hole everywhere.
-const LONG_BYTES: u64 = 32 << 10;
-
-/// A hole that is longer than a request by more than this part of it is cut badly.
-const SLACK: u64 = 8;
+const _: () = assert!(SHARDS.is_power_of_two(), "the low bits of a lane say which shard");
 
 /// The allocator of one kind, and of the kinds that share its blocks.
 pub(crate) struct Pool<L: Locking> {
@@ -117,6 +111,15 @@ impl<L: Locking> Pool<L> {
         self.numbered(usize::from(site.shard))
     }
 
+    /// The shard of a site at which the caller frees.
+    #[inline]
+    pub(crate) fn shard_to_free_in(&self, site: Site) -> &Lock<L, Shard> {
+        if self.number_of(L::lane()) != usize::from(site.shard) {
+            L::freed_on(site.shard.into());
+        }
+        self.shard(site)
+    }
+
     #[inline]
     fn numbered(&self, number: usize) -> &Lock<L, Shard> {
         &self.shards[number].0
@@ -140,7 +143,7 @@ impl<L: Locking> Pool<L> {
     /// The number of the shard of a lane.
     #[inline]
     fn number_of(&self, lane: usize) -> usize {
-        lane % self.shards.len()
+        lane & (self.shards.len() - 1)
     }
 
     /// The numbers of all shards but one, those behind it first.
@@ -176,69 +179,9 @@ impl<L: Locking> Pool<L> {
         }
     }
 
-    /// Carves a place out of the blocks of a window, the caller's own first. `None` if none was found to have room.
-    #[inline]
-    pub(crate) fn take(&self, window: usize, want: &Want) -> Result<Option<(Extent, Site)>, Error> {
-        let lane = L::lane();
-        let number = self.number_of(lane);
-        if want.len >= LONG_BYTES
-            && let Some(other) = self.with_tighter_hole(window, want, number)
-            && let Some(extent) = self.numbered(other).with(|shard| shard.take(window, want))?
-        {
-            return Ok(Some((extent, Site::new(other, window))));
-        }
-        let own = |shard: &mut Shard| {
-            (shard.last_lane, shard.is_somebodys) = (lane, true);
-            let taken = shard.take(window, want)?;
-            Ok::<_, Error>(taken.ok_or_else(|| shard.has_blocks(window)))
-        };
-        let shard = self.numbered(number);
-        let tried = shard.try_with(own).unwrap_or_else(|| {
-            shard.with(|shard| {
-                L::met(shard.last_lane);
-                own(shard)
-            })
-        });
-        match tried? {
-            Ok(extent) => Ok(Some((extent, Site::new(number, window)))),
-            Err(has_blocks) => self.take_elsewhere(window, want, number, has_blocks),
-        }
-    }
-
-    /// The shard with the tightest hole for a request whose own shard's hole would be cut badly.
-    #[cold]
-    fn with_tighter_hole(&self, window: usize, want: &Want, own: usize) -> Option<usize> {
-        let hole_in =
-            |number: usize| self.numbered(number).with(|shard| shard.window(window)?.arena().tightest_hole(want.len));
-        let mut others = self.others_in_use(own).peekable();
-        others.peek()?;
-        let own_hole = hole_in(own).filter(|hole| hole - want.len > want.len / SLACK)?;
-        let holes = others.filter_map(|number| Some((hole_in(number)?, number)));
-        holes.min().filter(|&(hole, _)| hole < own_hole).map(|(_, number)| number)
-    }
-
     /// The shard of a site is about to get a block.
     pub(crate) fn note_used(&self, site: Site) {
         self.used.fetch_or(1 << site.shard, Ordering::Release);
-    }
-
-    /// Looks into all other shards that ever had a block. A caller who has no block of its own in the window passes busy
-    /// ones by.
-    fn take_elsewhere(
-        &self,
-        window: usize,
-        want: &Want,
-        own: usize,
-        has_blocks: bool,
-    ) -> Result<Option<(Extent, Site)>, Error> {
-        for number in self.others_in_use(own) {
-            let (shard, take) = (self.numbered(number), |shard: &mut Shard| shard.take(window, want));
-            let taken = if has_blocks { Some(shard.with(take)) } else { shard.try_with(take) };
-            if let Some(extent) = taken.transpose()?.flatten() {
-                return Ok(Some((extent, Site::new(number, window))));
-            }
-        }
-        Ok(None)
     }
 
     /// Gives every region, one shard after the other, to `visit`.

@@ -157,6 +157,12 @@ impl Shard {
         self.window(index).is_some_and(|region| !region.blocks().is_empty())
     }
 
+    /// Whether it has as much free in a window as is live there, or as a block is long: it can do without, then.
+    pub(crate) fn lends(&self, index: usize, block_bytes: u64) -> bool {
+        let arena = self.window(index).map(Region::arena);
+        arena.is_some_and(|arena| arena.free_len() >= arena.live_len().min(block_bytes))
+    }
+
     /// Bytes of its blocks in a window.
     pub(crate) fn mapped_bytes(&self, index: usize) -> u64 {
         let blocks = self.window(index).into_iter().flat_map(Region::blocks);

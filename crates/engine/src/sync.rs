@@ -27,6 +27,12 @@ pub trait Locking {
     fn met(other: usize) {
         let _ = other;
     }
+
+    /// Whoever calls freed memory that other lanes allocate from, `other` among them, and may want to be on one of these
+    /// from now on.
+    fn freed_on(other: usize) {
+        let _ = other;
+    }
 }
 
 /// Any raw mutex, and a single lane.

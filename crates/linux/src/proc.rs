@@ -43,32 +43,53 @@ impl Area {
     }
 }
 
-/// Every mapping of this process.
+/// Every mapping of this process, in order of address.
 ///
 /// # Errors
 ///
-/// If `/proc` cannot be read.
+/// If `/proc` cannot be read, or mappings change whenever they are read ([`io::ErrorKind::ResourceBusy`]).
 pub fn areas() -> io::Result<Vec<Area>> {
-    Ok(parse(&std::fs::read_to_string("/proc/self/smaps")?))
+    read("/proc/self/smaps")
 }
 
-/// Every mapping of this process, without what is resident: fast, since no page table is walked.
+/// Every mapping of this process in order of address, without what is resident: fast, since no page table is walked.
 ///
 /// # Errors
 ///
-/// If `/proc` cannot be read.
+/// As [`areas`].
 pub fn mappings() -> io::Result<Vec<Area>> {
-    Ok(parse(&std::fs::read_to_string("/proc/self/maps")?))
+    read("/proc/self/maps")
 }
 
 /// Bytes of this process that are writable and executable at once.
 ///
 /// # Errors
 ///
-/// If `/proc` cannot be read.
+/// As [`areas`].
 pub fn writable_and_executable_bytes() -> io::Result<u64> {
     let areas = areas()?;
     Ok(areas.iter().filter(|area| area.is_writable && area.is_executable).map(|area| area.extent.len()).sum())
+}
+
+/// Times that a list is read before it is given up.
+const ATTEMPTS: usize = 1_000;
+
+/// Reads a list of mappings that holds each once.
+///
+/// The kernel hands it out a few at a time and goes on behind the last. If that one became part of a longer one
+/// meanwhile, the longer one comes as well, from its start on.
+fn read(path: &str) -> io::Result<Vec<Area>> {
+    for _ in 0..ATTEMPTS {
+        let areas = parse(&std::fs::read_to_string(path)?);
+        if are_disjoint(&areas) {
+            return Ok(areas);
+        }
+    }
+    Err(io::ErrorKind::ResourceBusy.into())
+}
+
+fn are_disjoint(areas: &[Area]) -> bool {
+    areas.is_sorted_by(|before, after| before.extent.end() <= u128::from(after.extent.start()))
 }
 
 fn parse(text: &str) -> Vec<Area> {
@@ -126,6 +147,14 @@ mod tests {
         assert_eq!((areas[0].extent.start(), areas[0].name.as_str()), (0x7f00, "/memfd:execmem (deleted)"));
         assert_eq!((areas[0].resident_bytes, areas[0].large_bytes), (8192, 4096));
         assert!(areas[0].is_executable && !areas[0].is_writable && areas[1].is_writable && areas[1].is_executable);
+    }
+
+    #[test]
+    fn a_mapping_that_grew_while_it_was_read_is_seen() {
+        let listed = |text| are_disjoint(&parse(text));
+        assert!(listed("1000-3000 r-xs 0 0:0 0\n3000-4000 r-xs 0 0:0 0\n5000-6000 r-xs 0 0:0 0\n"));
+        assert!(!listed("1000-3000 r-xs 0 0:0 0\n1000-6000 r-xs 0 0:0 0\n"));
+        assert!(!listed("1000-3000 r-xs 0 0:0 0\n2000-6000 r-xs 0 0:0 0\n"));
     }
 
     #[test]

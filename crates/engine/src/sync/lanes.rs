@@ -1,9 +1,9 @@
 //! Lanes of threads.
 //!
 //! A lane is the number of a thread, which tells it from others, and below that the number of a shard. All threads begin
-//! with the same shard. One that meets another there takes one of its own, the lowest that no thread has, and gives it
-//! back when it ends: so there are never more in use than threads that allocate at a time, and whoever comes later finds
-//! the blocks of those who went.
+//! with the same shard. One that meets another there takes one of its own, the lowest that no thread has; one that frees
+//! what is in a shard that no thread has takes that. It keeps it and gives it back when it ends: so there are never more in
+//! use than threads that allocate at a time, and whoever comes later finds the blocks of those who went.
 
 extern crate std;
 
@@ -55,10 +55,18 @@ impl Locking for ThreadLanes {
     #[cold]
     fn met(other: usize) {
         let own = Self::lane();
-        // A thread that is ending keeps what it has.
-        if own != other && END.try_with(|_| ()).is_ok() {
-            LANE.set(own & !SHARD | take());
-            give_back(own & SHARD);
+        // One that has a shard for itself met nobody to whom it is home. A thread that is ending keeps what it has.
+        if own != other && own & SHARD == 0 && END.try_with(|_| ()).is_ok() {
+            LANE.set(own | take());
+        }
+    }
+
+    #[cold]
+    fn freed_on(other: usize) {
+        let (own, bit) = (Self::lane(), 1 << (other & SHARD));
+        let is_free = own & SHARD == 0 && TAKEN.load(Ordering::Relaxed) & bit == 0;
+        if is_free && END.try_with(|_| ()).is_ok() && TAKEN.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+            LANE.set(own | other & SHARD);
         }
     }
 }
@@ -95,20 +103,39 @@ mod tests {
         ThreadLanes::lane() & SHARD
     }
 
+    fn another() -> usize {
+        ThreadLanes::lane() + (1 << SHARD_BITS)
+    }
+
+    /// One test, since all threads of a process share the shards.
     #[test]
-    fn a_thread_takes_a_shard_of_its_own_when_it_meets_another_and_gives_it_back() {
-        let run = || {
+    fn a_thread_takes_a_shard_of_its_own_once_and_gives_it_back() {
+        let meet = || {
             assert_eq!(shard(), 0);
             ThreadLanes::met(ThreadLanes::lane());
             assert_eq!(shard(), 0, "it met nobody but itself");
-            ThreadLanes::met(ThreadLanes::lane() + (1 << SHARD_BITS));
+            ThreadLanes::met(another());
             let first = shard();
-            ThreadLanes::met(ThreadLanes::lane() + (1 << SHARD_BITS));
-            assert!(first != 0 && shard() != first);
+            ThreadLanes::met(another());
+            assert!(first != 0 && shard() == first, "what it has for itself it keeps");
             first
         };
-        let first = std::thread::spawn(run).join().expect("no panic");
-        assert_eq!(std::thread::spawn(run).join().expect("no panic"), first, "whoever comes later takes the same");
+        let first = std::thread::spawn(meet).join().expect("no panic");
+        assert_eq!(std::thread::spawn(meet).join().expect("no panic"), first, "whoever comes later takes the same");
+        let free = move || {
+            ThreadLanes::freed_on(0);
+            assert_eq!(shard(), 0, "that is everybody's");
+            ThreadLanes::freed_on(first);
+            assert_eq!(shard(), first, "whose thread is gone");
+            let other = std::thread::spawn(move || {
+                ThreadLanes::freed_on(first);
+                shard()
+            });
+            assert_eq!(other.join().expect("no panic"), 0, "whose thread is there");
+            ThreadLanes::freed_on(first + 1);
+            shard()
+        };
+        assert_eq!(std::thread::spawn(free).join().expect("no panic"), first);
         assert_eq!(LANE.get(), 0, "this thread never allocated");
     }
 }
