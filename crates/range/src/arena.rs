@@ -197,6 +197,7 @@ impl Arena {
     #[inline]
     pub fn free(&mut self, start: u64) -> Result<Freed, Error> {
         let first = self.managed(start).ok_or(Error::NotLive { at: start })?;
+        self.holes.look_ahead(first);
         let end = self.holes.ledger.leave(first).ok_or(Error::NotLive { at: start })?;
         self.live_count -= 1;
         self.live_quanta -= u64::from(end - first);

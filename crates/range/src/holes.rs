@@ -142,6 +142,13 @@ impl Holes {
         self.starts.find(&self.nodes, start).filter(|&id| self.nodes[id].end() == position)
     }
 
+    /// Whoever calls is about to [release](Self::release) what starts at a position, and reads the ledger before: what both
+    /// read is far away, and can come at the same time.
+    #[inline]
+    pub(crate) fn look_ahead(&self, position: u32) {
+        self.starts.look_ahead(position);
+    }
+
     /// Takes `n` quanta at `place` out of their hole. Starts of ranges are there afterwards for what is left of the
     /// hole, but not for what is carved. The parts need room [reserved](Self::reserve).
     #[inline]

@@ -64,6 +64,15 @@ impl Starts {
         None
     }
 
+    /// Reads what [`find`](Self::find) will read first for positions around this one, so that it is at hand by then.
+    #[inline]
+    pub(super) fn look_ahead(&self, position: u32) {
+        let (page, at) = place(position);
+        if let Some(Some(heads)) = self.pages.get(page) {
+            core::hint::black_box(heads[at]);
+        }
+    }
+
     /// Lists a hole. Room must have been [reserved](Self::reserve).
     pub(super) fn add(&mut self, nodes: &mut Nodes, id: Id) {
         let head = self.head_mut(nodes[id].start);
