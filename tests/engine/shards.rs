@@ -115,9 +115,11 @@ fn where_nothing_can_be_mapped_every_hole_serves_everybody() {
     let [half, other] = two_blocks(&engine, 16 * KIB);
     let rest = alloc(&engine, 1, 16 * KIB);
     let mut codes = vec![half, other, rest];
+    let before = engine.backend().calls();
     for _ in 0..64 {
         codes.push(alloc(&engine, 1, 16 * KIB));
     }
+    assert_eq!(engine.backend().calls() - before, 1, "a block is asked for once while there are holes");
     let refused = try_alloc(&engine, 1, 16 * KIB).expect_err("both blocks are full");
     assert!(matches!(refused, Error::Backend { source: BackendError::OutOfMemory { .. }, .. }), "{refused}");
     free_all(&engine, codes);

@@ -40,7 +40,11 @@ impl<B: Backend, L: Locking> Engine<B, L> {
             match self.grow_by(pool, index, want, page, least) {
                 Ok(None) => {}
                 Ok(placed) => {
-                    pool.count(|counters| counters.fallbacks += u64::from(step > 0));
+                    if step == 0 {
+                        pool.note_plenty();
+                    } else {
+                        pool.count(|counters| counters.fallbacks += 1);
+                    }
                     return Ok(placed);
                 }
                 Err(error) => refusal = Some(error),

@@ -26,7 +26,7 @@ use crate::donations::Donations;
 use crate::region::{Region, Want, Window};
 use crate::shard::{Shard, Site};
 use crate::space::{base_alignment, usable};
-use crate::sync::{AtomicU8, Lock, Locking, Ordering};
+use crate::sync::{AtomicBool, AtomicU8, Lock, Locking, Ordering};
 
 /// Shards of a pool that has several; at most as many as a byte has bits.
 const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
@@ -50,6 +50,8 @@ pub(crate) struct Pool<L: Locking> {
     /// Bit `n` is set before shard `n` gets its first block. Others need no look, which would only move their locks from
     /// one processor to another.
     used: AtomicU8,
+    /// No large block could be had the last time: every hole serves everybody until one can.
+    is_short: AtomicBool,
     pub(crate) donations: Donations,
     pub(crate) change: Lock<L, ()>,
     pub(crate) events: Lock<L, Events>,
@@ -94,6 +96,7 @@ impl<L: Locking> Pool<L> {
             alignment_limit,
             shards,
             used: AtomicU8::new(0),
+            is_short: AtomicBool::new(false),
             donations: Donations::default(),
             change: Lock::new(()),
             events: Lock::new(Events::default()),

@@ -6,9 +6,9 @@
 pub use lock_api::RawMutex;
 
 #[cfg(not(loom))]
-pub(crate) use core::sync::atomic::{AtomicU8, Ordering};
+pub(crate) use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicU8, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// What kind of lock an engine uses, and on which *lane* the caller is.
 ///

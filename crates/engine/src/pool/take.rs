@@ -18,7 +18,7 @@ use super::Pool;
 use crate::Error;
 use crate::region::Want;
 use crate::shard::{Shard, Site};
-use crate::sync::Locking;
+use crate::sync::{Locking, Ordering};
 
 /// Requests as long as this take a tight hole of another shard if their own would be cut badly: what is left of a long
 /// hole serves no other long request, and blocks fill up. Shorter ones find a tight hole everywhere.
@@ -85,16 +85,26 @@ impl<L: Locking> Pool<L> {
     /// anything and waits for nobody; others wait, and take what is lent.
     fn take_elsewhere(&self, window: usize, want: &Want, own: usize, has_blocks: bool) -> Result<Placed, Error> {
         let block = self.descriptor.granularities().next().map_or(0, |page| page.bytes());
-        let borrow = |shard: &mut Shard| if shard.lends(window, block) { shard.take(window, want) } else { Ok(None) };
+        let is_short = self.is_short.load(Ordering::Relaxed);
+        let borrow = |shard: &mut Shard| {
+            if is_short || shard.lends(window, block) { shard.take(window, want) } else { Ok(None) }
+        };
         first_of(window, self.others_in_use(own), |number| match has_blocks {
             true => Some(self.numbered(number).with(borrow)),
             false => self.numbered(number).try_with(|shard| shard.take(window, want)),
         })
     }
 
-    /// Carves a place out of whatever block has one: for callers who can have no other.
+    /// A large block was mapped.
+    pub(crate) fn note_plenty(&self) {
+        self.is_short.store(false, Ordering::Relaxed);
+    }
+
+    /// Carves a place out of whatever block has one: for callers who can have no large block. Others do not try for one
+    /// before all are full.
     #[cold]
     pub(crate) fn take_anywhere(&self, window: usize, want: &Want) -> Result<Placed, Error> {
+        self.is_short.store(true, Ordering::Relaxed);
         let all = 0..self.shards.len();
         first_of(window, all, |number| Some(self.numbered(number).with(|shard| shard.take(window, want))))
     }
