@@ -10,7 +10,7 @@
 //! - nothing as large can be mapped.
 //!
 //! So shards cost at most a block each beside what one would have. Two threads that fill blocks at the same time would fill
-//! each other's without the third rule: they are 1.9 times as fast as one with it, and 1.6 times without (T4 of the bench).
+//! each other's without the third rule: they are 1.8 times as fast as one with it, and 1.6 times without (T4 of the bench).
 
 use execmem_types::Extent;
 
