@@ -138,6 +138,22 @@ fn holes_of_other_lanes_are_taken_before_small_pages_are_mapped() {
     free_all(&engine, [half, other, rest, last].into_iter().chain(lent));
 }
 
+#[test]
+fn lanes_fill_their_own_blocks_again_once_large_ones_can_be_had() {
+    let engine = engine(8 * BLOCK);
+    engine.backend().limit_large_pages(2);
+    let [half, other] = two_blocks(&engine, 16 * KIB);
+    let mut codes = vec![half, other, alloc(&engine, 1, 16 * KIB), alloc(&engine, 1, 16 * KIB)];
+    codes.push(alloc(&engine, 1, 16 * KIB));
+    engine.backend().refuse_nothing();
+    codes.push(alloc(&engine, 1, 16 * KIB));
+    assert_eq!(engine.stats().bytes_mapped(), 2 * BLOCK, "nobody knows before a block is needed");
+    codes.push(alloc(&engine, 1, BLOCK));
+    codes.push(alloc(&engine, 1, 16 * KIB));
+    assert_eq!(engine.stats().bytes_mapped(), 4 * BLOCK, "the first lane keeps its half");
+    free_all(&engine, codes);
+}
+
 /// Allocates and frees for a while from a lane. Returns whether the thread stayed on it.
 fn stays(engine: &Engine<Sim, Moving>, lane: usize) -> bool {
     LANE.set(lane);
