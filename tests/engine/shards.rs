@@ -172,14 +172,9 @@ fn stays(engine: &Engine<Sim, Moving>, lane: usize) -> bool {
 fn of_two_threads_that_meet_one_stays() {
     // They do not always meet twice, which is when the second used to leave as well.
     for _ in 0..16 {
-        let engine = Engine::<_, Moving>::with_locks(TABLE, Sim::new(TABLE.machine())).expect("memory");
+        let engine = &Engine::<_, Moving>::with_locks(TABLE, Sim::new(TABLE.machine())).expect("memory");
         let stay = std::thread::scope(|scope| {
-            let threads = [8, 16].map(|lane| {
-                scope.spawn({
-                    let engine = &engine;
-                    move || stays(engine, lane)
-                })
-            });
+            let threads = [8, 16].map(|lane| scope.spawn(move || stays(engine, lane)));
             threads.map(|thread| thread.join().expect("no panic"))
         });
         assert!(stay.contains(&true), "both left");

@@ -10,7 +10,7 @@ use crate::handle::{Grant, Staged as _};
 use crate::owner::Owner;
 use crate::pool::Pool;
 use crate::region::Want;
-use crate::shard::Site;
+use crate::shard::{Placed, Site};
 use crate::space::{Space, ZoneView};
 use crate::sync::{Lock, Locking};
 use crate::{Draft, Error, Handle, Request};
@@ -200,7 +200,7 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     }
 
     /// Looks again, because somebody else may have made room meanwhile, and then makes room. Under the change lock.
-    fn place_or_grow(&self, pool: &Pool<L>, index: usize, want: &Want) -> Result<Option<(Extent, Site)>, Error> {
+    fn place_or_grow(&self, pool: &Pool<L>, index: usize, want: &Want) -> Result<Placed, Error> {
         match pool.take(index, want)? {
             Some(placed) => Ok(Some(placed)),
             None => self.grow(pool, index, want),

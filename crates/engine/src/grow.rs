@@ -11,7 +11,7 @@ use crate::block::Block;
 use crate::lookup::reservation_tag;
 use crate::pool::Pool;
 use crate::region::Want;
-use crate::shard::Site;
+use crate::shard::{Placed, Site};
 use crate::sync::Locking;
 use crate::{Engine, Error};
 
@@ -24,7 +24,7 @@ pub(crate) type Blocks = SmallVec<[Block; 4]>;
 
 impl<B: Backend, L: Locking> Engine<B, L> {
     /// Maps room for `want` in a window and carves it. `None` if the window has no addresses left.
-    pub(crate) fn grow(&self, pool: &Pool<L>, index: usize, want: &Want) -> Result<Option<(Extent, Site)>, Error> {
+    pub(crate) fn grow(&self, pool: &Pool<L>, index: usize, want: &Want) -> Result<Placed, Error> {
         match pool.descriptor.growth {
             Growth::Whole => self.grow_whole(pool, index, want),
             Growth::Tail => self.grow_tail(pool, index, want),
@@ -33,7 +33,7 @@ impl<B: Backend, L: Locking> Engine<B, L> {
 
     /// Grows by whole blocks of the first granularity that has addresses and memory. Before smaller ones are mapped, any
     /// hole does.
-    fn grow_whole(&self, pool: &Pool<L>, index: usize, want: &Want) -> Result<Option<(Extent, Site)>, Error> {
+    fn grow_whole(&self, pool: &Pool<L>, index: usize, want: &Want) -> Result<Placed, Error> {
         let mut refusal = None;
         for (step, page) in pool.descriptor.granularities().enumerate() {
             let least = if step == 0 { want.len } else { want.len.max(page.bytes() * FALLBACK_PAGES) };
@@ -57,14 +57,14 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     }
 
     /// Grows by blocks of one granularity that have `least` bytes at least.
-    fn grow_by(
+    pub(crate) fn grow_by(
         &self,
         pool: &Pool<L>,
         index: usize,
         want: &Want,
         page: PageSize,
         least: u64,
-    ) -> Result<Option<(Extent, Site)>, Error> {
+    ) -> Result<Placed, Error> {
         let unit = page.max(want.align);
         let Some(len) = unit.round_up(least) else { return Ok(None) };
         let Some(reserved) = self.reserve(pool, index, len, unit)? else { return Ok(None) };

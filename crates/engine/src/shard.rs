@@ -16,6 +16,9 @@ pub(crate) struct Site {
     pub(crate) window: u8,
 }
 
+/// A place, if there is one, and where in the pool it is.
+pub(crate) type Placed = Option<(Extent, Site)>;
+
 /// In place of a window: memory that was donated, which is the first shard's.
 const DONATED: u8 = u8::MAX;
 

@@ -11,13 +11,13 @@ use crate::grow::Blocks;
 use crate::lookup::reservation_tag;
 use crate::pool::Pool;
 use crate::region::Want;
-use crate::shard::Site;
+use crate::shard::{Placed, Site};
 use crate::sync::Locking;
 use crate::{Engine, Error};
 
 impl<B: Backend, L: Locking> Engine<B, L> {
     /// Maps room for `want` by growing the last block, by continuing after it, or by a new one.
-    pub(crate) fn grow_tail(&self, pool: &Pool<L>, index: usize, want: &Want) -> Result<Option<(Extent, Site)>, Error> {
+    pub(crate) fn grow_tail(&self, pool: &Pool<L>, index: usize, want: &Want) -> Result<Placed, Error> {
         let Some(large) = pool.descriptor.granularities().next() else { return Ok(None) };
         let shard = pool.shard(Site::new(0, index));
         let tail = shard.with(|shard| shard.window(index).and_then(|region| region.tail(want)));
@@ -26,22 +26,12 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         {
             return Ok(Some(placed));
         }
-        let unit = large.max(want.align);
-        let Some(len) = unit.round_up(want.len) else { return Ok(None) };
-        let Some(reserved) = self.reserve(pool, index, len, unit)? else { return Ok(None) };
-        let blocks = self.map_blocks(pool, reserved, large, want.len)?;
-        self.add_and_take(pool, index, &blocks, want).map(Some)
+        self.grow_by(pool, index, want, large, want.len)
     }
 
     /// Grows an incomplete block until it, and blocks after it, hold the request. `None` if the addresses after it are
     /// not free.
-    fn continue_tail(
-        &self,
-        pool: &Pool<L>,
-        index: usize,
-        want: &Want,
-        tail: Tail,
-    ) -> Result<Option<(Extent, Site)>, Error> {
+    fn continue_tail(&self, pool: &Pool<L>, index: usize, want: &Want, tail: Tail) -> Result<Placed, Error> {
         let Block { extent, reserved, page, .. } = tail.block;
         let Some(large) = pool.descriptor.granularities().next() else { return Ok(None) };
         let left = reserved.len() - extent.len();

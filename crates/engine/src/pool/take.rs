@@ -17,7 +17,7 @@ use execmem_types::Extent;
 use super::Pool;
 use crate::Error;
 use crate::region::Want;
-use crate::shard::{Shard, Site};
+use crate::shard::{Placed, Shard, Site};
 use crate::sync::{Locking, Ordering};
 
 /// Requests as long as this take a tight hole of another shard if their own would be cut badly: what is left of a long
@@ -29,9 +29,6 @@ const SLACK: u64 = 8;
 
 /// What a shard answers; `None` if it was busy.
 type Answer = Option<Result<Option<Extent>, Error>>;
-
-/// A place, and the shard it is in.
-type Placed = Option<(Extent, Site)>;
 
 impl<L: Locking> Pool<L> {
     /// Carves a place out of the blocks of a window. `None` if there is none that the caller should have.

@@ -55,8 +55,7 @@ impl Locking for ThreadLanes {
     #[cold]
     fn met(other: usize) {
         let own = Self::lane();
-        // One that has a shard for itself met nobody to whom it is home. A thread that is ending keeps what it has.
-        if own != other && own & SHARD == 0 && END.try_with(|_| ()).is_ok() {
+        if own != other && may_move(own) {
             LANE.set(own | take());
         }
     }
@@ -64,8 +63,8 @@ impl Locking for ThreadLanes {
     #[cold]
     fn freed_on(other: usize) {
         let (own, bit) = (Self::lane(), 1 << (other & SHARD));
-        let is_free = own & SHARD == 0 && TAKEN.load(Ordering::Relaxed) & bit == 0;
-        if is_free && END.try_with(|_| ()).is_ok() && TAKEN.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+        let is_free = TAKEN.load(Ordering::Relaxed) & bit == 0;
+        if is_free && may_move(own) && TAKEN.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
             LANE.set(own | other & SHARD);
         }
     }
@@ -77,6 +76,12 @@ fn begin() -> usize {
     let lane = NEXT_THREAD.fetch_add(1, Ordering::Relaxed) << SHARD_BITS;
     LANE.set(lane);
     lane
+}
+
+/// Whether a thread may take a shard for itself, which it then gives back when it ends. Not if it has one: nobody else is
+/// at home there. A thread that is ending keeps what it has.
+fn may_move(own: usize) -> bool {
+    own & SHARD == 0 && END.try_with(|_| ()).is_ok()
 }
 
 /// Takes the lowest shard that no thread has. Everybody's if there is none.
