@@ -37,14 +37,14 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         let mut refusal = None;
         for (step, page) in pool.descriptor.granularities().enumerate() {
             let least = if step == 0 { want.len } else { want.len.max(page.bytes() * FALLBACK_PAGES) };
-            match self.grow_by(pool, index, want, page, least) {
+            let placed = self.grow_by(pool, index, want, page, least);
+            if step == 0 {
+                pool.note_large(matches!(placed, Ok(Some(_))));
+            }
+            match placed {
                 Ok(None) => {}
                 Ok(placed) => {
-                    if step == 0 {
-                        pool.note_plenty();
-                    } else {
-                        pool.count(|counters| counters.fallbacks += 1);
-                    }
+                    pool.count(|counters| counters.fallbacks += u64::from(step > 0));
                     return Ok(placed);
                 }
                 Err(error) => refusal = Some(error),
@@ -170,7 +170,7 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         want: &Want,
     ) -> Result<(Extent, Site), Error> {
         let window = &pool.windows[index];
-        let site = Site::new(pool.shard_for(blocks, pool.neediest(index), window), index);
+        let site = Site::new(pool.shard_for(blocks, window), index);
         pool.note_used(site);
         match pool.shard(site).with(|shard| shard.add_and_take(index, window, blocks, want)) {
             Ok(extent) => Ok((extent, site)),

@@ -2,7 +2,7 @@
 //!
 //! A pool whose blocks are as large as a page of the ledger is divided into *shards*, each with blocks and a lock of its
 //! own. A caller allocates from the shard of its lane if it can; [`take`] says when from another. A new block goes to the
-//! shard that lacks it most.
+//! shard of the caller who needed it.
 //!
 //! # Invariants (I10)
 //!
@@ -128,21 +128,6 @@ impl<L: Locking> Pool<L> {
         &self.shards[number].0
     }
 
-    /// The shard that should get the next block of a window: of those that somebody allocates from as its own, the
-    /// caller's among them, the one with the least. Looking forgets who they were, so one that nobody is left for gets one
-    /// block more at most.
-    pub(crate) fn neediest(&self, window: usize) -> usize {
-        let own = self.number_of(L::lane());
-        let own_bytes = self.numbered(own).with(|shard| shard.mapped_bytes(window));
-        let somebodys = self.others(own).filter_map(|number| {
-            let bytes = self
-                .numbered(number)
-                .with(|shard| core::mem::take(&mut shard.is_somebodys).then(|| shard.mapped_bytes(window)));
-            Some((bytes?, number))
-        });
-        somebodys.fold((own_bytes, own), Ord::min).1
-    }
-
     /// The number of the shard of a lane.
     #[inline]
     fn number_of(&self, lane: usize) -> usize {
@@ -161,15 +146,15 @@ impl<L: Locking> Pool<L> {
         self.others(own).filter(move |number| used & 1 << number != 0)
     }
 
-    /// The shard that fresh blocks can go to: the one wanted if they cover whole pages of the ledger, of which each is
-    /// one shard's, or else the first.
-    pub(crate) fn shard_for(&self, blocks: &[Block], wanted: usize, window: &Window) -> usize {
+    /// The shard that fresh blocks go to: the caller's if they cover whole pages of the ledger, of which each is one
+    /// shard's, or else the first.
+    pub(crate) fn shard_for(&self, blocks: &[Block], window: &Window) -> usize {
         let page = PAGE_QUANTA * self.quantum.bytes();
         let is_whole = |extent: Extent| {
             let offset = extent.start() - window.base;
             offset.is_multiple_of(page) && extent.len().is_multiple_of(page)
         };
-        if blocks.iter().all(|block| is_whole(block.reserved)) { wanted } else { 0 }
+        if blocks.iter().all(|block| is_whole(block.reserved)) { self.number_of(L::lane()) } else { 0 }
     }
 
     /// Carves a place out of donated memory.

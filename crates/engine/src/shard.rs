@@ -46,8 +46,6 @@ pub(crate) struct Shard {
     donated: Vec<Region>,
     /// The lane of whoever allocated here last as from its own.
     pub(crate) last_lane: usize,
-    /// Somebody did since the pool last looked.
-    pub(crate) is_somebodys: bool,
     /// By number of a kind. Made with the first region, for the same reason.
     pub(crate) kinds: Vec<KindStats>,
 }
@@ -56,7 +54,7 @@ impl Shard {
     /// A shard of the pool of a kind, without memory.
     pub(crate) fn new(home: Kind) -> Self {
         let (windows, donated, kinds) = (Vec::new(), Vec::new(), Vec::new());
-        Shard { home, windows, donated, last_lane: 0, is_somebodys: false, kinds }
+        Shard { home, windows, donated, last_lane: 0, kinds }
     }
 
     /// Carves a place out of the blocks of a window. `None` if they have none.
@@ -164,12 +162,6 @@ impl Shard {
     pub(crate) fn lends(&self, index: usize, block_bytes: u64) -> bool {
         let arena = self.window(index).map(Region::arena);
         arena.is_some_and(|arena| arena.free_len() >= arena.live_len().min(block_bytes))
-    }
-
-    /// Bytes of its blocks in a window.
-    pub(crate) fn mapped_bytes(&self, index: usize) -> u64 {
-        let blocks = self.window(index).into_iter().flat_map(Region::blocks);
-        blocks.map(|block| block.extent.len()).sum()
     }
 
     /// All regions, donated ones first.

@@ -46,7 +46,7 @@ impl<L: Locking> Pool<L> {
             Ok::<_, Error>(taken.ok_or_else(|| shard.has_blocks(window)))
         };
         let own = |shard: &mut Shard| {
-            (shard.last_lane, shard.is_somebodys) = (lane, true);
+            shard.last_lane = lane;
             take(shard)
         };
         let shard = self.numbered(number);
@@ -92,16 +92,14 @@ impl<L: Locking> Pool<L> {
         })
     }
 
-    /// A large block was mapped.
-    pub(crate) fn note_plenty(&self) {
-        self.is_short.store(false, Ordering::Relaxed);
+    /// Somebody asked for a large block, and had it or not. While none can be had, others do not try before all are full.
+    pub(crate) fn note_large(&self, was_had: bool) {
+        self.is_short.store(!was_had, Ordering::Relaxed);
     }
 
-    /// Carves a place out of whatever block has one: for callers who can have no large block. Others do not try for one
-    /// before all are full.
+    /// Carves a place out of whatever block has one: for callers who can have no large block.
     #[cold]
     pub(crate) fn take_anywhere(&self, window: usize, want: &Want) -> Result<Placed, Error> {
-        self.is_short.store(true, Ordering::Relaxed);
         let all = 0..self.shards.len();
         first_of(window, all, |number| Some(self.numbered(number).with(|shard| shard.take(window, want))))
     }
