@@ -67,6 +67,13 @@ impl Ops {
         peak
     }
 
+    /// The last operation on every slot.
+    pub(super) fn last(&self) -> Vec<Op> {
+        let mut last = vec![Op { slot: 0, granules: 0, align: 1 }; self.slots];
+        self.ops.iter().for_each(|op| last[op.slot as usize] = *op);
+        last
+    }
+
     fn push(&mut self, slot: usize, granules: usize, align: usize) {
         let small = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
         self.ops.push(Op { slot: small(slot), granules: small(granules), align: small(align.max(1)) });

@@ -1,6 +1,7 @@
 //! Replaying a trace on an allocator of ranges.
 
 use std::hint::black_box;
+use std::num::NonZeroU64;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -17,16 +18,17 @@ const MIN_SPACE_BYTES: u64 = 64 << 20;
 
 /// An allocator of ranges in `0..capacity`. Positions and lengths are in granules.
 pub(super) trait Ranges: Sized {
-    /// What frees a range.
+    /// What frees a range, and all that is kept of it: the table of who allocates is as large as what is measured.
     type Token: Copy;
     /// Whether its records lie inside the ranges.
     const IN_BAND: bool = false;
 
     /// `max_live` ranges at a time, at most.
     fn new(capacity: u64, max_live: usize) -> Result<Self>;
-    /// Allocates and returns the position.
-    fn alloc(&mut self, granules: u32, align: u32) -> Option<(u64, Self::Token)>;
+    fn alloc(&mut self, granules: u32, align: u32) -> Option<Self::Token>;
     fn free(&mut self, token: Self::Token);
+    /// Where a range is that was allocated with an alignment.
+    fn position(&self, token: Self::Token, align: u32) -> u64;
     /// Bytes of bookkeeping, if the allocator knows better than the heap does.
     fn bookkeeping_bytes(&self) -> Option<usize> {
         None
@@ -39,10 +41,24 @@ pub(super) trait LookUp: Ranges {
     fn find(&self, position: u64) -> Option<u64>;
 }
 
+/// A position, as short in an `Option` as by itself: the token of whoever frees by position.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Position(NonZeroU64);
+
+impl Position {
+    pub(super) const fn new(position: u64) -> Self {
+        Position(NonZeroU64::MIN.saturating_add(position))
+    }
+
+    pub(super) const fn get(self) -> u64 {
+        self.0.get() - 1
+    }
+}
+
 /// An allocator and what is live in it.
 struct Replay<R: Ranges> {
     ranges: R,
-    live: Vec<Option<(u64, R::Token)>>,
+    live: Vec<Option<R::Token>>,
     high_water: u64,
 }
 
@@ -56,12 +72,12 @@ impl<R: Ranges> Replay<R> {
     fn step(&mut self, op: Op) -> Result<()> {
         let slot = &mut self.live[op.slot as usize];
         if op.granules == 0 {
-            let (_, token) = slot.take().context("an empty slot")?;
-            self.ranges.free(token);
+            self.ranges.free(slot.take().context("an empty slot")?);
         } else {
-            let (position, token) = self.ranges.alloc(op.granules, op.align).context("the space is exhausted")?;
-            self.high_water = self.high_water.max(position + u64::from(op.granules));
-            *slot = Some((position, token));
+            let token = self.ranges.alloc(op.granules, op.align).context("the space is exhausted")?;
+            let end = self.ranges.position(token, op.align) + u64::from(op.granules);
+            self.high_water = self.high_water.max(end);
+            *slot = Some(token);
         }
         Ok(())
     }
@@ -72,9 +88,9 @@ impl<R: Ranges> Replay<R> {
 
     /// Live ranges are aligned and do not overlap.
     fn check(&self, ops: &Ops) -> Result<()> {
-        let mut last = vec![Op { slot: 0, granules: 0, align: 1 }; ops.slots];
-        ops.ops.iter().for_each(|op| last[op.slot as usize] = *op);
-        let placed = self.live.iter().zip(&last).filter_map(|(live, op)| Some((live.as_ref()?.0, op)));
+        let last = ops.last();
+        let placed = self.live.iter().zip(&last);
+        let placed = placed.filter_map(|(live, op)| Some((self.ranges.position((*live)?, op.align), op)));
         let mut placed: Vec<_> = placed.collect();
         placed.sort_by_key(|(position, _)| *position);
         for (position, op) in &placed {
@@ -93,7 +109,7 @@ pub(super) fn measure<R: Ranges>(ops: &Ops) -> Result<Measures> {
     let (peak, _) = ops.peak();
     let heap = heap_bytes();
     let mut replay = Replay::<R>::new(ops)?;
-    let own = ops.slots * size_of::<Option<(u64, R::Token)>>();
+    let own = ops.slots * size_of::<Option<R::Token>>();
     replay.run(fill)?;
     let start = thread_cpu_time();
     replay.run(timed)?;
@@ -139,11 +155,11 @@ pub(super) fn look_up<R: LookUp>(ops: &Ops) -> Result<Measures> {
     let mut replay = Replay::<R>::new(ops)?;
     replay.run(&ops.ops)?;
     replay.check(ops)?;
-    let mut lengths = vec![0; ops.slots];
-    ops.ops.iter().for_each(|op| lengths[op.slot as usize] = op.granules);
+    let last = ops.last();
     let queries = ops.lookups.iter().map(|(slot, part)| {
-        let (start, _) = replay.live[*slot as usize].context("an empty slot")?;
-        let inside = (u64::from(*part) * u64::from(lengths[*slot as usize])) >> 32;
+        let (token, op) = (replay.live[*slot as usize].context("an empty slot")?, last[*slot as usize]);
+        let start = replay.ranges.position(token, op.align);
+        let inside = (u64::from(*part) * u64::from(op.granules)) >> 32;
         Ok((start + inside, start))
     });
     let queries: Vec<(u64, u64)> = queries.collect::<Result<_>>()?;

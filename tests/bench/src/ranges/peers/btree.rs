@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
-use crate::ranges::replay::{LookUp, Ranges};
+use crate::ranges::replay::{LookUp, Position, Ranges};
 
 /// Free ranges that are tried before one is taken that is long enough wherever it begins.
 const CANDIDATES: usize = 16;
@@ -31,7 +31,7 @@ impl BTree {
 }
 
 impl Ranges for BTree {
-    type Token = u64;
+    type Token = Position;
 
     fn new(capacity: u64, _: usize) -> Result<Self> {
         let mut tree = BTree::default();
@@ -39,7 +39,7 @@ impl Ranges for BTree {
         Ok(tree)
     }
 
-    fn alloc(&mut self, granules: u32, align: u32) -> Option<(u64, u64)> {
+    fn alloc(&mut self, granules: u32, align: u32) -> Option<Position> {
         let (wanted, align) = (u64::from(granules), u64::from(align));
         let fits = |(len, start): &(u64, u64)| start.next_multiple_of(align) + wanted <= start + len;
         let mut candidates = self.free_by_length.range((wanted, 0)..).copied().take(CANDIDATES);
@@ -50,10 +50,11 @@ impl Ranges for BTree {
         self.add_free(start, at - start);
         self.add_free(at + wanted, start + len - at - wanted);
         self.live.insert(at, wanted);
-        Some((at, at))
+        Some(Position::new(at))
     }
 
-    fn free(&mut self, at: u64) {
+    fn free(&mut self, at: Position) {
+        let at = at.get();
         let Some(len) = self.live.remove(&at) else { return };
         let (mut start, mut end) = (at, at + len);
         if let Some((&before, &len)) = self.free.range(..at).next_back()
@@ -67,6 +68,10 @@ impl Ranges for BTree {
             end += len;
         }
         self.add_free(start, end - start);
+    }
+
+    fn position(&self, at: Position, _: u32) -> u64 {
+        at.get()
     }
 }
 

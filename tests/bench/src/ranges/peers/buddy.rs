@@ -18,13 +18,16 @@ impl Ranges for Buddy {
         Ok(Buddy(frames))
     }
 
-    fn alloc(&mut self, granules: u32, align: u32) -> Option<(u64, Self::Token)> {
+    fn alloc(&mut self, granules: u32, align: u32) -> Option<Self::Token> {
         let layout = Layout::from_size_align(granules as usize, align as usize).ok()?;
-        let start = self.0.alloc_aligned(layout)?;
-        Some((start as u64, (start, layout)))
+        Some((self.0.alloc_aligned(layout)?, layout))
     }
 
     fn free(&mut self, (start, layout): Self::Token) {
         self.0.dealloc_aligned(start, layout);
+    }
+
+    fn position(&self, (start, _): Self::Token, _: u32) -> u64 {
+        start as u64
     }
 }

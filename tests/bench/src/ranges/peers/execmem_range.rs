@@ -4,7 +4,7 @@ use anyhow::Result;
 use execmem_range::{Arena, Request};
 
 use crate::ranges::GRANULE_BYTES;
-use crate::ranges::replay::{LookUp, Ranges};
+use crate::ranges::replay::{LookUp, Position, Ranges};
 
 /// The share of ready ranges, given how many ranges are live at most. A larger one saves time and costs space; of few
 /// ranges it is little space.
@@ -32,7 +32,7 @@ impl ExecmemRange {
 }
 
 impl Ranges for ExecmemRange {
-    type Token = u64;
+    type Token = Position;
 
     fn new(capacity: u64, max_live: usize) -> Result<Self> {
         let arena = Arena::new(GRANULE_BYTES.trailing_zeros())?;
@@ -41,14 +41,18 @@ impl Ranges for ExecmemRange {
         Ok(ExecmemRange(arena))
     }
 
-    fn alloc(&mut self, granules: u32, align: u32) -> Option<(u64, u64)> {
+    fn alloc(&mut self, granules: u32, align: u32) -> Option<Position> {
         let bytes = u64::from(granules) * GRANULE_BYTES;
         let range = self.0.alloc(&Request::new(bytes).aligned(u64::from(align) * GRANULE_BYTES)).ok()?;
-        Some((range.start / GRANULE_BYTES, range.start))
+        Some(Position::new(range.start))
     }
 
-    fn free(&mut self, start: u64) {
-        self.0.free(start).expect("the trace frees what is live");
+    fn free(&mut self, start: Position) {
+        self.0.free(start.get()).expect("the trace frees what is live");
+    }
+
+    fn position(&self, start: Position, _: u32) -> u64 {
+        start.get() / GRANULE_BYTES
     }
 
     fn bookkeeping_bytes(&self) -> Option<usize> {

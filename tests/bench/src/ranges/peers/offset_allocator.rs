@@ -16,12 +16,15 @@ impl Ranges for OffsetAllocator {
         Ok(OffsetAllocator(Allocator::with_max_allocs(u32::try_from(capacity)?, nodes)))
     }
 
-    fn alloc(&mut self, granules: u32, align: u32) -> Option<(u64, Allocation)> {
-        let allocation = self.0.allocate(granules + align - 1)?;
-        Some((u64::from(allocation.offset.next_multiple_of(align)), allocation))
+    fn alloc(&mut self, granules: u32, align: u32) -> Option<Allocation> {
+        self.0.allocate(granules + align - 1)
     }
 
     fn free(&mut self, allocation: Allocation) {
         self.0.free(allocation);
+    }
+
+    fn position(&self, allocation: Allocation, align: u32) -> u64 {
+        allocation.offset.next_multiple_of(align).into()
     }
 }

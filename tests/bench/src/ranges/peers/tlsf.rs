@@ -39,16 +39,18 @@ impl Ranges for Tlsf {
         Ok(tlsf)
     }
 
-    fn alloc(&mut self, granules: u32, align: u32) -> Option<(u64, Self::Token)> {
+    fn alloc(&mut self, granules: u32, align: u32) -> Option<Self::Token> {
         let layout = Layout::from_size_align(granules as usize * GRANULE, align as usize * GRANULE).ok()?;
-        let at = self.fit.allocate(layout)?;
-        let position = (at.addr().get() - self.base.addr().get()) / GRANULE;
-        Some((position as u64, (at, layout.align())))
+        Some((self.fit.allocate(layout)?, layout.align()))
     }
 
     fn free(&mut self, (at, align): Self::Token) {
         // SAFETY: it was allocated by this allocator with this alignment and is freed once.
         unsafe { self.fit.deallocate(at, align) };
+    }
+
+    fn position(&self, (at, _): Self::Token, _: u32) -> u64 {
+        ((at.addr().get() - self.base.addr().get()) / GRANULE) as u64
     }
 }
 
