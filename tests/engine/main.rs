@@ -3,6 +3,7 @@
 mod alignment;
 mod contents;
 mod donations;
+mod groups;
 mod growth;
 mod locking;
 mod lookup;

@@ -18,6 +18,7 @@ fn script() -> Vec<Op> {
     ops.push(Op::Group { lens: [3 << 20, 100, 9000, 64, 300, 0, 5] });
     ops.push(Op::Split { pick: 0, len: 4096 });
     ops.push(Op::Truncate { pick: 3, len: 4096 });
+    ops.push(Op::FreeGroup { pick: 0, count: 8 });
     ops.extend((0..20).map(|pick| Op::Free { pick: pick * 7 }));
     ops.push(Op::Shrink);
     ops
@@ -42,7 +43,7 @@ fn run_refusing(table: usize, nth: u64, is_lasting: bool) -> Result<bool, String
     }
     for op in script() {
         let before = picture(&world);
-        let is_whole = !matches!(op, Op::Free { .. } | Op::Truncate { .. } | Op::Shrink);
+        let is_whole = !matches!(op, Op::Free { .. } | Op::FreeGroup { .. } | Op::Truncate { .. } | Op::Shrink);
         match op.run(&mut world) {
             Err(Error::Backend { .. }) if is_whole && picture(&world) != before => {
                 return Err(format!("{op:?} failed and left {} instead of {before}", picture(&world)));

@@ -39,6 +39,13 @@ pub enum Op {
         /// Which.
         pick: u16,
     },
+    /// Free several in one step.
+    FreeGroup {
+        /// The first.
+        pick: u16,
+        /// How many.
+        count: u8,
+    },
     /// Cut in two.
     Split {
         /// Which.
@@ -75,7 +82,8 @@ impl Arbitrary for Op {
             5 => Op::Group { lens: core::array::from_fn(|_| if bool::arbitrary(g) { size(g) } else { 0 }) },
             6 | 7 => Op::Write { pick, offset: size(g), byte: u8::arbitrary(g) },
             8..=10 => Op::Advance { pick },
-            11..=13 => Op::Free { pick },
+            11 | 12 => Op::Free { pick },
+            13 => Op::FreeGroup { pick, count: u8::arbitrary(g) % 32 },
             14 => {
                 [Op::Split { pick, len: size(g) }, Op::Truncate { pick, len: size(g) }][usize::from(pick) % 2].clone()
             }
@@ -112,6 +120,9 @@ impl Op {
             }
             Op::Advance { pick } => picked(pick, world).map_or(Ok(()), |index| world.advance(index)),
             Op::Free { pick } => picked(pick, world).map_or(Ok(()), |index| world.free(index)),
+            Op::FreeGroup { pick, count } => {
+                picked(pick, world).map_or(Ok(()), |index| world.free_group(index, count.into()))
+            }
             Op::Split { pick, len } => picked(pick, world).map_or(Ok(()), |index| world.split(index, len.into())),
             Op::Truncate { pick, len } => picked(pick, world).map_or(Ok(()), |index| world.truncate(index, len.into())),
             Op::Shrink => {

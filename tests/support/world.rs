@@ -151,6 +151,26 @@ impl World {
         with_handle!(held.stage.take().unwrap(), handle => self.engine.free(handle).map_err(|failed| failed.error))
     }
 
+    /// Frees `count` of what is held in one step, from one on and as far as there are so many.
+    ///
+    /// # Errors
+    ///
+    /// The engine's.
+    pub fn free_group(&mut self, from: usize, count: usize) -> Result<(), Error> {
+        let end = (from + count).min(self.held.len());
+        let (mut drafts, mut lives, mut sealed) = (Vec::new(), Vec::new(), Vec::new());
+        for held in self.held.drain(from..end) {
+            match held.stage.expect("a handle between operations") {
+                Stage::Draft(draft) => drafts.push(draft),
+                Stage::Live(live) => lives.push(live),
+                Stage::Sealed(handle) => sealed.push(handle),
+            }
+        }
+        self.engine.free_group(&mut drafts)?;
+        self.engine.free_group(&mut lives)?;
+        self.engine.free_group(&mut sealed)
+    }
+
     /// Cuts in two.
     ///
     /// # Errors

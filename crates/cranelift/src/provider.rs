@@ -125,10 +125,8 @@ impl JITMemoryProvider for Provider {
 
     unsafe fn free_memory(&mut self) {
         self.free_open();
-        for live in mem::take(&mut self.live) {
-            let freed = self.engine.free(live);
-            debug_assert!(freed.is_ok(), "its own engine");
-        }
+        let freed = self.engine.free_group(&mut self.live);
+        debug_assert!(freed.is_ok(), "its own engine");
     }
 
     /// Code with landing pads is checked for them where the processor can: from then on, all code that is published in

@@ -27,8 +27,16 @@ impl<B: Backend, L: Locking> Engine<B, L> {
 
     fn free_grant(&self, stage: Stage, grant: Grant) {
         let pool = self.pool(grant.kind);
+        let is_retired = self.retire_grant(pool, stage, &grant);
+        if pool.shard_to_free_in(grant.site).with(|shard| shard.free_grant(&grant, is_retired)) {
+            self.let_go(pool, grant.site, grant.extent);
+        }
+    }
+
+    /// Destroys the content of an allocation. If the backend refuses, its bytes are quarantined, and it is false.
+    pub(crate) fn retire_grant(&self, pool: &Pool<L>, stage: Stage, grant: &Grant) -> bool {
         let retired = match pool.descriptor.seal {
-            Seal::Block => pool.change.with(|()| self.retire_in_blocks(pool, stage, &grant)),
+            Seal::Block => pool.change.with(|()| self.retire_in_blocks(pool, stage, grant)),
             Seal::Never | Seal::Pages => self.retire(pool, stage, grant.extent),
         };
         if retired.is_err() {
@@ -37,15 +45,7 @@ impl<B: Backend, L: Locking> Engine<B, L> {
                 events.quarantined_live_bytes += grant.extent.len();
             });
         }
-        let freed = pool.shard_to_free_in(grant.site).with(|shard| {
-            shard.ungranted(grant.kind, grant.extent.len(), grant.requested);
-            if retired.is_ok() { shard.free(grant.site, grant.extent.start()) } else { Some(false) }
-        });
-        match freed {
-            Some(false) => {}
-            Some(true) => self.let_go(pool, grant.site, grant.extent),
-            None => panic!("I1: {} has a handle and is not live", grant.extent),
-        }
+        retired.is_ok()
     }
 
     /// Unmaps the empty blocks that nobody needs of the region that held an extent.

@@ -7,6 +7,7 @@ use execmem_types::{Extent, Kind};
 use crate::Error;
 use crate::block::Block;
 use crate::counters::KindStats;
+use crate::handle::Grant;
 use crate::region::{Region, Want, Window};
 
 /// Where in a pool an allocation is. Part of every handle, so that freeing searches nothing.
@@ -131,6 +132,19 @@ impl Shard {
         self.donated.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
         self.donated.push(region);
         Ok(())
+    }
+
+    /// Forgets an allocation, and frees its range if it `is_retired`. Returns whether empty blocks may go.
+    #[inline]
+    pub(crate) fn free_grant(&mut self, grant: &Grant, is_retired: bool) -> bool {
+        self.ungranted(grant.kind, grant.extent.len(), grant.requested);
+        if !is_retired {
+            return false;
+        }
+        let Some(may_go) = self.free(grant.site, grant.extent.start()) else {
+            panic!("I1: {} has a handle and is not live", grant.extent);
+        };
+        may_go
     }
 
     /// Frees a range. Returns whether empty blocks may go, or `None` if no range starts there.

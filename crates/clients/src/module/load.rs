@@ -100,7 +100,7 @@ impl<'e, B: Backend, L: Locking> Loader<'e, B, L> {
         match written {
             Ok(names) => Ok(Coming { parts: self.publish(drafts)?, names }),
             Err(error) => {
-                drafts.into_iter().for_each(|draft| free(self.engine, draft));
+                free_all(self.engine, drafts);
                 Err(error)
             }
         }
@@ -184,8 +184,8 @@ impl<'e, B: Backend, L: Locking> Loader<'e, B, L> {
                 Ok(live) => published.push(live),
                 Err(failed) => {
                     free(self.engine, failed.handle);
-                    waiting.for_each(|draft| free(self.engine, draft));
-                    published.into_iter().for_each(|live| free(self.engine, live));
+                    free_all(self.engine, waiting.collect());
+                    free_all(self.engine, published);
                     return Err(failed.error.into());
                 }
             }
@@ -197,6 +197,10 @@ impl<'e, B: Backend, L: Locking> Loader<'e, B, L> {
 /// Frees a handle of this very engine, which always accepts it.
 fn free<B: Backend, L: Locking>(engine: &Engine<B, L>, handle: impl Handle) {
     let _ = engine.free(handle);
+}
+
+fn free_all<B: Backend, L: Locking>(engine: &Engine<B, L>, mut handles: Vec<impl Handle>) {
+    let _ = engine.free_group(&mut handles);
 }
 
 /// Where the sections of each kind begin.
@@ -300,7 +304,7 @@ impl Coming {
 
     /// Gives the module up before it is initialised.
     pub fn unload<B: Backend, L: Locking>(self, engine: &Engine<B, L>) {
-        self.parts.into_iter().for_each(|part| free(engine, part));
+        free_all(engine, self.parts);
     }
 }
 
@@ -325,7 +329,7 @@ impl Module {
 
     /// Frees everything. Nobody may execute or refer to it any more.
     pub fn unload<B: Backend, L: Locking>(self, engine: &Engine<B, L>) {
-        self.parts.into_iter().for_each(|part| free(engine, part));
-        self.sealed.into_iter().for_each(|part| free(engine, part));
+        free_all(engine, self.parts);
+        free_all(engine, self.sealed);
     }
 }
