@@ -32,6 +32,10 @@ pub(crate) trait Peer: Sized + Sync {
     fn entry(&self, code: &Self::Code) -> usize;
     /// Frees.
     fn remove(&self, code: Self::Code) -> Result<()>;
+    /// Frees many.
+    fn remove_group(&self, codes: &mut Vec<Self::Code>) -> Result<()> {
+        codes.drain(..).try_for_each(|code| self.remove(code))
+    }
     /// Checks, with nothing live any more.
     fn finish(&self) -> Result<()> {
         Ok(())

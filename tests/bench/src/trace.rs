@@ -6,6 +6,7 @@ mod t1;
 mod t2;
 mod t3;
 mod t4;
+mod t5;
 
 use execmem::Kind;
 
@@ -19,6 +20,8 @@ use crate::random::Random;
 pub(crate) enum Timed {
     /// Each step frees a random function and installs another in its place.
     Churn,
+    /// The same, but another thread frees.
+    Collected,
     /// Everything is installed, then everything freed in random order.
     FillAndEmpty,
 }
@@ -44,7 +47,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// All traces.
-    pub(crate) const ALL: [Plan; 5] = [t1::PLAN, t2::PLAN, t3::PLAN, t4::PLAN, t4::ONE_THREAD];
+    pub(crate) const ALL: [Plan; 6] = [t1::PLAN, t2::PLAN, t3::PLAN, t4::PLAN, t4::ONE_THREAD, t5::PLAN];
 
     pub(crate) fn named(name: &str) -> Option<Plan> {
         Self::ALL.into_iter().find(|plan| plan.name == name)
@@ -60,7 +63,7 @@ impl Plan {
     /// Timed pairs of an installation and a removal.
     pub(crate) const fn pairs(&self) -> usize {
         let of_a_thread = match self.timed {
-            Timed::Churn => self.steps,
+            Timed::Churn | Timed::Collected => self.steps,
             Timed::FillAndEmpty => self.live,
         };
         self.threads * of_a_thread

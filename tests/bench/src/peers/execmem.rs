@@ -48,6 +48,10 @@ impl Peer for Execmem {
         Ok(self.engine.free(live)?)
     }
 
+    fn remove_group(&self, lives: &mut Vec<Live<Any>>) -> Result<()> {
+        Ok(self.engine.free_group(lives)?)
+    }
+
     fn finish(&self) -> Result<()> {
         self.engine.audit().ok().context("the audit found a broken invariant")?;
         self.engine.shrink();

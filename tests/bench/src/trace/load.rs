@@ -1,5 +1,6 @@
 //! The load of one thread: its live functions, and what it does next.
 
+use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -9,6 +10,9 @@ use crate::code::{self, RUNS_HERE, Template};
 use crate::measure::ns_since;
 use crate::peers::Peer;
 use crate::random::{Random, SEED};
+
+/// Functions that a collector is given at a time.
+const GROUP: usize = 64;
 
 /// A live function.
 #[derive(Debug)]
@@ -59,7 +63,27 @@ impl<C: Send> Load<C> {
         })
     }
 
-    /// The same, with the nanoseconds of every step, the shortest first.
+    /// The same, but those replaced go to a collector, which frees them when it likes.
+    pub(crate) fn replace<P: Peer<Code = C>>(
+        &mut self,
+        peer: &P,
+        steps: usize,
+        collector: &SyncSender<Vec<C>>,
+    ) -> Result<()> {
+        let mut group = Vec::with_capacity(GROUP);
+        for _ in 0..steps {
+            let slot = self.random.range(0, self.slots.len());
+            group.push(self.take(slot)?);
+            self.install(peer, slot)?;
+            if group.len() == GROUP {
+                let full = std::mem::replace(&mut group, Vec::with_capacity(GROUP));
+                collector.send(full).ok().context("the collector is gone")?;
+            }
+        }
+        collector.send(group).ok().context("the collector is gone")
+    }
+
+    /// [Churns](Self::churn), with the nanoseconds of every step, the shortest first.
     pub(crate) fn churn_timed<P: Peer<Code = C>>(&mut self, peer: &P, steps: usize) -> Result<Vec<u32>> {
         let mut times = Vec::with_capacity(steps);
         for _ in 0..steps {
@@ -92,9 +116,13 @@ impl<C: Send> Load<C> {
     }
 
     fn remove<P: Peer<Code = C>>(&mut self, peer: &P, slot: usize) -> Result<()> {
+        peer.remove(self.take(slot)?)
+    }
+
+    fn take(&mut self, slot: usize) -> Result<C> {
         let function = self.slots[slot].take().context("an empty slot")?;
         self.live_bytes -= function.len;
-        peer.remove(function.code)
+        Ok(function.code)
     }
 
     /// Bytes of the live functions.

@@ -1,5 +1,6 @@
 //! Running a trace on a peer: its phases, and what is measured around them.
 
+use std::sync::mpsc;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -8,6 +9,9 @@ use super::{Load, Plan, Timed};
 use crate::code::{self, RUNS_HERE};
 use crate::measure::{Measures, Memory, cpu_time, ns_per, ns_per_call, p99_9};
 use crate::peers::Peer;
+
+/// Groups that wait for a collector at most.
+const GROUPS_WAITING: usize = 4;
 
 /// Runs a trace and measures it.
 pub(crate) fn measure<P: Peer>(plan: &Plan) -> Result<Measures> {
@@ -18,7 +22,7 @@ pub(crate) fn measure<P: Peer>(plan: &Plan) -> Result<Measures> {
     each(&mut loads, |load| load.fill(&peer))?;
     let filled = cpu_time() - start;
     let (start, wall) = (cpu_time(), Instant::now());
-    each(&mut loads, |load| load.churn(&peer, plan.steps))?;
+    each(&mut loads, |load| churn(plan, load, &peer))?;
     let (churned, wall) = (cpu_time() - start, wall.elapsed());
     let mut measures = measure_live(&loads, &peer, before)?;
     if let ([load], Timed::Churn) = (&mut loads[..], plan.timed) {
@@ -32,11 +36,11 @@ pub(crate) fn measure<P: Peer>(plan: &Plan) -> Result<Measures> {
     let emptied = cpu_time() - start;
     peer.finish()?;
     let timed = match plan.timed {
-        Timed::Churn => churned,
+        Timed::Churn | Timed::Collected => churned,
         Timed::FillAndEmpty => filled + emptied,
     };
     measures.insert("cpu_ns_per_pair".into(), ns_per(timed, plan.pairs()));
-    if plan.timed == Timed::Churn {
+    if plan.timed != Timed::FillAndEmpty {
         measures.insert("wall_ns_per_pair".into(), ns_per(wall, plan.pairs()));
     }
     Ok(measures)
@@ -49,7 +53,7 @@ pub(crate) fn count_system_calls<P: Peer>(plan: &Plan) -> Result<()> {
     execmem_syscalls::mark()?;
     let peer = P::new(plan.kind)?;
     each(&mut loads, |load| load.fill(&peer))?;
-    each(&mut loads, |load| load.churn(&peer, plan.steps))?;
+    each(&mut loads, |load| churn(plan, load, &peer))?;
     loads.iter_mut().for_each(Load::shuffle);
     each(&mut loads, |load| load.empty(&peer))?;
     execmem_syscalls::mark()?;
@@ -61,7 +65,7 @@ pub(crate) fn run_bare<P: Peer>(plan: &Plan) -> Result<()> {
     let mut loads = loads::<P>(plan);
     let peer = P::new(plan.kind)?;
     each(&mut loads, |load| load.fill(&peer))?;
-    each(&mut loads, |load| load.churn(&peer, plan.steps))?;
+    each(&mut loads, |load| churn(plan, load, &peer))?;
     loads.iter().try_for_each(|load| load.check(&peer))
 }
 
@@ -77,6 +81,22 @@ fn each<C: Send>(loads: &mut [Load<C>], work: impl Fn(&mut Load<C>) -> Result<()
     std::thread::scope(|scope| {
         let threads: Vec<_> = loads.iter_mut().map(|load| scope.spawn(|| work(load))).collect();
         threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| anyhow::bail!("a thread panicked")))
+    })
+}
+
+/// Replaces functions as the plan says.
+fn churn<P: Peer>(plan: &Plan, load: &mut Load<P::Code>, peer: &P) -> Result<()> {
+    if plan.timed != Timed::Collected {
+        return load.churn(peer, plan.steps);
+    }
+    std::thread::scope(|scope| {
+        let (sender, groups) = mpsc::sync_channel::<Vec<P::Code>>(GROUPS_WAITING);
+        let collect = move || groups.into_iter().try_for_each(|mut group| peer.remove_group(&mut group));
+        let collector = scope.spawn(collect);
+        let replaced = load.replace(peer, plan.steps, &sender);
+        drop(sender);
+        let collected = collector.join().unwrap_or_else(|_| anyhow::bail!("the collector panicked"));
+        collected.and(replaced)
     })
 }
 
