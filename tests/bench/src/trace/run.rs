@@ -1,9 +1,10 @@
 //! Running a trace on a peer: its phases, and what is measured around them.
 
-use std::sync::mpsc;
+use std::sync::{Barrier, mpsc};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::{Load, Plan, Timed};
 use crate::code::{self, RUNS_HERE};
@@ -73,15 +74,32 @@ fn loads<P: Peer>(plan: &Plan) -> Vec<Load<P::Code>> {
     (0..plan.threads).map(|thread| Load::new(*plan, thread)).collect()
 }
 
-/// Does something with every load, each on a thread of its own if there are several.
+/// Does something with every load, each on a thread and a processor of its own if there are several: left to the
+/// scheduler, threads share a processor in some runs, and what they do at a time is done one after the other.
 fn each<C: Send>(loads: &mut [Load<C>], work: impl Fn(&mut Load<C>) -> Result<()> + Sync) -> Result<()> {
     if let [load] = loads {
         return work(load);
     }
+    let start = Barrier::new(loads.len());
+    let begin = |thread, load| {
+        let is_alone = stay_on_processor(thread);
+        start.wait();
+        is_alone.and_then(|()| work(load))
+    };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = loads.iter_mut().map(|load| scope.spawn(|| work(load))).collect();
+        let threads: Vec<_> =
+            loads.iter_mut().enumerate().map(|(thread, load)| scope.spawn(move || begin(thread, load))).collect();
         threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| anyhow::bail!("a thread panicked")))
     })
+}
+
+/// Keeps the calling thread on one of the processors that it may use.
+fn stay_on_processor(thread: usize) -> Result<()> {
+    let allowed = sched_getaffinity(None)?;
+    let mut processors = (0..CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor)).cycle();
+    let mut own = CpuSet::new();
+    own.set(processors.nth(thread).context("no processor")?);
+    Ok(sched_setaffinity(None, &own)?)
 }
 
 /// Replaces functions as the plan says.
