@@ -74,7 +74,7 @@ fn is_behind(code: &Draft<Text>, other: &Draft<Text>) -> bool {
 }
 
 fn free_all(engine: &Chose, codes: impl IntoIterator<Item = Draft<Text>>) {
-    codes.into_iter().for_each(|code| engine.free(code).expect("ours"));
+    engine.free_group(&mut codes.into_iter().collect()).expect("of several shards, but ours");
     engine.shrink();
     assert_eq!(engine.stats().bytes_mapped(), 0);
     engine.audit().expect("audit");
