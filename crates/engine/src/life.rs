@@ -28,7 +28,8 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     fn free_grant(&self, stage: Stage, grant: Grant) {
         let pool = self.pool(grant.kind);
         let is_retired = self.retire_grant(pool, stage, &grant);
-        if pool.shard_to_free_in(grant.site).with(|shard| shard.free_grant(&grant, is_retired)) {
+        let may_go = pool.shard_to_free_in(grant.site).with(|shard| shard.free_grant(&grant, is_retired));
+        if may_go {
             self.let_go(pool, grant.site, grant.extent);
         }
     }

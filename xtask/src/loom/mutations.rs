@@ -102,8 +102,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
 ];
 
 const RETIRE_LATE: &[(&str, &str)] = &[
-    ("Seal::Never | Seal::Pages => self.retire(pool, stage, grant.extent)", "Seal::Never | Seal::Pages => Ok(())"),
-    ("        match freed {\n", "        let _ = self.retire(pool, stage, grant.extent);\n        match freed {\n"),
+    ("let is_retired = self.retire_grant(pool, stage, &grant);", "let is_retired = true;"),
+    ("        if may_go {\n", "        let _ = self.retire_grant(pool, stage, &grant);\n        if may_go {\n"),
 ];
 
 impl Mutation {
