@@ -3,15 +3,11 @@
 use alloc::vec::Vec;
 
 use execmem_types::{Backend, Kind, kinds::Any};
-use smallvec::SmallVec;
 
-use crate::handle::{Grant, Stage};
+use crate::life::TOGETHER;
 use crate::shard::Site;
 use crate::sync::Locking;
 use crate::{Draft, Engine, Error, Handle};
-
-/// Allocations that are freed under one lock at most: it is held that much longer.
-const TOGETHER: usize = 8;
 
 impl<B: Backend, L: Locking> Engine<B, L> {
     /// Allocates every one of `wanted` (kind and bytes), or none: the kinds of a module's sections, say.
@@ -42,43 +38,19 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     ///
     /// [`Error::ForeignHandle`] of the first of those that other engines made. They stay in `handles`; all others are free.
     pub fn free_group<H: Handle>(&self, handles: &mut Vec<H>) -> Result<(), Error> {
-        let mut foreign = 0;
-        for index in 0..handles.len() {
-            if self.check_owner(handles[index].grant()).is_err() {
-                handles.swap(foreign, index);
-                foreign += 1;
-            }
+        let is_ours = |handle: &H| self.check_owner(handle.grant()).is_ok();
+        handles.sort_unstable_by_key(is_ours);
+        let foreign = handles.partition_point(|handle| !is_ours(handle));
+        for neighbours in handles[foreign..].chunk_by(|one, other| self.home_of(one) == self.home_of(other)) {
+            neighbours.chunks(TOGETHER).for_each(|some| self.free_together(some));
         }
-        let mut ours = handles.drain(foreign..).map(H::into_grant);
-        loop {
-            let some: SmallVec<[Grant; TOGETHER]> = ours.by_ref().take(TOGETHER).collect();
-            if some.is_empty() {
-                break;
-            }
-            some.chunk_by(|one, other| self.place_of(one) == self.place_of(other))
-                .for_each(|neighbours| self.free_neighbours(H::STAGE, neighbours));
-        }
-        drop(ours);
+        handles.truncate(foreign);
         handles.first().map_or(Ok(()), |foreign| self.check_owner(foreign.grant()))
     }
 
-    /// The pool and the shard in it.
-    fn place_of(&self, grant: &Grant) -> (u8, Site) {
+    /// The pool of an allocation, and the window and shard in it.
+    fn home_of(&self, handle: &impl Handle) -> (u8, Site) {
+        let grant = handle.grant();
         (self.pool(grant.kind).number, grant.site)
-    }
-
-    /// Frees allocations in the same window of the same shard.
-    fn free_neighbours(&self, stage: Stage, grants: &[Grant]) {
-        let Some(Grant { kind, site, extent, .. }) = grants.first() else { return };
-        let pool = self.pool(*kind);
-        let retired: SmallVec<[bool; TOGETHER]> =
-            grants.iter().map(|grant| self.retire_grant(pool, stage, grant)).collect();
-        let may_go = pool.shard_to_free_in(*site).with(|shard| {
-            let freed = grants.iter().zip(&retired).map(|(grant, is_retired)| shard.free_grant(grant, *is_retired));
-            freed.fold(false, core::ops::BitOr::bitor)
-        });
-        if may_go {
-            self.let_go(pool, *site, *extent);
-        }
     }
 }

@@ -8,6 +8,9 @@ use crate::shard::{Shard, Site};
 use crate::sync::Locking;
 use crate::{Engine, Error, Failed, Handle};
 
+/// Allocations that are freed under one lock at most: it is held that much longer.
+pub(crate) const TOGETHER: usize = 8;
+
 impl<B: Backend, L: Locking> Engine<B, L> {
     /// Frees memory of any stage. Its content is destroyed before anybody else can get it.
     ///
@@ -21,21 +24,32 @@ impl<B: Backend, L: Locking> Engine<B, L> {
         if let Err(error) = self.check_owner(handle.grant()) {
             return Err(Failed { handle, error });
         }
-        self.free_grant(H::STAGE, handle.into_grant());
+        self.free_together(core::slice::from_ref(&handle));
         Ok(())
     }
 
-    fn free_grant(&self, stage: Stage, grant: Grant) {
-        let pool = self.pool(grant.kind);
-        let is_retired = self.retire_grant(pool, stage, &grant);
-        let may_go = pool.shard_to_free_in(grant.site).with(|shard| shard.free_grant(&grant, is_retired));
+    /// Frees allocations in one window of one shard under one lock: at most [`TOGETHER`], of this engine.
+    pub(crate) fn free_together<H: Handle>(&self, handles: &[H]) {
+        let Some(&Grant { kind, site, extent, .. }) = handles.first().map(H::grant) else { return };
+        let pool = self.pool(kind);
+        let mut are_retired = [false; TOGETHER];
+        for (handle, is_retired) in handles.iter().zip(&mut are_retired) {
+            *is_retired = self.retire_grant(pool, H::STAGE, handle.grant());
+        }
+        let may_go = pool.shard_to_free_in(site).with(|shard| {
+            let mut may_go = false;
+            for (handle, is_retired) in handles.iter().zip(&are_retired) {
+                may_go |= shard.free_grant(handle.grant(), *is_retired);
+            }
+            may_go
+        });
         if may_go {
-            self.let_go(pool, grant.site, grant.extent);
+            self.let_go(pool, site, extent);
         }
     }
 
     /// Destroys the content of an allocation. If the backend refuses, its bytes are quarantined, and it is false.
-    pub(crate) fn retire_grant(&self, pool: &Pool<L>, stage: Stage, grant: &Grant) -> bool {
+    fn retire_grant(&self, pool: &Pool<L>, stage: Stage, grant: &Grant) -> bool {
         let retired = match pool.descriptor.seal {
             Seal::Block => pool.change.with(|()| self.retire_in_blocks(pool, stage, grant)),
             Seal::Never | Seal::Pages => self.retire(pool, stage, grant.extent),
@@ -64,8 +78,8 @@ impl<B: Backend, L: Locking> Engine<B, L> {
     /// [`Error::BadCut`] unless some bytes stay and some go; [`Error::ForeignHandle`], [`Error::OutOfMemory`].
     pub fn truncate<H: Handle>(&self, handle: &mut H, len: u64) -> Result<(), Error> {
         let unit = self.table().quantum(handle.kind());
-        let rest = self.split_off(H::STAGE, handle.grant_mut(), len, unit)?;
-        self.free_grant(H::STAGE, rest);
+        let rest = self.split_off(H::STAGE, handle.grant_mut(), len, unit).map(H::from_grant)?;
+        self.free_together(&[rest]);
         Ok(())
     }
 

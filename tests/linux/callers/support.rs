@@ -8,6 +8,7 @@ use execmem::kinds::Text;
 use execmem::{Engine, Live};
 use execmem_clients::patch::Breakpoints;
 use execmem_linux::{Linux, Options, call};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// An engine over memory of this process.
 pub(crate) fn engine() -> Engine<Linux> {
@@ -47,12 +48,9 @@ pub(crate) fn stress_time() -> Duration {
 
 /// Keeps this thread on one processor, so that two threads of a stress test run at the same time. Best effort.
 pub(crate) fn pin(processor: usize) {
-    // SAFETY: all zero is a valid, empty set of processors.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the number is less than CPU_SETSIZE, which is all CPU_SET asks for.
-    unsafe { libc::CPU_SET(processor % 64, &mut set) };
-    // SAFETY: the set is valid for reads of its size, and 0 is the calling thread (sched_setaffinity(2)).
-    unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
+    let mut own = CpuSet::new();
+    own.set(processor % 64);
+    let _ = sched_setaffinity(None, &own);
 }
 
 const SITES: usize = 8;

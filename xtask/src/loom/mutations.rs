@@ -102,8 +102,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
 ];
 
 const RETIRE_LATE: &[(&str, &str)] = &[
-    ("let is_retired = self.retire_grant(pool, stage, &grant);", "let is_retired = true;"),
-    ("        if may_go {\n", "        let _ = self.retire_grant(pool, stage, &grant);\n        if may_go {\n"),
+    ("*is_retired = self.retire_grant(pool, H::STAGE, handle.grant());", "(*is_retired, _) = (true, handle);"),
+    ("        if may_go {\n", "        self.retire_grant(pool, H::STAGE, handles[0].grant());\n        if may_go {\n"),
 ];
 
 impl Mutation {

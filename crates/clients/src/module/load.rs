@@ -199,6 +199,7 @@ fn free<B: Backend, L: Locking>(engine: &Engine<B, L>, handle: impl Handle) {
     let _ = engine.free(handle);
 }
 
+/// Frees handles of this very engine.
 fn free_all<B: Backend, L: Locking>(engine: &Engine<B, L>, mut handles: Vec<impl Handle>) {
     let _ = engine.free_group(&mut handles);
 }
