@@ -1,26 +1,24 @@
 //! Programs: header, hole, twin, limits, predictors, and that any refusal leaves nothing.
 
+use execmem_tests::rig::Rig;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use execmem::Engine;
-use execmem_clients::bpf::{Bpf, Header, Options, Program, Request, Trampoline, Trust};
+use execmem_clients::bpf::{Bpf, Header, Options, Program, ProgramRequest, Trampoline, Trust};
 use execmem_clients::patch::NoBreakpoints;
 use execmem_clients::{Credit, Error, Id};
-use execmem_sim::Sim;
-use execmem_types::Backend as _;
 
-use crate::support::{check_empty, engine, granted, refuse_every_call};
+use super::support::{check_empty, engine, granted, refuse_every_call};
 
-const REQUEST: Request = Request { len: 100, align: 4, trust: Trust::Trusted, credit: Credit::Limited };
+const REQUEST: ProgramRequest = ProgramRequest { len: 100, align: 4, trust: Trust::Trusted, credit: Credit::Limited };
 
 fn options(limit: u64) -> Options<fn()> {
     Options { limit, seed: 1, flush_predictors: || () }
 }
 
-type Client<'e, F> = Bpf<'e, Sim, execmem::sync::ThreadLanes, F>;
+type Client<'e, F> = Bpf<&'e Rig, F>;
 
-fn program<F: Fn()>(bpf: &Client<'_, F>, request: &Request, byte: u8) -> Result<Id<Program>, Error> {
+fn program<F: Fn()>(bpf: &Client<'_, F>, request: &ProgramRequest, byte: u8) -> Result<Id<Program>, Error> {
     let mut binary = bpf.alloc(request)?;
     binary.image_mut().fill(byte);
     binary.finalize()
@@ -36,15 +34,15 @@ fn programs_have_a_read_only_header_and_traps_around_the_image() {
     assert!(address.is_multiple_of(4) && address >= extent.start() + 8 && binary.image_mut().len() == 100);
     binary.image_mut().fill(0x90);
     let mut bytes = [0; 128];
-    engine.backend().fetch(extent.start(), &mut bytes).expect("text");
+    engine.sim.fetch(extent.start(), &mut bytes).expect("text");
     assert_eq!(bytes, [0xcc; 128], "the twin is not executed");
     let id = binary.finalize().expect("memory");
-    engine.backend().fetch(extent.start(), &mut bytes).expect("text");
+    engine.sim.fetch(extent.start(), &mut bytes).expect("text");
     let start = usize::try_from(address - extent.start()).expect("small");
     assert_eq!(bytes[..8], 128_u64.to_le_bytes());
     assert!(bytes[8..start].iter().chain(&bytes[start + 100..]).all(|byte| *byte == 0xcc));
     assert!(bytes[start..start + 100].iter().all(|byte| *byte == 0x90));
-    assert!(engine.backend().store(extent.start(), &[1]).is_err(), "the header is read-only");
+    assert!(engine.sim.store(extent.start(), &[1]).is_err(), "the header is read-only");
     assert_eq!((bpf.header(id), bpf.image(id).map(|image| image.start())), (Ok(Header { len: 128 }), Ok(address)));
     assert_eq!(bpf.find(address + 99), Some(id));
     bpf.free(id).expect("live");
@@ -62,7 +60,7 @@ fn holes_are_of_every_length_there_is_room_for() {
     let offsets: BTreeSet<u64> = (0..1000).map(offset).collect();
     assert_eq!(offsets, (8..=28).step_by(4).collect());
     for (len, align) in (0..200).flat_map(|len| [0, 1, 2, 3, 8, 64, 1000].map(|align| (len, align))) {
-        let mut binary = bpf.alloc(&Request { len, align, ..REQUEST }).expect("room");
+        let mut binary = bpf.alloc(&ProgramRequest { len, align, ..REQUEST }).expect("room");
         assert!(binary.address().is_multiple_of(align.clamp(1, 64).next_power_of_two()));
         assert!(binary.address() >= binary.extent().start() + 8 && binary.image_mut().len() as u64 == len);
         assert!(binary.address() + len <= binary.extent().last() + 1);
@@ -78,7 +76,7 @@ fn both_ways_to_free_uncharge_and_limits_hold_for_those_they_apply_to() {
     let ids = [program(&bpf, &REQUEST, 1).expect("half"), program(&bpf, &REQUEST, 2).expect("all")];
     let refused = Error::OverLimit { wanted: 128, held: 256, limit: 256 };
     assert_eq!(program(&bpf, &REQUEST, 3), Err(refused));
-    let unlimited = Request { credit: Credit::Unlimited, ..REQUEST };
+    let unlimited = ProgramRequest { credit: Credit::Unlimited, ..REQUEST };
     let more = program(&bpf, &unlimited, 3).expect("capable");
     bpf.free(ids[0]).expect("live");
     assert!(matches!(program(&bpf, &REQUEST, 3), Err(Error::OverLimit { held: 256, .. })));
@@ -113,7 +111,7 @@ fn untrusted_programs_stand_where_none_stood_since_the_last_flush() {
     let flushes = Cell::new(0);
     let bpf =
         Bpf::new(&engine, Options { limit: u64::MAX, seed: 1, flush_predictors: || flushes.set(flushes.get() + 1) });
-    let untrusted = Request { trust: Trust::Untrusted, ..REQUEST };
+    let untrusted = ProgramRequest { trust: Trust::Untrusted, ..REQUEST };
     let ids: Vec<_> = (0..100).map(|_| program(&bpf, &REQUEST, 1).expect("room")).collect();
     let places: Vec<_> = ids.iter().map(|id| bpf.image(*id).expect("live")).collect();
     ids.iter().step_by(2).for_each(|id| bpf.free(*id).expect("live"));
@@ -149,12 +147,12 @@ fn dispatchers_use_their_halves_in_turn_and_know_their_targets() {
         assert!(seen.get() && before != dispatcher.half(), "the other half, and a grace period");
         halves.push(dispatcher.half());
         let mut entry = [0; 5];
-        engine.backend().fetch(dispatcher.entry(), &mut entry).expect("published");
+        engine.sim.fetch(dispatcher.entry(), &mut entry).expect("published");
         let distance = i32::from_le_bytes(entry[1..].try_into().expect("4 bytes"));
         let goes_to = (dispatcher.entry() + 5).wrapping_add_signed(distance.into());
         assert_eq!((entry[0], goes_to), (0xe9, dispatcher.half()));
         let mut half = vec![0; 2048];
-        engine.backend().fetch(dispatcher.half(), &mut half).expect("published");
+        engine.sim.fetch(dispatcher.half(), &mut half).expect("published");
         let (end, rest) = half.split_at(19 * targets.len() + 2);
         assert_eq!(end[19 * targets.len()..], [0xff, 0xe2]);
         assert!(rest.iter().all(|byte| *byte == 0xcc), "nothing of an earlier update is left");
@@ -193,7 +191,7 @@ fn trampolines_are_replaced_when_callers_are_redirected_and_not_before() {
     assert_eq!(bpf.usage().live, 1);
     bpf.replace_trampoline(&mut trampoline, 40, build(3), switch, || assert_eq!(bpf.usage().live, 2)).expect("room");
     let mut byte = [0];
-    engine.backend().read(current.get(), &mut byte).expect("live");
+    engine.sim.read(current.get(), &mut byte).expect("live");
     assert_eq!((byte, bpf.usage().live), ([3], 1));
     assert!(matches!(bpf.free(first), Err(Error::StaleId { .. })));
     bpf.free(trampoline.image().expect("an image")).expect("live");
@@ -201,7 +199,7 @@ fn trampolines_are_replaced_when_callers_are_redirected_and_not_before() {
 }
 
 /// All a client can do, as far as the table has it.
-fn life(engine: &Engine<Sim>) -> Result<(), Error> {
+fn life(engine: &Rig) -> Result<(), Error> {
     let bpf = Bpf::new(engine, options(u64::MAX));
     let mut trampoline = Trampoline::new();
     let outcome = program(&bpf, &REQUEST, 1).and_then(|id| {

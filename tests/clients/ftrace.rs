@@ -1,21 +1,21 @@
 //! Tracers: trampolines, sites, what is refused, and that a refusal while a site is patched puts it back.
 
+use execmem_tests::rig::Rig;
 use std::cell::RefCell;
 
+use execmem::Live;
 use execmem::kinds::Text;
-use execmem::{Engine, Handle as _, Live};
 use execmem_clients::Error;
 use execmem_clients::ftrace::Ftrace;
 use execmem_clients::patch::{Breakpoints, NoBreakpoints};
-use execmem_sim::Sim;
 
-use crate::support::{check_empty, engine, refuse_every_call};
+use super::support::{check_empty, engine, refuse_every_call};
 
 /// Where the sites of [`function`] are.
 const SITES: [u64; 3] = [0, 8, 21];
 
 /// Published code with three sites.
-fn function(engine: &Engine<Sim>, nop: &[u8]) -> Result<Live<Text>, execmem::Error> {
+fn function(engine: &Rig, nop: &[u8]) -> Result<Live<Text>, execmem::Error> {
     let mut code = [0x90; 64];
     for site in SITES {
         let at = usize::try_from(site).expect("small");
@@ -32,9 +32,9 @@ fn function(engine: &Engine<Sim>, nop: &[u8]) -> Result<Live<Text>, execmem::Err
     })
 }
 
-fn site_bytes(engine: &Engine<Sim>, code: &Live<Text>, site: u64) -> [u8; 5] {
+fn site_bytes(engine: &Rig, code: &Live<Text>, site: u64) -> [u8; 5] {
     let mut bytes = [0; 5];
-    engine.backend().fetch(code.address() + site, &mut bytes).expect("published and synchronised");
+    engine.sim.fetch(code.address() + site, &mut bytes).expect("published and synchronised");
     bytes
 }
 
@@ -56,7 +56,7 @@ fn enabled_sites_call_their_own_trampoline_and_disabled_ones_nothing() {
     assert_eq!(site_bytes(&engine, &code, SITES[1]), ftrace.nop().bytes(), "untouched");
     let trampoline = ftrace.address(first).expect("registered");
     let mut bytes = [0; 72];
-    engine.backend().fetch(trampoline, &mut bytes).expect("published");
+    engine.sim.fetch(trampoline, &mut bytes).expect("published");
     assert_eq!((&bytes[56..64], &bytes[64..]), (&0x1000_u64.to_le_bytes()[..], &7_u64.to_le_bytes()[..]));
     ftrace.disable(first, &code, SITES[0]).expect("enabled");
     assert_eq!(site_bytes(&engine, &code, SITES[0]), ftrace.nop().bytes());

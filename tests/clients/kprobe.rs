@@ -5,9 +5,8 @@ use std::cell::Cell;
 use execmem::Kind;
 use execmem_clients::Error;
 use execmem_clients::kprobe::{Kprobes, SlotFormat, Slots};
-use execmem_types::Backend as _;
 
-use crate::support::{check_empty, engine, granted, refuse_every_call};
+use super::support::{check_empty, engine, granted, refuse_every_call};
 
 const FORMAT: SlotFormat = SlotFormat { bytes: 16 };
 const SLOTS_PER_PAGE: usize = 256;
@@ -25,7 +24,7 @@ fn slots_lie_side_by_side_in_the_text_of_others() {
     let mut addresses: Vec<_> = slots.iter().map(|slot| kprobes.address(*slot).expect("used")).collect();
     for (slot, address) in slots.iter().zip(&addresses) {
         let mut bytes = [0; 16];
-        engine.backend().fetch(*address, &mut bytes).expect("published");
+        engine.sim.fetch(*address, &mut bytes).expect("published");
         assert_eq!(bytes[8..], address.to_le_bytes());
         assert_eq!((kprobes.find(*address), kprobes.find(*address + 15)), (Some(*slot), Some(*slot)));
         assert_eq!(engine.find(*address).map(|found| found.kind), Some(Kind::Kprobe));
@@ -48,11 +47,11 @@ fn released_slots_keep_their_code_until_the_grace_period_is_over() {
     let address = kprobes.address(slot).expect("used");
     assert_eq!(kprobes.release(slot), Ok(false));
     assert_eq!(kprobes.find(address), Some(slot), "a processor may still be in it");
-    assert!(engine.backend().fetch(address, &mut [0; 16]).is_ok_and(|()| is_intact(&engine, address)));
+    assert!(engine.sim.fetch(address, &mut [0; 16]).is_ok_and(|()| is_intact(&engine, address)));
     let released_meanwhile = Cell::new(false);
     let collected = kprobes.collect(|| {
         assert!(is_intact(&engine, address), "not before the grace period");
-        // Whoever is released during a grace period waits for the next.
+        // A slot that is released during a grace period waits for the next.
         released_meanwhile.set(kprobes.release(late).is_ok());
     });
     assert_eq!((collected, released_meanwhile.get()), (1, true));
@@ -66,7 +65,7 @@ fn released_slots_keep_their_code_until_the_grace_period_is_over() {
 
 fn is_intact(engine: &execmem::Engine<execmem_sim::Sim>, address: u64) -> bool {
     let mut bytes = [0; 16];
-    engine.backend().read(address, &mut bytes).expect("mapped");
+    engine.read_at(address, &mut bytes).expect("mapped");
     bytes[8..] == address.to_le_bytes()
 }
 
@@ -80,13 +79,13 @@ fn clean_slots_are_kept_up_to_a_page_and_used_first() {
     assert_eq!(kprobes.collect(|| ()), SLOTS_PER_PAGE * 3);
     assert_eq!(kprobes.slots(), Slots { clean: SLOTS_PER_PAGE, dirty: 0, used: 0 });
     assert_eq!(granted(&engine), 4096);
-    let maps = engine.backend().counts().maps;
+    let maps = engine.sim.counts().maps;
     for _ in 0..10_000 {
         let slot = kprobes.insert(code).expect("room");
         kprobes.release(slot).expect("used");
         kprobes.collect(|| ());
     }
-    assert_eq!(engine.backend().counts().maps, maps);
+    assert_eq!(engine.sim.counts().maps, maps);
     assert_eq!(kprobes.slots().clean, SLOTS_PER_PAGE);
     kprobes.close(|| ());
     check_empty(&engine);

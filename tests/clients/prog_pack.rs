@@ -1,11 +1,11 @@
 //! The policy of packs: where it puts things, what it refuses, and how the engine compares with it.
 
-use execmem::{Engine, kinds::Bpf};
+use execmem::kinds::Bpf;
 use execmem_clients::Error;
 use execmem_clients::prog_pack::{PACK_BYTES, ProgPacks};
-use execmem_sim::Sim;
+use execmem_tests::rig::Rig;
 
-use crate::support::{check_empty, engine, refuse_every_call};
+use super::support::{check_empty, engine, refuse_every_call};
 
 #[test]
 fn chunks_are_taken_first_fit_from_the_first_pack_that_has_them() {
@@ -114,9 +114,9 @@ fn churn<H>(alloc: impl Fn(u64) -> H, free: impl Fn(H), count: impl Fn() -> usiz
 #[test]
 fn the_engine_needs_no_more_large_blocks_than_packs_for_a_fleets_programs() {
     let engine = engine();
-    let blocks = |engine: &Engine<Sim>| {
-        assert!(engine.backend().leaves().keys().all(|page| page.bytes() == PACK_BYTES));
-        usize::try_from(engine.backend().leaves().values().sum::<u64>()).expect("small")
+    let blocks = |engine: &Rig| {
+        assert!(engine.sim.leaves().keys().all(|page| page.bytes() == PACK_BYTES));
+        usize::try_from(engine.sim.leaves().values().sum::<u64>()).expect("small")
     };
     let alloc = |len| engine.publish(engine.alloc::<Bpf>(len).expect("room")).expect("memory");
     let ours = churn(alloc, |live| engine.free(live).expect("ours"), || blocks(&engine));

@@ -1,38 +1,33 @@
 //! Engines for the callers, and what must hold when they are done.
 
-use execmem::Engine;
 use execmem_arch_x86::{TABLE, TABLES};
-use execmem_sim::Sim;
+use execmem_tests::rig::Rig;
+pub(crate) use execmem_tests::world::granted;
 
 /// An engine at kernel addresses.
-pub(crate) fn engine() -> Engine<Sim> {
-    Engine::new(TABLE, Sim::new(TABLE.machine())).expect("memory")
-}
-
-/// Bytes that live allocations have.
-pub(crate) fn granted(engine: &Engine<Sim>) -> u64 {
-    engine.stats().kinds.iter().map(|kind| kind.bytes_granted).sum()
+pub(crate) fn engine() -> Rig {
+    Rig::new(TABLE)
 }
 
 /// Checks that nothing is left of anybody.
-pub(crate) fn check_empty(engine: &Engine<Sim>) {
+pub(crate) fn check_empty(engine: &Rig) {
     assert_eq!(granted(engine), 0);
     engine.audit_unused().expect("freed code traps");
     engine.shrink();
     engine.audit().expect("audit");
-    assert_eq!((engine.stats().bytes_mapped(), engine.backend().leaves().len()), (0, 0));
+    assert_eq!((engine.stats().bytes_mapped(), engine.sim.leaves().len()), (0, 0));
 }
 
 /// Runs a life on every table of x86-64, whose instructions the clients know, with every backend call refused in turn, and checks after each that nothing is left.
 /// `life` says whether it went to its end.
-pub(crate) fn refuse_every_call(life: impl Fn(&Engine<Sim>) -> bool) {
+pub(crate) fn refuse_every_call(life: impl Fn(&Rig) -> bool) {
     for named in TABLES.iter().filter(|named| named.table.machine().name == TABLE.machine().name) {
         for nth in 0.. {
-            let engine = Engine::new(named.table, Sim::new(named.table.machine())).expect("memory");
-            engine.backend().refuse_once(nth);
+            let engine = Rig::new(named.table);
+            engine.sim.refuse_once(nth);
             let is_complete = life(&engine);
-            let all_made = engine.backend().calls() <= nth;
-            engine.backend().refuse_nothing();
+            let all_made = engine.sim.calls() <= nth;
+            engine.sim.refuse_nothing();
             assert_eq!(granted(&engine), 0, "{}: call {nth} refused", named.name);
             engine.audit().expect("audit");
             if all_made {

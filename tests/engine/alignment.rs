@@ -1,12 +1,12 @@
 //! Requests for more alignment than the kind has.
 
-use execmem::{Engine, Error, Handle as _, Kind, Owner, PageSize, PowerOfTwo, Request, Table};
+use execmem::{Error, Kind, Owner, PageSize, PowerOfTwo, Request, Table};
 use execmem_arch_x86::TABLE;
-use execmem_sim::Sim;
+use execmem_tests::rig::Rig;
 use execmem_tests::tables;
 
-fn engine(table: Table) -> Engine<Sim> {
-    Engine::new(table, Sim::new(table.machine())).expect("memory")
+fn engine(table: Table) -> Rig {
+    Rig::new(table)
 }
 
 /// The largest alignment that a kind can have.
@@ -45,7 +45,7 @@ fn every_alignment_up_to_a_page_is_kept_in_every_table() {
 fn an_alignment_beyond_a_page_is_refused() {
     let engine = engine(TABLE);
     let request = Request::new(Kind::Text, 64).aligned(PowerOfTwo::from_log2(22));
-    let refused = Error::BadAlignment { kind: Kind::Text, align: 4 << 20, limit: 2 << 20 };
+    let refused = Error::BadAlignment { kind: Kind::Text.into(), align: 4 << 20, limit: 2 << 20 };
     assert_eq!(engine.request(&request).expect_err("4 MiB"), refused);
     assert_eq!(engine.stats().bytes_mapped(), 0);
 }
@@ -64,7 +64,7 @@ fn aligned_requests_share_a_block_with_others() {
 #[test]
 fn small_pages_that_stand_for_a_large_one_are_aligned_too() {
     let engine = engine(TABLE);
-    engine.backend().limit_pages(PageSize::kib(4));
+    engine.sim.limit_pages(PageSize::kib(4));
     for log2 in 0..=21 {
         let align = PowerOfTwo::from_log2(log2);
         let draft = engine.request(&Request::new(Kind::Text, 100).aligned(align)).expect("room");

@@ -1,14 +1,14 @@
-//! Content: who may write when, and what is left afterwards.
+//! Content: what may be written when, and what is left afterwards.
 
 use execmem::kinds::{Data, Text};
-use execmem::{Engine, Error, Handle as _, Kind, Operation, Table};
+use execmem::{Error, Kind, Operation, Table, Violation};
 use execmem_arch_x86::{TABLE, X86_FLIP};
-use execmem_sim::Sim;
-use execmem_tests::recorder::{Call, Recorder};
+use execmem_tests::recorder::{Call, Recorded};
+use execmem_tests::tables::named;
 use execmem_types::{Access, SyncScope};
 
-fn engine(table: Table) -> Engine<Recorder<Sim>> {
-    Engine::new(table, Recorder::new(Sim::new(table.machine()))).expect("memory")
+fn engine(table: Table) -> Recorded {
+    Recorded::new(table)
 }
 
 #[test]
@@ -18,14 +18,14 @@ fn inv_07_published_bytes_change_by_patch_only() {
         let mut draft = engine.alloc_kind(Kind::Text, 64).expect("room");
         engine.write(&mut draft, 0, &[0x90; 64]).expect("a draft");
         let mut live = engine.publish(draft).expect("memory");
-        let refused = Error::WrongKind { kind: Kind::Text, operation: Operation::Write };
+        let refused = Error::WrongKind { kind: Kind::Text.into(), operation: Operation::Write };
         assert_eq!(engine.write(&mut live, 0, &[1]), Err(refused));
-        assert!(engine.backend().inner().store(live.address(), &[1]).is_err());
+        assert!(engine.sim.store(live.address(), &[1]).is_err());
         let mut byte = [0];
-        engine.backend().inner().fetch(live.address(), &mut byte).expect("published");
+        engine.sim.fetch(live.address(), &mut byte).expect("published");
         assert_eq!(byte, [0x90]);
-        engine.patch(&live, 0, &[0xcc]).expect("code");
-        engine.backend().inner().fetch(live.address(), &mut byte).expect("still executable");
+        engine.patch_unexecuted(&live, 0, &[0xcc]).expect("code");
+        engine.sim.fetch(live.address(), &mut byte).expect("still executable");
         assert_eq!(byte, [0xcc]);
         engine.free(live).expect("ours");
     }
@@ -38,9 +38,9 @@ fn inv_06_text_is_trapped_and_retired_before_its_address_is_used_again() {
     let draft = engine.alloc::<Text>(64).expect("room");
     let extent = draft.extent();
     let live = engine.publish(draft).expect("memory");
-    let _ = engine.backend().take();
+    let _ = engine.recording.take();
     engine.free(live).expect("ours");
-    let calls = engine.backend().take();
+    let calls = engine.recording.take();
     assert_eq!(calls, [Call::Fill(Access::Poke, extent), Call::Sync(extent, SyncScope::Retired)]);
     assert_eq!(engine.alloc::<Text>(64).expect("room").extent(), extent);
     drop(keep);
@@ -54,7 +54,7 @@ fn inv_06_addresses_of_a_block_are_reused_only_after_it_was_unmapped() {
     engine.free(draft).expect("ours");
     engine.shrink();
     let _again = engine.alloc::<Text>(2 << 20).expect("room");
-    let calls = engine.backend().take();
+    let calls = engine.recording.take();
     let maps = calls.iter().enumerate().filter_map(|(at, call)| match call {
         Call::Map(extent, _) => Some((at, *extent)),
         _ => None,
@@ -89,7 +89,7 @@ fn data_cannot_be_patched_and_kinds_cannot_be_mistaken() {
     let engine = engine(TABLE);
     let draft = engine.alloc_kind(Kind::Data, 100).expect("room");
     let live = engine.publish(draft).expect("memory");
-    let refused = Error::WrongKind { kind: Kind::Data, operation: Operation::Patch };
+    let refused = Error::WrongKind { kind: Kind::Data.into(), operation: Operation::Patch };
     assert_eq!(engine.patch(&live, 0, &[1]), Err(refused));
     let live = live.retype::<Text>().expect_err("it is data");
     let mut live = live.retype::<Data>().expect("it is data");
@@ -112,5 +112,23 @@ fn parts_of_a_cut_allocation_are_freed_in_any_order() {
         }
         engine.shrink();
         assert_eq!(engine.stats().bytes_mapped(), 0);
+    }
+}
+
+#[test]
+fn inv_05_the_audit_names_the_free_byte_that_is_not_the_pattern() {
+    for table in ["x86", "arm64-4k", "s390"].map(|name| named(name).table) {
+        let engine = engine(table);
+        let draft = engine.alloc::<Text>(100).expect("room");
+        let free = draft.extent().last() + 1;
+        for address in [0, 1, 4095, 4096, 30_001].map(|distance| free + distance) {
+            let mut byte = [0];
+            engine.sim.read(address, &mut byte).expect("mapped");
+            engine.audit_unused().expect("as it was mapped");
+            engine.sim.corrupt(address, &[!byte[0]]).expect("mapped");
+            assert_eq!(engine.audit_unused(), Err(Violation::NotUnused { kind: Kind::Text.into(), address }));
+            engine.sim.corrupt(address, &byte).expect("mapped");
+        }
+        engine.free(draft).expect("ours");
     }
 }

@@ -1,15 +1,20 @@
 //! Several allocations freed in one step.
 
+use core::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use execmem::kinds::Text;
-use execmem::{Engine, Error, Handle as _, Kind, Live};
+use execmem::sync::{Locking, ThreadLanes};
+use execmem::{Error, Kind, Live};
 use execmem_arch_x86::TABLE;
 use execmem_sim::Sim;
+use execmem_tests::rig::Rig;
 
-fn engine() -> Engine<Sim> {
-    Engine::new(TABLE, Sim::new(TABLE.machine())).expect("memory")
+fn engine() -> Rig {
+    Rig::new(TABLE)
 }
 
-fn functions(engine: &Engine<Sim>, count: u64) -> Vec<Live<Text>> {
+fn functions(engine: &Rig, count: u64) -> Vec<Live<Text>> {
     let function = |number: u64| {
         let draft = engine.alloc::<Text>(64 + number % 7 * 300).expect("room");
         engine.publish(draft).expect("memory")
@@ -28,7 +33,9 @@ fn all_are_free_and_their_blocks_go_back() {
     assert!(drafts.is_empty());
     engine.audit().expect("audit");
     engine.audit_unused().expect("trap and zero");
-    assert!(engine.stats().kinds.iter().all(|kind| (kind.live, kind.bytes_requested, kind.bytes_granted) == (0, 0, 0)));
+    assert!(
+        engine.stats().kinds.values().all(|kind| (kind.live, kind.bytes_requested, kind.bytes_granted) == (0, 0, 0))
+    );
     engine.shrink();
     assert_eq!(engine.stats().bytes_mapped(), 0);
     engine.free_group(&mut drafts).expect("nothing is always free");
@@ -57,15 +64,62 @@ fn handles_of_other_engines_stay_and_all_others_are_free() {
 }
 
 #[test]
-fn what_cannot_be_retired_is_quarantined_and_the_others_are_free() {
+fn what_cannot_be_retired_is_withheld_and_the_others_are_free() {
     let engine = engine();
     let mut group = functions(&engine, 20);
-    let kept = group[5].extent();
-    // A fill and a synchronisation each.
-    engine.backend().refuse_once(10);
+    let last = group.pop().expect("twenty");
+    let kept: Vec<_> = group.iter().map(Live::extent).collect();
+    engine.sim.refuse_from(0);
     engine.free_group(&mut group).expect("ours");
-    assert_eq!(engine.stats().pools[0].counters.quarantined_bytes, kept.len());
+    let withheld = || engine.pool_stats(Kind::Text).bytes_withheld;
+    assert_eq!(withheld(), kept.iter().map(|extent| extent.len()).sum::<u64>());
     engine.audit().expect("audit");
-    let again = functions(&engine, 40);
-    assert!(again.iter().all(|function| !function.extent().overlaps(kept)));
+    engine.sim.refuse_nothing();
+    let again = engine.alloc::<Text>(64).expect("room");
+    assert!(kept.iter().all(|extent| !extent.overlaps(again.extent())), "nobody gets what traps do not fill");
+    engine.free(last).expect("ours");
+    assert_eq!(withheld(), 0, "a free nearby tries again");
+    engine.audit_unused().expect("audit");
+    engine.free(again).expect("ours");
+}
+
+std::thread_local! {
+    /// Calls of `lane` until one panics.
+    static CALLS: Cell<u32> = const { Cell::new(u32::MAX) };
+}
+
+/// Locks of a caller whose code panics.
+struct Panicking;
+
+impl Locking for Panicking {
+    type Spin = <ThreadLanes as Locking>::Spin;
+    type Sleep = <ThreadLanes as Locking>::Sleep;
+
+    fn shard_hint() -> usize {
+        let left = CALLS.replace(CALLS.get().wrapping_sub(1));
+        assert!(left > 0, "a defect of the caller");
+        0
+    }
+}
+
+#[test]
+fn a_caller_that_panics_while_a_group_is_freed_leaves_each_handle_freed_once_or_not_at_all() {
+    const COUNT: u64 = 40;
+    for panics_after in 0..5 {
+        let engine = Rig::<Panicking>::with_locks(TABLE, Sim::new(TABLE.machine()));
+        let publish = |_| engine.publish(engine.alloc::<Text>(64).expect("room")).expect("memory");
+        let mut group: Vec<_> = (0..COUNT).map(publish).collect();
+        CALLS.set(panics_after);
+        let outcome = catch_unwind(AssertUnwindSafe(|| engine.free_group(&mut group)));
+        CALLS.set(u32::MAX);
+        assert!(outcome.is_err(), "one lane is asked for in each of the five batches");
+        engine.audit().expect("audit");
+        assert!(group.iter().all(|live| engine.find(live.address()).is_some()), "what is left is still live");
+        let live = |engine: &Rig<Panicking>| engine.kind_stats(Kind::Text).live;
+        let freed = COUNT - live(&engine);
+        assert_eq!(freed, 8 * u64::from(panics_after), "whole batches were freed");
+        engine.free_group(&mut group).expect("ours");
+        engine.audit().expect("audit");
+        assert_eq!(live(&engine), 8, "the handles of one batch went with the panic, and with them their memory");
+    }
 }

@@ -1,18 +1,19 @@
 //! Blocks: when they come, in which pages, and when they go.
 
 use execmem::kinds::{Bpf, Text};
-use execmem::{BackendError, Engine, Error, Handle as _, Kind, PageSize};
+use execmem::{BackendError, Error, Kind, PageSize};
 use execmem_arch_x86::{TABLE, X86_TAIL};
 use execmem_sim::Sim;
+use execmem_tests::rig::Rig;
 
 const BLOCK: u64 = 2 << 20;
 
-fn engine() -> Engine<Sim> {
-    Engine::new(TABLE, Sim::new(TABLE.machine())).expect("memory")
+fn engine() -> Rig {
+    Rig::new(TABLE)
 }
 
-fn leaves(engine: &Engine<Sim>) -> Vec<(u64, u64)> {
-    engine.backend().leaves().into_iter().map(|(page, count)| (page.bytes(), count)).collect()
+fn leaves(engine: &Rig) -> Vec<(u64, u64)> {
+    engine.sim.leaves().into_iter().map(|(page, count)| (page.bytes(), count)).collect()
 }
 
 #[test]
@@ -38,7 +39,7 @@ fn a_large_allocation_gets_blocks_in_a_row_and_leaves_its_tail_to_others() {
 #[test]
 fn a_large_page_that_cannot_be_had_is_replaced_by_small_ones_and_the_others_stay_large() {
     let engine = engine();
-    engine.backend().limit_large_pages(2);
+    engine.sim.limit_large_pages(2);
     let large = engine.alloc::<Text>(3 * BLOCK - 10_000).expect("room");
     assert_eq!(leaves(&engine), [(4096, 510), (BLOCK, 2)]);
     engine.free(large).expect("ours");
@@ -50,21 +51,21 @@ fn a_large_page_that_cannot_be_had_is_replaced_by_small_ones_and_the_others_stay
 #[test]
 fn without_large_pages_small_blocks_do() {
     let engine = engine();
-    engine.backend().limit_pages(PageSize::kib(4));
+    engine.sim.limit_pages(PageSize::kib(4));
     let draft = engine.alloc::<Text>(100).expect("room");
     assert_eq!(leaves(&engine), [(4096, 16)], "not a page at a time");
-    assert_eq!(engine.stats().pools[0].counters.fallbacks, 1);
+    assert_eq!(engine.pool_stats(Kind::Text).counters.fallbacks, 1);
     engine.free(draft).expect("ours");
 }
 
 #[test]
 fn without_memory_the_error_says_so_and_nothing_stays() {
     let sim = Sim::with_memory(TABLE.machine(), 3 * BLOCK);
-    let engine = Engine::new(TABLE, sim).expect("memory");
+    let engine = Rig::on(TABLE, sim);
     let held = engine.alloc::<Text>(2 * BLOCK).expect("room");
     let error = engine.alloc::<Text>(2 * BLOCK).expect_err("one block is left");
     let source = BackendError::OutOfMemory { len: 2 * BLOCK, page: PageSize::kib(4) };
-    assert_eq!(error, Error::Backend { kind: Kind::Text, source });
+    assert_eq!(error, Error::Backend { kind: Kind::Text.into(), source });
     assert_eq!(leaves(&engine), [(BLOCK, 2)]);
     engine.audit().expect("audit");
     engine.free(held).expect("ours");
@@ -78,7 +79,7 @@ fn a_load_at_the_edge_of_a_block_maps_nothing() {
         let draft = engine.alloc::<Text>(64).expect("room");
         engine.free(draft).expect("ours");
     }
-    assert_eq!(engine.stats().pools[0].counters.maps, 2, "one block, and one that is kept");
+    assert_eq!(engine.pool_stats(Kind::Text).counters.maps, 2, "one block, and one that is kept");
 }
 
 #[test]
@@ -92,7 +93,7 @@ fn all_empty_blocks_but_one_go_at_once_and_the_last_when_asked() {
     assert_eq!(engine.shrink(), BLOCK);
     assert!(leaves(&engine).is_empty());
     assert_eq!(engine.shrink(), 0);
-    assert_eq!(engine.backend().bytes_in_use(), 0);
+    assert_eq!(engine.sim.bytes_in_use(), 0);
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn thousands_of_small_ranges_leave_no_block_behind() {
     for draft in drafts {
         engine.free(draft).expect("ours");
     }
-    assert!(engine.stats().bytes_mapped() <= BLOCK, "ready ranges keep at most the spare block");
+    assert!(engine.stats().bytes_mapped() <= BLOCK, "at most the spare block is kept");
     engine.shrink();
     assert_eq!(engine.stats().bytes_mapped(), 0);
 }
@@ -122,7 +123,7 @@ fn inv_11_a_load_and_unload_loop_splits_nothing_and_leaves_nothing() {
         }
     }
     engine.shrink();
-    let counts = engine.backend().counts();
+    let counts = engine.sim.counts();
     assert_eq!((counts.splits, counts.merges), (0, 0));
     assert_eq!(counts.maps, counts.unmaps);
     assert!(leaves(&engine).is_empty());
@@ -132,14 +133,14 @@ fn inv_11_a_load_and_unload_loop_splits_nothing_and_leaves_nothing() {
 fn an_allocation_in_an_existing_block_changes_no_rights_and_flushes_nothing() {
     let engine = engine();
     let keep = engine.alloc::<Text>(64).expect("room");
-    let before = engine.backend().counts();
+    let before = engine.sim.counts();
     for _ in 0..100 {
         let mut draft = engine.alloc::<Text>(500).expect("room");
         engine.write(&mut draft, 0, &[0x90; 500]).expect("a draft");
         let live = engine.publish(draft).expect("memory");
         engine.free(live).expect("ours");
     }
-    let after = engine.backend().counts();
+    let after = engine.sim.counts();
     assert_eq!(after.permission_changes, before.permission_changes);
     assert_eq!(after.global_flushes, before.global_flushes);
     assert_eq!(after.splits, before.splits);
@@ -148,12 +149,12 @@ fn an_allocation_in_an_existing_block_changes_no_rights_and_flushes_nothing() {
 
 #[test]
 fn growing_by_the_tail_maps_what_is_needed_and_makes_complete_blocks_large() {
-    let engine = Engine::new(X86_TAIL, Sim::new(X86_TAIL.machine())).expect("memory");
+    let engine = Rig::new(X86_TAIL);
     let first = engine.alloc::<Text>(10_000).expect("room");
     assert_eq!(leaves(&engine), [(4096, 3)]);
     let second = engine.alloc::<Text>(BLOCK).expect("room");
     assert_eq!(leaves(&engine), [(4096, 3), (BLOCK, 1)], "it continues right after the first");
-    assert_eq!(engine.stats().pools[0].counters.collapses, 1);
+    assert_eq!(engine.pool_stats(Kind::Text).counters.collapses, 1);
     let third = engine.alloc::<Text>(3 * BLOCK).expect("room");
     assert_eq!(leaves(&engine), [(4096, 3), (BLOCK, 4)]);
     engine.audit().expect("audit");

@@ -1,16 +1,18 @@
 //! Looking up addresses: without a lock, and right beside whatever happens.
 
+use execmem_tests::rig::Rig;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use execmem::kinds::{Data, Text};
-use execmem::{Engine, Extent, Found, Handle as _, Kind, Owner, PageSize, Protection};
+use execmem::{Extent, Found, Kind, Owner, PageSize, Protection};
 use execmem_arch_x86::TABLE;
 use execmem_sim::Sim;
 
 const BLOCK: u64 = 2 << 20;
 
-fn engine() -> Engine<Sim> {
-    Engine::new(TABLE, Sim::new(TABLE.machine())).expect("memory")
+fn engine() -> Rig {
+    Rig::new(TABLE)
 }
 
 #[test]
@@ -56,7 +58,7 @@ fn donated_memory_is_found_too() {
     let slack = Extent::new(0xffff_ffff_8120_0000, BLOCK).expect("a page");
     let sim = Sim::new(TABLE.machine());
     sim.map_kernel(slack, PageSize::mib(2), Protection::ReadExecute).expect("memory");
-    let engine = Engine::new(TABLE, sim).expect("memory");
+    let engine = Rig::on(TABLE, sim);
     engine.donate(Kind::Text, slack, PageSize::mib(2)).expect("nobody's");
     let draft = engine.alloc_for(Owner(7), Kind::Text, 300).expect("room");
     assert!(slack.covers(draft.extent()));
@@ -77,11 +79,18 @@ fn an_allocation_that_stays_is_found_whatever_else_comes_and_goes() {
             kept.expect("room")
         })
         .collect();
+    // On a busy machine one side could be done before the other begins.
+    let start = &Barrier::new(3);
     std::thread::scope(|scope| {
-        let churners: Vec<_> = (0..2_u64).map(|seed| scope.spawn(move || churn(engine, seed))).collect();
+        let churner = |seed| {
+            start.wait();
+            churn(engine, seed);
+        };
+        let churners: Vec<_> = (0..2_u64).map(|seed| scope.spawn(move || churner(seed))).collect();
         let reader = scope.spawn(|| {
             let mut looks = 0_u64;
-            while !is_done.load(Ordering::Relaxed) {
+            start.wait();
+            while looks == 0 || !is_done.load(Ordering::Relaxed) {
                 for draft in &kept {
                     let found = engine.find(draft.extent().last()).expect("it is live");
                     assert_eq!((found.extent, found.owner), (draft.extent(), draft.owner()));
@@ -98,7 +107,7 @@ fn an_allocation_that_stays_is_found_whatever_else_comes_and_goes() {
 }
 
 /// Allocates and frees, and checks that what it holds is found.
-fn churn(engine: &Engine<Sim>, seed: u64) {
+fn churn(engine: &Rig, seed: u64) {
     let mut held = Vec::new();
     for step in 0..3_000_u64 {
         let number = (step + seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;

@@ -27,7 +27,8 @@ fn script() -> Vec<Op> {
 /// What can be seen of a world but for what only grows.
 fn picture(world: &World) -> String {
     let stats = world.engine.stats();
-    let kinds: Vec<_> = stats.kinds.iter().map(|kind| (kind.live, kind.bytes_requested, kind.bytes_granted)).collect();
+    let kinds: Vec<_> =
+        stats.kinds.values().map(|kind| (kind.live, kind.bytes_requested, kind.bytes_granted)).collect();
     let addresses: Vec<_> = world.held.iter().map(|held| (held.address(), held.bytes.len())).collect();
     format!("{kinds:?} {addresses:x?}")
 }
@@ -35,11 +36,11 @@ fn picture(world: &World) -> String {
 /// Runs the script with the backend call number `nth` refused.
 fn run_refusing(table: usize, nth: u64, is_lasting: bool) -> Result<bool, String> {
     let mut world = World::new(TABLES[table].table);
-    let sim_calls = |world: &World| world.engine.backend().calls();
+    let sim_calls = |world: &World| world.engine.sim.calls();
     if is_lasting {
-        world.engine.backend().refuse_from(nth);
+        world.engine.sim.refuse_from(nth);
     } else {
-        world.engine.backend().refuse_once(nth);
+        world.engine.sim.refuse_once(nth);
     }
     for op in script() {
         let before = picture(&world);
@@ -55,17 +56,24 @@ fn run_refusing(table: usize, nth: u64, is_lasting: bool) -> Result<bool, String
             // The checks below call the backend as well.
             world.engine.audit().map_err(|broken| format!("{op:?}: {broken}"))?;
         } else if sim_calls(&world) > nth {
-            world.engine.backend().refuse_nothing();
+            world.engine.sim.refuse_nothing();
             world.check().map_err(|why| format!("{op:?}: {why}"))?;
         }
     }
     let all_run = sim_calls(&world) <= nth;
-    world.engine.backend().refuse_nothing();
+    world.engine.sim.refuse_nothing();
     while !world.held.is_empty() {
         world.free(0).map_err(|error| error.to_string())?;
     }
     world.check()?;
     world.check_unused()?;
+    world.engine.shrink();
+    world.check()?;
+    let left = world.engine.stats();
+    let withheld: u64 = left.pools().map(|(_, pool)| pool.bytes_withheld).sum();
+    if (left.bytes_mapped(), withheld) != (0, 0) {
+        return Err(format!("{:#x} bytes stay mapped, {withheld:#x} withheld", left.bytes_mapped()));
+    }
     Ok(all_run)
 }
 

@@ -1,11 +1,12 @@
 //! Where allocations of different lanes go.
 
 use core::cell::Cell;
+use execmem_tests::rig::Rig;
 use std::collections::VecDeque;
 
 use execmem::kinds::Text;
 use execmem::sync::{Locking, ThreadLanes};
-use execmem::{BackendError, Draft, Engine, Error, Handle as _};
+use execmem::{BackendError, Draft, Error};
 use execmem_arch_x86::TABLE;
 use execmem_sim::Sim;
 
@@ -20,35 +21,37 @@ std::thread_local! {
 struct Chosen;
 
 impl Locking for Chosen {
-    type Mutex = <ThreadLanes as Locking>::Mutex;
+    type Spin = <ThreadLanes as Locking>::Spin;
+    type Sleep = <ThreadLanes as Locking>::Sleep;
 
-    fn lane() -> usize {
+    fn shard_hint() -> usize {
         LANE.get()
     }
 }
 
-/// Lanes of two threads that begin on one; whoever meets the other there moves.
+/// Lanes of two threads that begin on one; the thread that meets the other there moves.
 struct Moving;
 
 impl Locking for Moving {
-    type Mutex = <ThreadLanes as Locking>::Mutex;
+    type Spin = <ThreadLanes as Locking>::Spin;
+    type Sleep = <ThreadLanes as Locking>::Sleep;
 
-    fn lane() -> usize {
+    fn shard_hint() -> usize {
         LANE.get()
     }
 
-    fn met(other: usize) {
+    fn contended(other: usize) {
         if other != LANE.get() {
             LANE.set(LANE.get() | 1);
         }
     }
 }
 
-type Chose = Engine<Sim, Chosen>;
+type Chose = Rig<Chosen>;
 
 /// An engine of x86-64 over so many bytes of memory.
 fn engine(bytes: u64) -> Chose {
-    Engine::with_locks(TABLE, Sim::with_memory(TABLE.machine(), bytes)).expect("memory")
+    Rig::with_locks(TABLE, Sim::with_memory(TABLE.machine(), bytes))
 }
 
 fn try_alloc(engine: &Chose, lane: usize, len: u64) -> Result<Draft<Text>, Error> {
@@ -115,11 +118,11 @@ fn where_nothing_can_be_mapped_every_hole_serves_everybody() {
     let [half, other] = two_blocks(&engine, 16 * KIB);
     let rest = alloc(&engine, 1, 16 * KIB);
     let mut codes = vec![half, other, rest];
-    let before = engine.backend().calls();
+    let before = engine.sim.calls();
     for _ in 0..64 {
         codes.push(alloc(&engine, 1, 16 * KIB));
     }
-    assert_eq!(engine.backend().calls() - before, 1, "a block is asked for once while there are holes");
+    assert_eq!(engine.sim.calls() - before, 1, "a block is asked for once while there are holes");
     let refused = try_alloc(&engine, 1, 16 * KIB).expect_err("both blocks are full");
     assert!(matches!(refused, Error::Backend { source: BackendError::OutOfMemory { .. }, .. }), "{refused}");
     free_all(&engine, codes);
@@ -128,24 +131,24 @@ fn where_nothing_can_be_mapped_every_hole_serves_everybody() {
 #[test]
 fn holes_of_other_lanes_are_taken_before_small_pages_are_mapped() {
     let engine = engine(8 * BLOCK);
-    engine.backend().limit_large_pages(2);
+    engine.sim.limit_large_pages(2);
     let [half, other] = two_blocks(&engine, 16 * KIB);
     let rest = alloc(&engine, 1, 16 * KIB);
     let lent = [(); 64].map(|()| alloc(&engine, 1, 16 * KIB));
     assert_eq!(engine.stats().bytes_mapped(), 2 * BLOCK);
     let last = alloc(&engine, 1, 16 * KIB);
-    assert_eq!(engine.stats().pools[0].counters.fallbacks, 1);
+    assert_eq!(engine.pool_stats(execmem::Kind::Text).counters.fallbacks, 1);
     free_all(&engine, [half, other, rest, last].into_iter().chain(lent));
 }
 
 #[test]
 fn lanes_fill_their_own_blocks_again_once_large_ones_can_be_had() {
     let engine = engine(8 * BLOCK);
-    engine.backend().limit_large_pages(2);
+    engine.sim.limit_large_pages(2);
     let [half, other] = two_blocks(&engine, 16 * KIB);
     let mut codes = vec![half, other, alloc(&engine, 1, 16 * KIB), alloc(&engine, 1, 16 * KIB)];
     codes.push(alloc(&engine, 1, 16 * KIB));
-    engine.backend().refuse_nothing();
+    engine.sim.refuse_nothing();
     codes.push(alloc(&engine, 1, 16 * KIB));
     assert_eq!(engine.stats().bytes_mapped(), 2 * BLOCK, "nobody knows before a block is needed");
     codes.push(alloc(&engine, 1, BLOCK));
@@ -155,7 +158,7 @@ fn lanes_fill_their_own_blocks_again_once_large_ones_can_be_had() {
 }
 
 /// Allocates and frees for a while from a lane. Returns whether the thread stayed on it.
-fn stays(engine: &Engine<Sim, Moving>, lane: usize) -> bool {
+fn stays(engine: &Rig<Moving>, lane: usize) -> bool {
     LANE.set(lane);
     let mut codes = VecDeque::new();
     for _ in 0..20_000 {
@@ -172,7 +175,7 @@ fn stays(engine: &Engine<Sim, Moving>, lane: usize) -> bool {
 fn of_two_threads_that_meet_one_stays() {
     // They do not always meet twice, which is when the second used to leave as well.
     for _ in 0..16 {
-        let engine = &Engine::<_, Moving>::with_locks(TABLE, Sim::new(TABLE.machine())).expect("memory");
+        let engine = &Rig::<Moving>::with_locks(TABLE, Sim::new(TABLE.machine()));
         let stay = std::thread::scope(|scope| {
             let threads = [8, 16].map(|lane| scope.spawn(move || stays(engine, lane)));
             threads.map(|thread| thread.join().expect("no panic"))

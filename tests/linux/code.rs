@@ -1,13 +1,12 @@
 //! Functions of the machine this runs on, and engines to put them in.
 
-use execmem::{Engine, Handle as _, Kind, Live, kinds::Text};
-use execmem_linux::{Linux, Options, Publish, SetupError, call};
+use execmem::{Engine, Kind, Live, kinds::Text};
+use execmem_linux::{Linux, Options, Publish, call};
 
-/// Every way to publish that works here: emulators of processes have no `/proc/self/mem` of what they emulate.
+/// Every way to publish. Emulators of processes have no `/proc/self/mem` of what they emulate.
 pub(crate) fn ways() -> impl Iterator<Item = Publish> {
-    let refusal = |publish| Linux::reserve(&Options::default().window(2 << 20).publish(publish)).err();
-    let works = move |publish: &Publish| !matches!(refusal(*publish), Some(SetupError::NoProcMem { .. }));
-    [Publish::Poke, Publish::Flip, Publish::ProcMem].into_iter().filter(works)
+    let on_machines = cfg!(target_arch = "x86_64").then_some(Publish::ProcMem);
+    [Publish::Poke, Publish::Flip].into_iter().chain(on_machines)
 }
 
 /// An engine whose content arrives this way.
@@ -81,17 +80,33 @@ pub(crate) fn run_at(address: u64) -> u32 {
     u32::try_from(value & 0xffff_ffff).expect("32 bits")
 }
 
+/// The byte at an address.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn byte_at(address: u64) -> u8 {
+    let pointer = std::ptr::with_exposed_provenance::<u8>(usize::try_from(address).expect("an address"));
+    // SAFETY: memory of a test, which lives; where it does not, the test is about the fault.
+    unsafe { pointer.read_volatile() }
+}
+
+/// Stores a byte at an address.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn store_byte(address: u64, byte: u8) {
+    let pointer = std::ptr::with_exposed_provenance_mut::<u8>(usize::try_from(address).expect("an address"));
+    // SAFETY: as in `byte_at`; no reference points to it.
+    unsafe { pointer.write_volatile(byte) }
+}
+
 /// The word before an entry point that has at least 16 bytes of its own there.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn word_before(entry: u64) -> u32 {
     let pointer = std::ptr::with_exposed_provenance::<u32>(usize::try_from(entry - 4).expect("an address"));
-    // SAFETY: readable as long as the function is published, as the caller says, and nobody writes it.
+    // SAFETY: readable as long as the function is published, as the caller says, and no thread writes it.
     unsafe { pointer.read() }
 }
 
 /// Bytes of text, and those of them in large pages, as the kernel sees it; nothing is writable and executable.
 pub(crate) fn text_bytes(engine: &Engine<Linux>) -> (u64, u64) {
-    let window = engine.backend().window();
+    let window = engine.facts().window();
     let areas = execmem_linux::proc::areas().expect("proc");
     let ours = || areas.iter().filter(|area| window.overlaps(area.extent));
     assert!(ours().all(|area| !(area.is_writable && area.is_executable)));

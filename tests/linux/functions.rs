@@ -1,16 +1,32 @@
 //! Functions of this machine, written, published, called, changed and freed through every way to publish.
 
-use execmem::{Error, Handle as _};
+use execmem::Error;
 use execmem_linux::Publish;
 
-use crate::code::{DATA, constant, engine, install, run, text_bytes};
+use super::code::{DATA, constant, engine, install, run, text_bytes};
+
+/// The tests of one way to publish.
+macro_rules! of {
+    ($way:ident: $publish:ident, $($test:ident)*) => {
+        mod $way {
+            skip::tests! { $($test)* }
+
+            $(fn $test() { super::$test(execmem_linux::Publish::$publish); })*
+        }
+    };
+}
 
 /// The tests of every way to publish.
 macro_rules! of_all {
     ($($test:ident)*) => {
-        mod poke { $(#[test] fn $test() { super::$test(execmem_linux::Publish::Poke); })* }
-        mod proc_mem { $(#[test] fn $test() { super::$test(execmem_linux::Publish::ProcMem); })* }
-        mod flip { $(#[test] fn $test() { super::$test(execmem_linux::Publish::Flip); })* }
+        of! { poke: Poke, $($test)* }
+        of! { proc_mem: ProcMem, $($test)* }
+        of! { flip: Flip, $($test)* }
+
+        /// The tests of this file.
+        pub(crate) fn tests() -> Vec<skip::Test> {
+            [poke::tests(), proc_mem::tests(), flip::tests()].into_iter().flatten().collect()
+        }
     };
 }
 
@@ -28,7 +44,7 @@ of_all! {
 /// it right as well.
 fn forty_two(publish: Publish) {
     let engine = engine(publish);
-    assert_eq!(engine.backend().publish(), publish);
+    assert_eq!(engine.facts().publish(), publish);
     let answer = install(&engine, 42, 0);
     assert_eq!(run(&answer), 42);
     let values = [0, 1, 0x7ff, 0x800, 0xfff, 0x7fff, 0x8000, 0xffff, 0x1_0000, 0x7fff_ffff, 0x8000_0000, u32::MAX];
@@ -62,7 +78,7 @@ fn patched_functions_return_the_new_value(publish: Publish) {
     let engine = engine(publish);
     let function = install(&engine, 1, 64);
     for value in 2..100_u32 {
-        engine.patch(&function, 0, &constant(value, 0)).expect("published code");
+        engine.patch_unexecuted(&function, 0, &constant(value, 0)).expect("published code");
         assert_eq!(run(&function), value);
         text_bytes(&engine);
     }
@@ -120,7 +136,7 @@ fn freed_code_traps_before_anybody_gets_it(publish: Publish) {
     assert_eq!(draft.address(), address, "the same place");
     let mut bytes = [0; 64];
     engine.read(&draft, 0, &mut bytes).expect("a draft");
-    assert!(engine.backend().machine().trap.matches(address, &bytes));
+    assert!(engine.facts().machine().trap().matches(address, &bytes));
     assert_eq!(run(&kept), 1);
     engine.free(draft).expect("ours");
     engine.free(kept).expect("ours");

@@ -6,30 +6,40 @@ use std::process::Command;
 use execmem::Engine;
 use execmem_clients::module::{Loader, Module};
 use execmem_linux::{Linux, Options, call};
-use execmem_types::Code;
 
-use crate::code::{engine_of, ways};
+use super::code::{engine_of, ways};
+#[cfg(any(target_arch = "aarch64", target_arch = "powerpc"))]
+use far::compiled_modules_call_what_is_far_by_way_of_veneers;
 
-/// The instructions of this machine, its compiler, and flags for code that may lie anywhere near itself.
+#[cfg(any(target_arch = "aarch64", target_arch = "powerpc"))]
+skip::tests! {
+    compiled_modules_compute_what_their_source_says
+    compiled_modules_call_what_is_far_by_way_of_veneers
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "riscv64"))]
+skip::tests! {
+    compiled_modules_compute_what_their_source_says
+}
+
+/// The compiler of this machine, and flags for code that may lie anywhere near itself.
 #[cfg(target_arch = "x86_64")]
-const MACHINE: (Code, &str, &[&str]) = (execmem_arch_x86::CODE_X86, "gcc", &["-fno-pie", "-mcmodel=large"]);
+const MACHINE: (&str, &[&str]) = ("gcc", &["-fno-pie", "-mcmodel=large"]);
 #[cfg(target_arch = "aarch64")]
-const MACHINE: (Code, &str, &[&str]) =
-    (execmem_arch_arm64::CODE_ARM64_4K, "aarch64-linux-gnu-gcc", &["-fno-pie", "-mgeneral-regs-only"]);
+const MACHINE: (&str, &[&str]) = ("aarch64-linux-gnu-gcc", &["-fno-pie", "-mgeneral-regs-only"]);
 #[cfg(target_arch = "riscv64")]
-const MACHINE: (Code, &str, &[&str]) =
-    (execmem_arch_riscv::CODE_RISCV64, "riscv64-linux-gnu-gcc", &["-fno-pie", "-mcmodel=medany", "-mno-relax"]);
+const MACHINE: (&str, &[&str]) = ("riscv64-linux-gnu-gcc", &["-fno-pie", "-mcmodel=medany", "-mno-relax"]);
 #[cfg(target_arch = "powerpc")]
-const MACHINE: (Code, &str, &[&str]) =
-    (execmem_arch_powerpc_8xx::CODE_POWERPC_8XX, "powerpc-linux-gnu-gcc", &["-fno-pie", "-mno-sdata"]);
+const MACHINE: (&str, &[&str]) = ("powerpc-linux-gnu-gcc", &["-fno-pie", "-mno-sdata"]);
 
 const WINDOW_BYTES: u64 = 16 << 20;
 
-/// The object of tests/module/sources/module.c. `name` tells tests apart.
+/// The object of tests/binutils/modules/module.c. `name` tells tests apart.
 fn compile(name: &str) -> Vec<u8> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("module/sources/module.c");
+    skip::unless(skip::tool(MACHINE.0));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("binutils/modules/module.c");
     let object: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.o", std::process::id()));
-    let (_, compiler, flags) = MACHINE;
+    let (compiler, flags) = MACHINE;
     let common =
         ["-c", "-O2", "-ffreestanding", "-fno-common", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-o"];
     let output = Command::new(compiler).args(flags).args(common).args([&object, &source]).output();
@@ -41,11 +51,11 @@ fn compile(name: &str) -> Vec<u8> {
 }
 
 /// Loads the module and runs what initialises it.
-fn start(engine: &Engine<Linux>, data: &[u8], outer: u64) -> Module {
-    let loader = Loader::new(engine).expect("rules").with_veneers(&MACHINE.0);
+fn start<'e>(engine: &'e Engine<Linux>, data: &[u8], outer: u64) -> Module<&'e Engine<Linux>> {
+    let loader = Loader::new(engine).expect("rules");
     let coming = loader.load(data, &|name: &str| (name == "outer").then_some(outer)).expect("a module");
     assert_eq!(run(coming.init().expect("a symbol"), [0; 2]), 0);
-    coming.finish(engine).expect("memory")
+    coming.finish().expect("memory")
 }
 
 /// Calls a function of the module.
@@ -88,7 +98,7 @@ impl<F: Fn(u32) -> u32> Model<F> {
 }
 
 /// Calls the module with everything it knows, and compares.
-fn compare(module: &Module, outer: impl Fn(u32) -> u32) {
+fn compare(module: &Module<&'_ Engine<Linux>>, outer: impl Fn(u32) -> u32) {
     let entry = module.names().symbol("entry").expect("a symbol");
     let mut model = Model { counter: 0, seeds: [3, 5, 7, 11], outer };
     for round in 0..400_u32 {
@@ -101,7 +111,6 @@ extern "C" fn outer(x: u32) -> u32 {
     x.wrapping_mul(3).wrapping_add(5)
 }
 
-#[test]
 fn compiled_modules_compute_what_their_source_says() {
     let data = compile("near");
     for publish in ways() {
@@ -110,7 +119,7 @@ fn compiled_modules_compute_what_their_source_says() {
         let function: extern "C" fn(u32) -> u32 = outer;
         let module = start(&engine, &data, function as usize as u64);
         compare(&module, |x| outer(x));
-        module.unload(&engine);
+        module.unload();
         engine.audit_unused().expect("freed text traps");
         engine.shrink();
         assert_eq!(engine.stats().bytes_mapped(), 0);
@@ -119,17 +128,15 @@ fn compiled_modules_compute_what_their_source_says() {
 
 #[cfg(any(target_arch = "aarch64", target_arch = "powerpc"))]
 mod far {
-    use execmem::Handle as _;
     use execmem_clients::Error;
     use execmem_clients::module::Loader;
     use execmem_linux::{Options, Place};
 
     use super::{compare, compile, start};
-    use crate::code::{engine_of, install};
+    use crate::linux::code::{engine_of, install};
 
     /// Windows beside each other, so many that some are out of reach of a direct call from the first.
-    #[test]
-    fn compiled_modules_call_what_is_far_by_way_of_veneers() {
+    pub(super) fn compiled_modules_call_what_is_far_by_way_of_veneers() {
         const VALUE: u32 = 0x7fff_8001;
         let data = compile("far");
         let engines: Vec<_> = (0..7).map(|_| engine_of(&Options::default().place(Place::Anywhere))).collect();
@@ -141,6 +148,6 @@ mod far {
         assert!(matches!(without, Err(Error::OutOfReach { .. })), "{:#x} from {here:#x}", far.address());
         let module = start(engine, &data, far.address());
         compare(&module, |_| VALUE);
-        module.unload(engine);
+        module.unload();
     }
 }

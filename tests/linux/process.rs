@@ -1,23 +1,32 @@
-//! Processes made for a test: forked, filtered, or with nothing left to map.
+//! Processes made for a test, and what they have.
 
-use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
+use std::time::Duration;
 
 /// Tells the process that runs the body of a test.
 const CHILD: &str = "EXECMEM_TEST_CHILD";
 
 /// Runs the body of the test of this name in a process of its own.
 pub(crate) fn in_a_process(test: &str, body: impl FnOnce()) {
+    output_in_a_process(test, body);
+}
+
+/// The same, and returns what it printed; nothing in that process itself.
+pub(crate) fn output_in_a_process(test: &str, body: impl FnOnce()) -> Option<String> {
+    let test = &*format!("linux::{test}");
     if std::env::var(CHILD).is_ok_and(|child| child == test) {
-        return body();
+        body();
+        return None;
     }
     let program = std::env::current_exe().expect("a test program");
     let mut command = Command::new(program);
     command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, test);
     let output = command.output().expect("a process");
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    skip::relay(&text);
     assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    Some(text)
 }
 
 /// Runs a body in a forked process and returns its exit status, or nothing if a signal ended it.
@@ -30,6 +39,23 @@ pub(crate) fn in_child(body: impl FnOnce() -> i32) -> Option<i32> {
         // SAFETY: ends the process at once, which is what a forked child should do.
         unsafe { libc::_exit(status) };
     }
+    wait_for(child)
+}
+
+/// The same by the bare system call, of which the C library and its handlers know nothing.
+pub(crate) fn in_cloned_child(body: impl FnOnce() -> i32) -> Option<i32> {
+    // SAFETY: as in `in_child`; without CLONE_VM the child has memory of its own. The test program is idle, so that no
+    // lock of the allocator is held, or the child does not use it.
+    let child = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    if child == 0 {
+        let status = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
+        // SAFETY: as in `in_child`.
+        unsafe { libc::_exit(status) };
+    }
+    wait_for(libc::pid_t::try_from(child).expect("a process"))
+}
+
+fn wait_for(child: libc::pid_t) -> Option<i32> {
     assert!(child > 0, "fork: {}", std::io::Error::last_os_error());
     let mut status = 0;
     // SAFETY: waitpid(2) writes one int, which `status` is.
@@ -38,71 +64,62 @@ pub(crate) fn in_child(body: impl FnOnce() -> i32) -> Option<i32> {
     libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status))
 }
 
-/// Runs a body in the first process of a new namespace of processes; nothing if there may be none.
-pub(crate) fn in_new_namespace(body: impl FnOnce() -> i32) -> Option<i32> {
+/// Rights that a test tries to give to memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Rights {
+    Write,
+    Execute,
+}
+
+/// Changes the rights of a page; the error is that of the system.
+pub(crate) fn change_rights(page: u64, rights: Rights) -> Result<(), i32> {
+    let more = match rights {
+        Rights::Write => libc::PROT_WRITE,
+        Rights::Execute => libc::PROT_EXEC,
+    };
+    let page = std::ptr::with_exposed_provenance_mut(usize::try_from(page).expect("an address"));
+    // SAFETY: a page of executable memory of a test, to which no reference points.
+    let outcome = unsafe { libc::mprotect(page, rustix::param::page_size(), libc::PROT_READ | more) };
+    if outcome == 0 { Ok(()) } else { Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(0)) }
+}
+
+/// How many descriptors of this process are memory. Takes no heap: a child may not have a usable one.
+pub(crate) fn memory_descriptors() -> usize {
+    use std::io::Write as _;
+    let is_memory = |number: &u32| {
+        let (mut path, mut target) = ([0_u8; 32], [0_u8; 256]);
+        write!(&mut path[..31], "/proc/self/fd/{number}").expect("short");
+        // SAFETY: `path` ends with zero, and the call writes at most as many bytes as `target` has.
+        let len = unsafe { libc::readlink(path.as_ptr().cast(), target.as_mut_ptr().cast(), target.len()) };
+        let target = usize::try_from(len).map_or(&[][..], |len| &target[..len]);
+        target.starts_with(b"/memfd:") || target.ends_with(b"/mem")
+    };
+    (3..64).filter(is_memory).count()
+}
+
+/// Has the next child be the first of a new namespace of processes. Skips the test where that is forbidden.
+pub(crate) fn needs_a_new_namespace() {
     // SAFETY: unshare(2) takes no pointers; processes made from now on are in the new namespace.
     let unshared = unsafe { libc::unshare(libc::CLONE_NEWPID) };
-    if unshared == 0 { in_child(body) } else { None }
+    skip::unless(skip::condition(unshared == 0, "no right to make a namespace of processes"));
 }
 
-/// Filters the system calls of this process from now on.
-pub(crate) fn install_filter(mut program: Vec<libc::sock_filter>) {
-    let filter = libc::sock_fprog { len: u16::try_from(program.len()).expect("a few"), filter: program.as_mut_ptr() };
-    // SAFETY: takes no pointers; gives up the right to gain rights, without which filters are for root only.
-    let given_up = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-    assert_eq!(given_up, 0);
-    // SAFETY: `filter` points to `len` statements, which live until the call has copied them.
-    let installed = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) };
-    assert_eq!(installed, 0, "{}", std::io::Error::last_os_error());
+/// Skips the test where the kernel has no memory that it does not map itself.
+pub(crate) fn needs_secret_memory() {
+    const SYS_MEMFD_SECRET: libc::c_long = 447;
+    // SAFETY: memfd_secret(2) takes flags only.
+    let file = unsafe { libc::syscall(SYS_MEMFD_SECRET, libc::O_CLOEXEC) };
+    skip::unless(skip::condition(file >= 0, "the kernel has no memfd_secret: Linux 5.14, and secretmem.enable"));
+    // SAFETY: the file that was opened just now.
+    unsafe { libc::close(libc::c_int::try_from(file).expect("a file")) };
 }
 
-/// Lets no memory of this process gain the right to execute from now on; false if the kernel cannot.
-pub(crate) fn refuse_to_make_executable() -> bool {
-    const PR_SET_MDWE: libc::c_int = 65;
-    const REFUSE_EXEC_GAIN: libc::c_ulong = 1;
-    // SAFETY: takes no pointers.
-    unsafe { libc::prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0) == 0 }
-}
-
-/// Gives up every right of the superuser, if this process has any.
-pub(crate) fn become_nobody() {
-    const NOBODY: libc::uid_t = 65534;
-    // SAFETY: takes no pointers, and changes the user of this process only.
-    unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) };
-}
-
-/// Mappings that are kept from others until this is dropped.
-pub(crate) struct Mappings {
-    start: *mut c_void,
-    bytes: usize,
-}
-
-/// Maps single pages until the process may have no more mappings.
-pub(crate) fn use_up_mappings() -> Mappings {
-    let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").expect("proc");
-    let limit: usize = limit.trim().parse().expect("a number");
-    let page = rustix::param::page_size();
-    let bytes = (limit + 2) * page;
-    // SAFETY: without MAP_FIXED, mmap(2) chooses addresses that nothing uses.
-    let start = unsafe {
-        libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+/// Time that this thread had a processor.
+pub(crate) fn processor_time(body: impl FnOnce()) -> Duration {
+    let now = || {
+        Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime)).expect("after the start")
     };
-    assert_ne!(start, libc::MAP_FAILED);
-    for number in (0..limit).step_by(2) {
-        let at = start.wrapping_byte_add(number * page);
-        // SAFETY: the page lies in what was mapped just now and is known to nobody else.
-        let changed = unsafe { libc::mprotect(at, page, libc::PROT_READ) };
-        if changed != 0 {
-            return Mappings { start, bytes };
-        }
-    }
-    panic!("vm.max_map_count does not hold");
-}
-
-impl Drop for Mappings {
-    fn drop(&mut self) {
-        // SAFETY: exactly what `use_up_mappings` mapped, and nothing points into it.
-        let unmapped = unsafe { libc::munmap(self.start, self.bytes) };
-        assert_eq!(unmapped, 0);
-    }
+    let start = now();
+    body();
+    now() - start
 }

@@ -3,13 +3,18 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use execmem::{Engine, Handle as _, Live, kinds::Text};
+use execmem::{Engine, Live, kinds::Text};
 use execmem_clients::bpf::{Bpf, MAX_TARGETS, Options};
 use execmem_clients::ftrace::Ftrace;
 use execmem_clients::patch::NoBreakpoints;
 use execmem_linux::{Linux, Publish, call};
 
-use crate::code::{self, install, run_at};
+use super::code::{self, install, run_at};
+
+skip::tests! {
+    tracers_of_this_machine_learn_site_and_caller_and_disturb_nothing
+    dispatchers_of_this_machine_go_where_they_are_told
+}
 
 /// A function with a site, which adds 7 to its argument; where the site is.
 #[cfg(target_arch = "x86_64")]
@@ -61,7 +66,6 @@ extern "C" fn tracer(site: usize, caller: usize, told: &Told) {
     assert_ne!(format!("{site:x} {caller:x} {:x}", site ^ caller).len(), 0);
 }
 
-#[test]
 fn tracers_of_this_machine_learn_site_and_caller_and_disturb_nothing() {
     let engine = code::engine(Publish::Poke);
     let ftrace = Ftrace::new(&engine, NoBreakpoints, u64::MAX).expect("rows");
@@ -89,7 +93,6 @@ fn tracers_of_this_machine_learn_site_and_caller_and_disturb_nothing() {
     engine.audit_unused().expect("freed code traps");
 }
 
-#[test]
 fn dispatchers_of_this_machine_go_where_they_are_told() {
     let engine = code::engine(Publish::Poke);
     let bpf = Bpf::new(&engine, Options { limit: u64::MAX, seed: 1, flush_predictors: || () });

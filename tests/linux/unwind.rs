@@ -3,10 +3,15 @@
 use std::backtrace::Backtrace;
 use std::sync::Mutex;
 
-use execmem::{Handle as _, kinds::Text};
+use execmem::kinds::Text;
 use execmem_linux::{Publish, call, tools::Frames};
 
-use crate::code::engine;
+use super::code::engine;
+
+skip::tests! {
+    unwinding_passes_generated_code_by_llvms_unwinder_too
+    unwinding_passes_generated_code_as_long_as_its_tables_live
+}
 
 /// `push rbp; mov rbp, rsp; call rdi; pop rbp; ret`
 const CALLS_ITS_ARGUMENT: [u8; 8] = [0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3];
@@ -39,8 +44,29 @@ fn table(address: u64) -> Vec<u8> {
     .concat()
 }
 
-#[test]
+/// Set for the process in which LLVM's unwinder takes the place of libgcc's.
+const WITH_LLVM: &str = "EXECMEM_TEST_LLVM_UNWINDER";
+
+fn unwinding_passes_generated_code_by_llvms_unwinder_too() {
+    let versions = (11..30).map(|version| format!("/usr/lib/llvm-{version}/lib/libunwind.so.1"));
+    let usual = ["/usr/lib/x86_64-linux-gnu/libunwind.so.1", "/usr/lib64/libunwind.so.1"].map(str::to_owned);
+    let library = usual.into_iter().chain(versions).find(|path| std::path::Path::new(path).exists());
+    skip::unless(skip::condition(library.is_some(), "LLVM's libunwind is not installed"));
+    let Some(library) = library else { return };
+    let test = "linux::unwind::unwinding_passes_generated_code_as_long_as_its_tables_live";
+    let mut command = std::process::Command::new(std::env::current_exe().expect("a test program"));
+    command.args(["--exact", test]).env("LD_PRELOAD", library).env(WITH_LLVM, "1");
+    let output = command.output().expect("a process");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}{errors}");
+    assert!(!errors.contains("libunwind"), "{errors}");
+}
+
 fn unwinding_passes_generated_code_as_long_as_its_tables_live() {
+    if std::env::var(WITH_LLVM).is_ok() {
+        assert!(execmem_linux::symbol("__unw_add_dynamic_fde").is_some(), "another unwinder");
+    }
     let engine = engine(Publish::Poke);
     let mut draft = engine.alloc::<Text>(8).expect("room");
     engine.write(&mut draft, 0, &CALLS_ITS_ARGUMENT).expect("a draft");

@@ -1,7 +1,7 @@
 //! Two callers of one engine.
 
 use execmem::kinds::Text;
-use execmem::{Engine, Handle as _};
+use execmem::{Engine, Kind};
 use loom::sync::Arc;
 
 use crate::memory::{BLOCK, Lanes, Memory, engine};
@@ -9,10 +9,10 @@ use crate::{search, spawn};
 
 /// Runs one thing in a thread and another in this one, on the same engine.
 fn beside<A: Send + 'static, B>(
-    engine: Engine<Memory, Lanes>,
-    one: impl FnOnce(&Engine<Memory, Lanes>) -> A + Send + 'static,
-    other: impl FnOnce(&Engine<Memory, Lanes>) -> B,
-) -> (Arc<Engine<Memory, Lanes>>, A, B) {
+    engine: Engine<Memory, Kind, Lanes>,
+    one: impl FnOnce(&Engine<Memory, Kind, Lanes>) -> A + Send + 'static,
+    other: impl FnOnce(&Engine<Memory, Kind, Lanes>) -> B,
+) -> (Arc<Engine<Memory, Kind, Lanes>>, A, B) {
     let engine = Arc::new(engine);
     let thread = spawn({
         let engine = Arc::clone(&engine);
@@ -45,7 +45,7 @@ fn who_makes_room_gets_it_while_others_allocate_and_free_and_nobody_makes_more()
                 engine.free(small).expect("ours");
             },
         );
-        assert_eq!(engine.backend().maps(), (1, 1));
+        assert_eq!(engine.facts().maps(), (1, 1));
         assert_eq!(engine.find(large.address()).map(|found| found.extent), Some(large.extent()));
     });
 }
@@ -57,7 +57,7 @@ fn a_block_whose_last_range_is_freed_while_memory_is_taken_back_goes_once() {
         let last = engine.alloc::<Text>(64).expect("room");
         let (engine, (), early) = beside(engine, |engine| engine.free(last).expect("ours"), |engine| engine.shrink());
         assert_eq!(early + engine.shrink(), BLOCK);
-        assert_eq!(engine.backend().maps(), (1, 0));
+        assert_eq!(engine.facts().maps(), (1, 0));
     });
 }
 
@@ -76,6 +76,6 @@ fn published_code_survives_that_its_place_was_freed_just_before() {
                 engine.publish(draft).expect("memory")
             },
         );
-        assert_eq!(engine.backend().byte(code.address()), 0xc3);
+        assert_eq!(engine.facts().byte(code.address()), 0xc3);
     });
 }

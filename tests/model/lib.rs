@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod engine;
-mod ledger;
+mod live_map;
 mod memory;
 mod patching;
 mod probes;

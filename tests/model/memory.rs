@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use execmem::{BackendError, Engine, Extent, PageSize, Protection};
+use execmem::{BackendError, Engine, Extent, Kind, PageSize, Protection};
 use execmem_arch_x86::TABLE;
-use execmem_types::{Access, Backend, Mapping, SyncScope, Trap};
+use execmem_types::{Access, Backend, Describe, Mapping, SyncScope, Trap};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) const BLOCK: u64 = 2 << 20;
 
-/// What all memory holds that nobody wrote to.
+/// What all memory holds that was not written to.
 pub(crate) const TRAP: u8 = 0xcc;
 
 /// One lane, and loom's locks.
-pub(crate) type Lanes = execmem::sync::OneLane<parking_lot::RawMutex>;
+pub(crate) type Lanes = execmem::sync::OneShard<parking_lot::RawMutex>;
 
 /// The memory. Every call is a point where loom may go on with another thread.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ struct State {
 }
 
 /// An engine that can map as many blocks.
-pub(crate) fn engine(blocks: usize) -> Engine<Memory, Lanes> {
+pub(crate) fn engine(blocks: usize) -> Engine<Memory, Kind, Lanes> {
     Engine::with_locks(TABLE, Memory::of(blocks)).expect("memory")
 }
 
@@ -74,6 +74,15 @@ impl State {
 
     fn check(&self, extent: Extent) {
         assert!(self.mapped.iter().any(|mapped| mapped.covers(extent)), "{extent} is accessed and not mapped");
+    }
+}
+
+/// A model looks at all of its memory.
+impl Describe for Memory {
+    type Facts<'m> = &'m Memory;
+
+    fn facts(&self) -> &Memory {
+        self
     }
 }
 

@@ -1,14 +1,14 @@
 //! Sites, tracers and dispatchers that change while a processor executes them.
 
+use execmem::Live;
 use execmem::kinds::Text;
-use execmem::{Handle as _, Live};
 use execmem_clients::bpf::{Bpf, Options};
 use execmem_clients::ftrace::Ftrace;
-use execmem_clients::patch::{NoBreakpoints, PatchRule, Replacement, replace};
+use execmem_clients::patch::{NoBreakpoints, Replacement, Sites, replace};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::processor::{Machine, machine};
+use crate::processor::{Machine, machine, machine_of};
 use crate::{search, spawn};
 
 fn install(machine: &Machine, code: &[u8]) -> Live<Text> {
@@ -41,12 +41,12 @@ fn execute_beside(
 fn a_site_that_begins_to_call_is_executed_as_it_was_or_as_it_is() {
     search(|| {
         let machine = machine();
-        let ftrace = Ftrace::new(&machine, machine.backend(), u64::MAX).expect("rows");
+        let ftrace = Ftrace::new(&*machine, machine.facts(), u64::MAX).expect("rows");
         let function = install(&machine, &[ftrace.nop().bytes(), &[0xc3]].concat());
         let ops = ftrace.register(0x1000, 7).expect("room");
         let (site, trampoline) = (function.address(), ftrace.address(ops).expect("registered"));
-        machine.backend().watch(1, site..site + 5);
-        let processor = move |machine: &Machine, enabled| match machine.backend().step(site) {
+        machine.facts().watch(1, site..site + 5);
+        let processor = move |machine: &Machine, enabled| match machine.facts().step(site) {
             next if next == trampoline => {}
             next => assert!(next == site + 5 && enabled == 0, "{next:#x}, enabled: {enabled}"),
         };
@@ -61,15 +61,15 @@ fn a_site_that_begins_to_call_is_executed_as_it_was_or_as_it_is() {
 fn a_trampoline_goes_when_nobody_calls_it_and_nobody_is_in_it() {
     search(|| {
         let machine = machine();
-        let ftrace = Ftrace::new(&machine, machine.backend(), u64::MAX).expect("rows");
+        let ftrace = Ftrace::new(&*machine, machine.facts(), u64::MAX).expect("rows");
         let function = install(&machine, &[ftrace.nop().bytes(), &[0xc3]].concat());
         let ops = ftrace.register(0x1000, 7).expect("room");
         ftrace.enable(ops, &function, 0).expect("a site");
         let (site, trampoline) = (function.address(), ftrace.address(ops).expect("registered"));
-        let [first] = machine.backend().fetch::<1>(trampoline);
-        machine.backend().watch(1, (site..site + 5).chain([trampoline]));
+        let [first] = machine.facts().fetch::<1>(trampoline);
+        machine.facts().watch(1, (site..site + 5).chain([trampoline]));
         let processor = move |machine: &Machine, gone| {
-            let backend = machine.backend();
+            let backend = machine.facts();
             backend.inside(|| match backend.step(site) {
                 next if next == trampoline => assert_eq!((backend.fetch(trampoline), gone), ([first], 0)),
                 next => assert_eq!(next, site + 5),
@@ -77,7 +77,7 @@ fn a_trampoline_goes_when_nobody_calls_it_and_nobody_is_in_it() {
         };
         execute_beside(&machine, 1, processor, |done| {
             ftrace.disable(ops, &function, 0).expect("enabled");
-            ftrace.unregister(ops, || machine.backend().grace()).expect("no sites");
+            ftrace.unregister(ops, || machine.facts().grace()).expect("no sites");
             done(1);
         });
     });
@@ -86,19 +86,19 @@ fn a_trampoline_goes_when_nobody_calls_it_and_nobody_is_in_it() {
 #[test]
 fn a_word_that_is_replaced_is_the_new_one_for_everybody_from_then_on() {
     search(|| {
-        let machine = machine();
-        let rule = PatchRule::of_machine("arm64").expect("a row");
-        let function = install(&machine, rule.nop().bytes());
+        let machine = machine_of(execmem_arch_arm64::TABLES[0].table);
+        let sites = Sites::of(machine.table().machine()).expect("a row");
+        let function = install(&machine, sites.nop().bytes());
         let site = function.address();
-        let call = rule.call(site, site + 0x1000).expect("near");
-        machine.backend().watch(4, [site]);
-        let processor = move |machine: &Machine, replaced| match machine.backend().fetch::<4>(site) {
+        let call = sites.call(site, site + 0x1000).expect("near");
+        machine.facts().watch(4, [site]);
+        let processor = move |machine: &Machine, replaced| match machine.facts().fetch::<4>(site) {
             word if word == call.bytes() => {}
-            word => assert!(word == rule.nop().bytes() && replaced == 0, "{word:x?}, replaced: {replaced}"),
+            word => assert!(word == sites.nop().bytes() && replaced == 0, "{word:x?}, replaced: {replaced}"),
         };
         execute_beside(&machine, 2, processor, |done| {
-            let what = Replacement { offset: 0, old: rule.nop(), new: call, resume: 0 };
-            replace(&machine, &rule, &NoBreakpoints, &function, &what).expect("a site");
+            let what = Replacement { offset: 0, old: sites.nop(), new: call, resume: 0 };
+            replace(&machine, &sites, &NoBreakpoints, &function, &what).expect("a site");
             done(1);
         });
     });
@@ -111,18 +111,18 @@ const MARKS: [u64; 2] = [2, 15];
 fn a_dispatcher_is_in_one_half_from_entry_to_end_while_both_are_replaced() {
     search(|| {
         let machine = machine();
-        let bpf = Bpf::new(&machine, Options { limit: u64::MAX, seed: 1, flush_predictors: || () });
-        let mut dispatcher = bpf.dispatcher(machine.backend()).expect("rows");
+        let bpf = Bpf::new(&*machine, Options { limit: u64::MAX, seed: 1, flush_predictors: || () });
+        let mut dispatcher = bpf.dispatcher(machine.facts()).expect("rows");
         let (entry, first) = (dispatcher.entry(), dispatcher.half());
         // Near, and such that each update has marks of its own.
         let target = move |update: u64| (first & !0xffff) + update * 0x10;
         bpf.update(&mut dispatcher, &[target(0)], || ()).expect("near");
         let second = dispatcher.half();
         let halves = [first, second].into_iter().flat_map(|half| MARKS.map(|mark| half + mark));
-        machine.backend().watch(1, (entry..entry + 5).chain(halves));
+        machine.facts().watch(1, (entry..entry + 5).chain(halves));
         let low = |number: u64| number.to_le_bytes()[0];
         let processor = move |machine: &Machine, update: usize| {
-            let backend = machine.backend();
+            let backend = machine.facts();
             let (half, found) = backend.inside(|| {
                 let half = backend.step(entry);
                 (half, MARKS.map(|mark| backend.fetch::<1>(half + mark)[0]))
@@ -134,7 +134,7 @@ fn a_dispatcher_is_in_one_half_from_entry_to_end_while_both_are_replaced() {
         };
         execute_beside(&machine, 1, processor, |done| {
             for update in 1..3 {
-                bpf.update(&mut dispatcher, &[target(update)], || machine.backend().grace()).expect("near");
+                bpf.update(&mut dispatcher, &[target(update)], || machine.facts().grace()).expect("near");
                 done(usize::try_from(update).expect("small"));
             }
         });

@@ -13,7 +13,7 @@ const CODE: u8 = 0xc3;
 fn a_slot_that_is_taken_while_the_last_one_is_freed_keeps_its_code() {
     search(|| {
         // Clients borrow their engine, and threads of loom own what they use.
-        let engine = Box::leak(Box::new(engine(1)));
+        let engine = &*Box::leak(Box::new(engine(1)));
         let probes = Arc::new(Kprobes::new(engine, FORMAT, u64::MAX));
         let last = probes.insert(|_| Ok(vec![0x90])).expect("room");
         let thread = spawn({
@@ -26,7 +26,7 @@ fn a_slot_that_is_taken_while_the_last_one_is_freed_keeps_its_code() {
         let taken = probes.insert(|_| Ok(vec![CODE])).expect("room");
         assert_eq!(thread.join().expect("no panic"), 1);
         let address = probes.address(taken).expect("used");
-        assert_eq!(engine.backend().byte(address), CODE);
+        assert_eq!(engine.facts().byte(address), CODE);
         assert!(probes.address(last).is_err() && probes.find(address) == Some(taken));
         engine.audit().expect("audit");
     });

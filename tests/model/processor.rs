@@ -13,19 +13,25 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use execmem::{BackendError, Engine, Extent, Protection};
+use execmem::{BackendError, Engine, Extent, Kind, Protection, Table};
 use execmem_arch_x86::TABLE;
 use execmem_clients::patch::Breakpoints;
-use execmem_types::{Access, Backend, Mapping, SyncScope, Trap};
+use execmem_types::{Access, Backend, Describe, Mapping, SyncScope, Trap};
 use loom::sync::atomic::{AtomicU64, Ordering, fence};
 use loom::sync::{Arc, Mutex};
 
 use crate::memory::{Lanes, Memory, TRAP};
 
 /// An engine over memory that a processor executes.
-pub(crate) type Machine = Arc<Engine<Watched, Lanes>>;
+pub(crate) type Machine = Arc<Engine<Watched, Kind, Lanes>>;
 
+/// One of x86-64.
 pub(crate) fn machine() -> Machine {
+    machine_of(TABLE)
+}
+
+/// One that follows a table.
+pub(crate) fn machine_of(table: Table) -> Machine {
     let watched = Watched {
         memory: Memory::of(2),
         cells: OnceLock::new(),
@@ -33,7 +39,7 @@ pub(crate) fn machine() -> Machine {
         inside: Mutex::new(()),
         resume: AtomicU64::new(0),
     };
-    Arc::new(Engine::with_locks(TABLE, watched).expect("memory"))
+    Arc::new(Engine::with_locks(table, watched).expect("memory"))
 }
 
 /// Memory with some cells, and the processor that fetches from them.
@@ -120,7 +126,7 @@ impl Watched {
         cells.map(move |(start, cell)| (usize::try_from(start - address).expect("inside"), cell))
     }
 
-    /// Stores what changes, in the order of addresses, which nobody else has to see.
+    /// Stores what changes, in the order of addresses, which no other code has to see.
     fn store(&self, address: u64, bytes: &[u8]) {
         for (start, cell) in self.cells_in(address, bytes.len()) {
             let mut content = [0; 8];
@@ -139,6 +145,15 @@ impl Breakpoints for Watched {
     }
     fn disarm(&self, _site: u64) {
         self.resume.store(0, Ordering::Release);
+    }
+}
+
+/// A model looks at all of its memory.
+impl Describe for Watched {
+    type Facts<'m> = &'m Watched;
+
+    fn facts(&self) -> &Watched {
+        self
     }
 }
 

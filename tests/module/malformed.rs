@@ -1,9 +1,10 @@
 //! Damaged objects: an error that names the place, and nothing stays allocated.
 
+use execmem_clients::module::{ElfMachine, RelocationSite, Resource};
 use execmem_clients::{Error, Field};
 use object::elf::{EM_AARCH64, R_X86_64_PC32};
 
-use crate::objects::{Builder, complete, engine, granted, load, put, section_places};
+use super::objects::{Builder, complete, engine, granted, load, put, section_places};
 
 /// Loads a damaged object and checks that the refusal left nothing.
 fn refused(data: &[u8]) -> Error {
@@ -36,7 +37,7 @@ fn objects_with_any_byte_changed_are_refused_or_loaded_and_unloaded() {
             let mut damaged = data.clone();
             damaged[at] ^= change;
             match load(&engine, &damaged) {
-                Ok(coming) => coming.unload(&engine),
+                Ok(coming) => coming.unload(),
                 Err(_) => refusals += 1,
             }
             assert_eq!(granted(&engine), 0, "byte {at} changed by {change:#x}");
@@ -61,7 +62,7 @@ fn what_is_no_object_is_refused() {
 fn objects_for_another_machine_are_refused() {
     let mut data = complete();
     put(&mut data, 18, EM_AARCH64.to_le_bytes());
-    assert_eq!(refused(&data), Error::WrongMachine { found: EM_AARCH64, wanted: 62 });
+    assert_eq!(refused(&data), Error::WrongMachine { found: ElfMachine(EM_AARCH64), wanted: ElfMachine(62) });
 }
 
 #[test]
@@ -99,7 +100,8 @@ fn huge_sections_are_refused_before_memory_is_asked_for() {
         let (header, _) = section_places(&data, ".bss");
         put(&mut data, header + 32, len.to_le_bytes());
         let error = refused(&data);
-        let too_large = matches!(error, Error::TooLarge { .. } | Error::Engine(execmem::Error::TooLarge { .. }));
+        let too_large =
+            matches!(error, Error::TooLarge { .. } | Error::OverBudget { resource: Resource::SectionBytes, .. });
         assert!(too_large, "{error}");
     }
 }
@@ -110,7 +112,7 @@ fn huge_alignments_are_refused() {
     let (header, _) = section_places(&data, ".bss");
     put(&mut data, header + 48, (1_u64 << 63).to_le_bytes());
     let error = refused(&data);
-    assert!(matches!(error, Error::TooLarge { .. } | Error::Engine(_)), "{error}");
+    assert!(matches!(error, Error::TooLarge { .. } | Error::OverBudget { .. }), "{error}");
 }
 
 /// Offset of the first relocation of `.text` in the file.
@@ -125,7 +127,10 @@ fn relocations_outside_their_section_are_named() {
         let at = first_relocation(&data);
         put(&mut data, at, offset.to_le_bytes());
         let error = refused(&data);
-        assert!(matches!(error, Error::OutsideSection { relocation: 0, .. }), "{offset:#x}: {error}");
+        assert!(
+            matches!(error, Error::OutsideSection { at: RelocationSite { relocation: 0, .. }, .. }),
+            "{offset:#x}: {error}"
+        );
     }
 }
 
@@ -134,7 +139,10 @@ fn relocations_of_unknown_type_are_named() {
     let mut data = complete();
     let at = first_relocation(&data);
     put(&mut data, at + 8, 200_u32.to_le_bytes());
-    assert!(matches!(refused(&data), Error::UnknownRelocation { relocation: 0, number: 200, .. }));
+    assert!(matches!(
+        refused(&data),
+        Error::UnknownRelocation { at: RelocationSite { relocation: 0, .. }, number: 200, .. }
+    ));
 }
 
 #[test]
@@ -142,7 +150,10 @@ fn relocations_to_symbols_that_do_not_exist_are_named() {
     let mut data = complete();
     let at = first_relocation(&data);
     put(&mut data, at + 12, 9999_u32.to_le_bytes());
-    assert!(matches!(refused(&data), Error::BadReference { relocation: 0, symbol: 9999, .. }));
+    assert!(matches!(
+        refused(&data),
+        Error::BadReference { at: RelocationSite { relocation: 0, .. }, symbol: 9999, .. }
+    ));
 }
 
 #[test]
@@ -159,5 +170,5 @@ fn fields_that_are_not_zero_before_they_are_patched_are_named() {
     let text = module.text;
     let code = module.define("code", text, &[0, 1, 0, 0, 0, 0, 0, 0], 16);
     module.relocate(text, 0, code, 0, R_X86_64_PC32);
-    assert!(matches!(refused(&module.write()), Error::AlreadyPatched { relocation: 0, .. }));
+    assert!(matches!(refused(&module.write()), Error::AlreadyPatched { at: RelocationSite { relocation: 0, .. }, .. }));
 }

@@ -1,10 +1,11 @@
 //! Objects for the tests, and ways to damage them.
 
-use execmem::{Engine, Kind};
+use execmem::Kind;
 use execmem_arch_x86::TABLE;
 use execmem_clients::Error;
 use execmem_clients::module::{Coming, Loader};
-use execmem_sim::Sim;
+use execmem_tests::rig::Rig;
+pub(crate) use execmem_tests::world::granted;
 use object::elf::{R_X86_64_32S, R_X86_64_64, R_X86_64_PC32, R_X86_64_PLT32, SHT_RELA};
 use object::read::elf::{ElfFile64, FileHeader as _, SectionHeader as _};
 use object::write::{Object, Relocation, SectionId, StandardSection, Symbol, SymbolId, SymbolSection};
@@ -12,28 +13,25 @@ use object::{
     Architecture, BinaryFormat, Endianness, RelocationFlags, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
 };
 
-/// An engine at kernel addresses.
-pub(crate) fn engine() -> Engine<Sim> {
-    Engine::new(TABLE, Sim::new(TABLE.machine())).expect("memory")
-}
+/// A module in an engine of these tests.
+pub(crate) type Loaded<'e> = Coming<&'e Rig>;
 
-/// The same for modules of another machine: its table is that of x86 under its name.
-pub(crate) fn engine_of(machine: &'static str) -> Engine<Sim> {
-    let table = TABLE.adjusted(|facts, _| facts.name = machine).expect("every rule");
-    Engine::new(table, Sim::new(table.machine())).expect("memory")
+/// An engine at kernel addresses.
+pub(crate) fn engine() -> Rig {
+    Rig::new(TABLE)
 }
 
 /// Where the tests say that everything a module imports lies.
 pub(crate) const IMPORTS_AT: u64 = 0xffff_ffff_8123_4560;
 
 /// Loads with every import resolved.
-pub(crate) fn load(engine: &Engine<Sim>, data: &[u8]) -> Result<Coming, Error> {
-    Loader::new(engine)?.load(data, &|_: &str| Some(IMPORTS_AT))
+pub(crate) fn load<'e>(engine: &'e Rig, data: &[u8]) -> Result<Loaded<'e>, Error> {
+    load_at(engine, data, IMPORTS_AT)
 }
 
-/// Bytes that live allocations have.
-pub(crate) fn granted(engine: &Engine<Sim>) -> u64 {
-    engine.stats().kinds.iter().map(|kind| kind.bytes_granted).sum()
+/// Loads with every import at an address.
+pub(crate) fn load_at<'e>(engine: &'e Rig, data: &[u8], imports: u64) -> Result<Loaded<'e>, Error> {
+    Loader::new(engine)?.load(data, &|_: &str| Some(imports))
 }
 
 /// A module under construction.
@@ -44,7 +42,11 @@ pub(crate) struct Builder {
 
 impl Builder {
     pub(crate) fn new() -> Self {
-        let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
+        Builder::of(Architecture::X86_64, Endianness::Little)
+    }
+
+    pub(crate) fn of(architecture: Architecture, order: Endianness) -> Self {
+        let mut object = Object::new(BinaryFormat::Elf, architecture, order);
         let text = object.section_id(StandardSection::Text);
         Builder { object, text }
     }
@@ -115,7 +117,7 @@ pub(crate) fn complete() -> Vec<u8> {
 }
 
 /// The kinds a module has memory of.
-pub(crate) fn kinds(coming: &Coming) -> Vec<Kind> {
+pub(crate) fn kinds(coming: &Loaded<'_>) -> Vec<Kind> {
     let mut kinds: Vec<_> = coming.extents().map(|(kind, _)| kind).collect();
     kinds.sort();
     kinds

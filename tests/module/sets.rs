@@ -1,13 +1,11 @@
 //! Modules that refer to each other: order, users, what is refused, and loading in several threads.
 
-use execmem::Engine;
 use execmem_clients::Error;
-use execmem_clients::module::{Coming, Modules, plan};
-use execmem_sim::Sim;
+use execmem_clients::module::{Modules, plan};
+use execmem_tests::rig::Rig;
 use object::elf::R_X86_64_64;
 
-use crate::linker::{MACHINES, fetched, read};
-use crate::objects::{Builder, IMPORTS_AT, engine, granted};
+use super::objects::{Builder, IMPORTS_AT, Loaded, engine, granted};
 
 /// A module that defines a function and holds the addresses of others in its data.
 fn module(defines: &str, refers: &[&str]) -> Vec<u8> {
@@ -28,7 +26,7 @@ fn kernel(name: &str) -> Option<u64> {
     (name == "printk").then_some(IMPORTS_AT)
 }
 
-fn no_init(_: &Coming) -> Result<(), Error> {
+fn no_init(_: &Loaded<'_>) -> Result<(), Error> {
     Ok(())
 }
 
@@ -62,12 +60,13 @@ fn modules_load_after_what_they_need_and_refer_to_it() {
         modules.with(module, |module| module.names().symbol(symbol)).expect("loaded").expect(symbol)
     };
     let mut words = [0; 24];
-    execmem::Backend::read(engine.backend(), address("top", "top_run_table"), &mut words).expect("mapped");
+    engine.sim.read(address("top", "top_run_table"), &mut words).expect("mapped");
     let wanted = [address("left", "left_run"), address("right", "right_run"), IMPORTS_AT];
     assert_eq!(words.to_vec(), wanted.map(u64::to_le_bytes).concat());
-    let found = modules.symbol_at(address("left", "left_run") + 5).expect("a module's");
-    assert_eq!((&*found.0, &*found.1, found.2), ("left", "left_run", 5));
-    assert_eq!(modules.symbol_at(IMPORTS_AT), None);
+    let symbol_at =
+        |address| modules.symbol_at(address, |module, symbol, distance| format!("{module} {symbol} {distance}"));
+    assert_eq!(symbol_at(address("left", "left_run") + 5).as_deref(), Some("left left_run 5"));
+    assert_eq!(symbol_at(IMPORTS_AT), None);
     // Users first.
     let in_use = |module: &str, users| Err(Error::ModuleInUse { module: execmem_clients::Name::new(module), users });
     assert_eq!((modules.unload("base"), modules.unload("left")), (in_use("base", 2), in_use("left", 1)));
@@ -149,50 +148,16 @@ fn modules_of_one_level_load_in_several_threads() {
     assert_eq!(engine.stats().bytes_mapped(), 0);
 }
 
-/// Real modules of each machine that need each other, where `cargo xtask fetch-modules` has brought some.
-#[test]
-fn real_modules_refer_to_each_other() {
-    const NAMES: [&str; 6] = ["bridge", "stp", "llc", "nf_tables", "nfnetlink", "libcrc32c"];
-    for machine in &MACHINES {
-        let fetched = fetched(machine);
-        let data = |name: &'static str| {
-            let is_it = |path: &&std::path::PathBuf| {
-                let file = path.file_name().and_then(|file| file.to_str()).unwrap_or("");
-                file.strip_prefix(name).is_some_and(|rest| rest.starts_with(".ko"))
-            };
-            Some((name, read(fetched.iter().find(is_it)?)))
-        };
-        let set: Vec<_> = NAMES.into_iter().filter_map(data).collect();
-        let outside = |name: &str| Some(machine.import_address(name));
-        if set.is_empty() {
-            continue;
-        }
-        let levels = plan(&views(&set), &outside).unwrap_or_else(|error| panic!("{}: {error}", machine.name));
-        let level = |name: &str| levels.iter().position(|level| level.iter().any(|index| set[*index].0 == name));
-        assert!(
-            level("llc") < level("stp") && level("stp") < level("bridge") && level("nfnetlink") < level("nf_tables")
-        );
-        let engine = machine.engine();
-        let modules = Modules::new(&engine).expect("a machine");
-        for (name, data) in levels.concat().into_iter().map(|index| &set[index]) {
-            modules.load(name, data, &outside, no_init).unwrap_or_else(|error| panic!("{name}: {error}"));
-        }
-        assert!(matches!(modules.unload("llc"), Err(Error::ModuleInUse { .. })));
-        modules.unload_all();
-        assert_eq!(granted(&engine), 0);
-    }
-}
-
 /// Loads the set with the backend call number `nth` refused, and unloads what was loaded. Whether all calls were made.
-fn life_refusing(engine: &Engine<Sim>, set: &[(&'static str, Vec<u8>)], nth: u64) -> bool {
+fn life_refusing(engine: &Rig, set: &[(&'static str, Vec<u8>)], nth: u64) -> bool {
     let modules = Modules::new(engine).expect("a machine");
-    engine.backend().refuse_once(nth);
+    engine.sim.refuse_once(nth);
     for index in [2, 1, 3, 0] {
         let (name, data) = &set[index];
-        // Whoever needs one that failed fails too.
+        // A module that needs one that failed fails too.
         let _ = modules.load(name, data, &kernel, no_init);
     }
-    engine.backend().refuse_nothing();
+    engine.sim.refuse_nothing();
     let all_loaded = modules.len() == set.len();
     modules.unload_all();
     assert!(modules.is_empty());

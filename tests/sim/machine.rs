@@ -1,13 +1,13 @@
 //! The machine around the memory: the direct map, nodes, page sources, translation caches.
 
+use execmem_tests::rig::Rig;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use execmem::kinds::Any;
-use execmem::{Backend as _, Draft, Engine, Extent, Kind, Live, PageSize, Protection};
+use execmem::{Backend as _, Draft, Extent, Kind, Live, PageSize, Protection};
 use execmem_arch_x86::{MACHINE_X86, TABLE};
-use execmem_sim::{Alias, Area, Huge, Merge, Options, Processor, Sim, TlbArray, Vmalloc};
-use execmem_types::{Mapping, Trap};
+use execmem_sim::{Alias, Huge, Merge, Options, Processor, Sim, TlbArray, VirtualArea, Vmalloc};
+use execmem_types::{Mapping, Rights, Trap};
 
 const SMALL: PageSize = PageSize::kib(4);
 const LARGE: PageSize = PageSize::mib(2);
@@ -23,30 +23,29 @@ fn window() -> Extent {
 
 fn mapping(offset: u64, page: PageSize, protection: Protection) -> Mapping {
     let extent = window().part(offset, page.bytes()).expect("a leaf");
-    Mapping { extent, page, protection, unused: Trap::ZERO, is_shadowed: false, is_writable_and_executable: false }
+    Mapping { rights: Rights::ALL, ..Mapping::new(extent, page, protection, Trap::ZERO) }
 }
 
-fn area(len: u64, huge: Huge) -> Area {
-    Area { len, huge, protection: Protection::ReadWrite, unused: Trap::ZERO, node: Some(0) }
+fn area(len: u64, huge: Huge) -> VirtualArea {
+    VirtualArea { len, huge, protection: Protection::ReadWrite, unused: Trap::ZERO, node: Some(0) }
 }
 
 /// The kinds of a module, loaded and published.
-fn module(engine: &Engine<Sim>, round: u64) -> Vec<Live<Any>> {
+fn module(engine: &Rig, round: u64) -> Vec<Live> {
     let wanted = Kind::MODULE.map(|kind| (kind, 3000 + round * 37 % 90_000));
-    let drafts: Vec<Draft<Any>> = engine.alloc_group(&wanted).expect("room");
+    let drafts: Vec<Draft> = engine.alloc_group(&wanted).expect("room");
     drafts.into_iter().map(|draft| engine.publish(draft).expect("memory")).collect()
 }
 
-fn unload(engine: &Engine<Sim>, module: Vec<Live<Any>>) {
+fn unload(engine: &Rig, module: Vec<Live>) {
     module.into_iter().for_each(|part| engine.free(part).expect("ours"));
 }
 
 #[test]
 fn inv_11_the_direct_map_is_as_before_after_ten_thousand_cycles() {
     for merge in [Merge::Count, Merge::Scan, Merge::Explicit] {
-        let engine =
-            Engine::new(TABLE, Sim::with_options(&MACHINE_X86, &Options { merge, ..options() })).expect("memory");
-        let before = engine.backend().direct_map();
+        let engine = Rig::on(TABLE, Sim::with_options(&MACHINE_X86, &Options { merge, ..options() }));
+        let before = engine.sim.direct_map();
         let mut held = Vec::new();
         for round in 0..10_000 {
             held.push(module(&engine, round));
@@ -55,11 +54,11 @@ fn inv_11_the_direct_map_is_as_before_after_ten_thousand_cycles() {
                 unload(&engine, held.swap_remove(index));
             }
         }
-        assert_eq!(engine.backend().wx_bytes(), 0, "the alias is read-only where the mapping is executable");
+        assert_eq!(engine.sim.wx_bytes(), 0, "the alias is read-only where the mapping is executable");
         held.into_iter().for_each(|module| unload(&engine, module));
         engine.shrink();
-        let counts = engine.backend().counts();
-        assert_eq!(engine.backend().direct_map(), before, "{merge:?}");
+        let counts = engine.sim.counts();
+        assert_eq!(engine.sim.direct_map(), before, "{merge:?}");
         assert_eq!((counts.direct_splits, counts.splits), (counts.direct_merges, counts.merges));
         assert_eq!(counts.direct_drifts, 0);
     }
@@ -67,8 +66,8 @@ fn inv_11_the_direct_map_is_as_before_after_ten_thousand_cycles() {
 
 #[test]
 fn parallel_loads_leave_the_direct_map_as_it_was() {
-    let engine = Engine::new(TABLE, Sim::with_options(&MACHINE_X86, &options())).expect("memory");
-    let before = engine.backend().direct_map();
+    let engine = Rig::on(TABLE, Sim::with_options(&MACHINE_X86, &options()));
+    let before = engine.sim.direct_map();
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let engine = &engine;
@@ -86,15 +85,15 @@ fn parallel_loads_leave_the_direct_map_as_it_was() {
     });
     engine.audit().expect("audit");
     engine.shrink();
-    assert_eq!(engine.backend().direct_map(), before);
-    assert_eq!((engine.backend().wx_bytes(), engine.backend().bytes_in_use()), (0, 0));
+    assert_eq!(engine.sim.direct_map(), before);
+    assert_eq!((engine.sim.wx_bytes(), engine.sim.bytes_in_use()), (0, 0));
 }
 
 #[test]
 fn inv_12_walks_beside_splits_and_merges_end_in_leaves_of_their_frame() {
     let machine = Options { merge: Merge::Scan, ..options() };
-    let engine = Engine::new(TABLE, Sim::with_options(&MACHINE_X86, &machine)).expect("memory");
-    let tables = engine.backend().direct_tables().expect("a direct map");
+    let engine = Rig::on(TABLE, Sim::with_options(&MACHINE_X86, &machine));
+    let tables = engine.sim.direct_tables().expect("a direct map");
     let frames = machine.bytes_per_node >> 12;
     let is_over = AtomicBool::new(false);
     let sizes: BTreeSet<u64> = std::thread::scope(|scope| {
@@ -124,7 +123,7 @@ fn inv_12_walks_beside_splits_and_merges_end_in_leaves_of_their_frame() {
         walkers.map(|walker| walker.join().expect("no walk reads a freed table")).into_iter().flatten().collect()
     });
     assert!(sizes.is_subset(&BTreeSet::from([1 << 9, 1 << 18])), "{sizes:?}");
-    assert!(engine.backend().counts().direct_merges >= 300);
+    assert!(engine.sim.counts().direct_merges >= 300);
     assert_eq!(tables.walk(frames), None);
 }
 
@@ -196,12 +195,12 @@ fn one_large_page_that_cannot_be_had_costs_one_block() {
 fn a_large_page_of_each_node_is_wanted_before_large_pages_are_used() {
     let sim = Sim::with_options(&MACHINE_X86, &Options { nodes: 2, ..options() });
     let mut areas = Vmalloc::new(&sim, window());
-    let spread = |len| Area { node: None, ..area(len, Huge::AllOrNothing) };
+    let spread = |len| VirtualArea { node: None, ..area(len, Huge::AllOrNothing) };
     areas.alloc(&sim, &spread(1 << 21)).expect("room");
     assert_eq!(sim.leaves().get(&LARGE), None, "1M for each of two nodes");
     areas.alloc(&sim, &spread(2 << 21)).expect("room");
     assert_eq!(sim.leaves()[&LARGE], 2);
-    let own = areas.alloc(&sim, &Area { node: Some(1), ..area(1 << 21, Huge::AllOrNothing) }).expect("room");
+    let own = areas.alloc(&sim, &VirtualArea { node: Some(1), ..area(1 << 21, Huge::AllOrNothing) }).expect("room");
     assert_eq!((sim.leaves()[&LARGE], sim.node_of(own.start())), (3, Some(1)));
 }
 
@@ -241,8 +240,8 @@ fn inv_06_no_translation_outlives_the_rights_it_was_made_of() {
 #[test]
 fn a_cache_of_unmapped_frames_feeds_the_engine_and_others_and_goes_away_whole() {
     let machine = Options { is_unmapped: true, direct_leaf: Some(LARGE), ..options() };
-    let engine = Engine::new(TABLE, Sim::with_options(&MACHINE_X86, &machine)).expect("memory");
-    let sim = engine.backend();
+    let engine = Rig::on(TABLE, Sim::with_options(&MACHINE_X86, &machine));
+    let sim = &engine.sim;
     let before = sim.direct_map();
     let modules: Vec<_> = (0..50).map(|round| module(&engine, round * 1000)).collect();
     let secret = sim.take_secret_pages(700);

@@ -1,12 +1,13 @@
 //! Page tables of Linux guests, read while they were stopped, against the policies. Debian 12 (6.1) and sid (7.2), 4 GiB.
 
 use execmem::kinds::{Bpf, Text};
-use execmem::{Engine, Kind, PageSize, Protection};
+use execmem::{Kind, PageSize, Protection};
 use execmem_arch_x86::TABLE;
 use execmem_sim::policy::{KernelPolicy, Policy as _};
 use execmem_sim::{Merge, Options, Sim};
+use execmem_tests::rig::Rig;
 
-use crate::sets::{
+use super::sets::{
     SERVER_6_1, SERVER_7_2, WORKSTATION_6_1, WORKSTATION_7_2, leaves, load_all, loads, lost, policy, programs, single,
 };
 
@@ -156,17 +157,17 @@ fn the_published_figures_that_are_counts_follow_from_equivalent_loads() {
     let modules: Vec<_> = pages.map(|pages: u64| single(Kind::Text, pages * 4096 - 100)).collect();
     load_all(&mut old, &modules);
     assert_eq!(leaves(&old, SMALL), 3190);
-    let engine = Engine::new(TABLE, Sim::new(TABLE.machine())).expect("memory");
+    let engine = Rig::new(TABLE);
     let texts: Vec<_> = modules.iter().map(|module| engine.alloc::<Text>(module.parts[0].1).expect("room")).collect();
-    assert!((7..=8).contains(&engine.backend().leaves()[&LARGE]), "{:?}", engine.backend().leaves());
+    assert!((7..=8).contains(&engine.sim.leaves()[&LARGE]), "{:?}", engine.sim.leaves());
     // 140 pages of 4K for BPF programs, one of 2M instead (bpf_prog_pack series).
     let mut old = policy("module_alloc");
     let programs: Vec<_> = programs().into_iter().filter(|bytes| *bytes < 4096).take(140).collect();
     let loads: Vec<_> = programs.iter().map(|bytes| single(Kind::Bpf, *bytes)).collect();
     load_all(&mut old, &loads);
     assert_eq!(leaves(&old, SMALL), 140);
-    let before = engine.backend().leaves()[&LARGE];
+    let before = engine.sim.leaves()[&LARGE];
     let programs: Vec<_> = programs.iter().map(|bytes| engine.alloc::<Bpf>(*bytes).expect("room")).collect();
-    assert_eq!(engine.backend().leaves()[&LARGE] - before, 0, "in the free part of the last block");
+    assert_eq!(engine.sim.leaves()[&LARGE] - before, 0, "in the free part of the last block");
     drop((texts, programs));
 }

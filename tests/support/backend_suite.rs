@@ -1,7 +1,7 @@
 //! The laws of [`Backend`], as one suite for every implementation.
 
 use execmem::{Backend, BackendError, Extent, PageSize, Protection};
-use execmem_types::{Access, Mapping, SyncScope, Trap};
+use execmem_types::{Access, Mapping, Rights, SyncScope, Trap};
 
 /// A backend under test, and where it may be used.
 #[derive(Debug)]
@@ -24,19 +24,16 @@ impl<B: Backend> Subject<B> {
     }
 
     fn mapping(&self, extent: Extent, protection: Protection) -> Mapping {
-        Mapping {
-            extent,
-            page: self.page,
-            protection,
-            unused: TRAP,
-            is_shadowed: false,
-            is_writable_and_executable: false,
-        }
+        Mapping::new(extent, self.page, protection, TRAP)
     }
 
     fn map(&self, index: u64, protection: Protection) -> Extent {
+        self.map_becoming(index, protection, protection)
+    }
+
+    fn map_becoming(&self, index: u64, protection: Protection, later: Protection) -> Extent {
         let extent = self.block(index);
-        self.backend.map(&self.mapping(extent, protection)).expect("memory");
+        self.backend.map(&self.mapping(extent, protection).becoming(later)).expect("memory");
         extent
     }
 
@@ -49,6 +46,7 @@ impl<B: Backend> Subject<B> {
     pub fn run(&self) {
         self.fresh_memory_holds_the_pattern();
         self.rights_decide_who_may_store();
+        self.rights_change_within_those_the_mapping_said();
         self.mapped_memory_cannot_be_mapped_again();
         self.unmapped_memory_is_gone_and_comes_back_fresh();
         self.foreign_addresses_are_refused();
@@ -80,13 +78,35 @@ impl<B: Backend> Subject<B> {
         } else {
             assert_eq!((poked, self.byte(at)), (Err(BackendError::Unsupported), Ok(0xcc)), "law 5");
         }
-        self.backend.protect(extent, Protection::ReadWrite).expect("mapped");
-        self.backend.write(Access::Store, at, &[9]).expect("writable now");
-        self.backend.fill(Access::Store, extent, Trap::word([1, 2, 3, 4])).expect("writable");
-        assert_eq!(self.byte(extent.start() + 6), Ok(3));
-        self.backend.protect(extent, Protection::NoAccess).expect("mapped");
-        assert!(self.byte(at).is_err());
         self.backend.unmap(extent).expect("mapped");
+    }
+
+    fn rights_change_within_those_the_mapping_said(&self) {
+        for last in [Protection::ReadExecute, Protection::ReadOnly] {
+            let extent = self.map_becoming(0, Protection::ReadWrite, last);
+            self.backend.write(Access::Store, extent.start() + 100, &[9]).expect("writable");
+            self.backend.protect(extent, last).expect("as the mapping said");
+            assert!(self.backend.write(Access::Store, extent.start() + 100, &[8]).is_err(), "law 2");
+            self.backend.protect(extent, Protection::ReadWrite).expect("as the mapping said");
+            assert_eq!(self.byte(extent.start() + 100), Ok(9));
+            self.backend.fill(Access::Store, extent, Trap::word([1, 2, 3, 4])).expect("writable");
+            assert_eq!(self.byte(extent.start() + 6), Ok(3));
+            self.backend.protect(extent, Protection::NoAccess).expect("always allowed");
+            assert!(self.byte(extent.start()).is_err());
+            self.backend.unmap(extent).expect("mapped");
+        }
+        for (only, others) in [
+            (Protection::ReadExecute, [Protection::ReadWrite, Protection::ReadOnly]),
+            (Protection::ReadOnly, [Protection::ReadWrite, Protection::ReadExecute]),
+            (Protection::ReadWrite, [Protection::ReadExecute, Protection::ReadOnly]),
+        ] {
+            let extent = self.map(0, only);
+            for protection in others {
+                let refused = BackendError::NeverAllowed { extent, rights: Rights::only(only), protection };
+                assert_eq!(self.backend.protect(extent, protection), Err(refused), "law 8");
+            }
+            self.backend.unmap(extent).expect("mapped");
+        }
     }
 
     fn mapped_memory_cannot_be_mapped_again(&self) {

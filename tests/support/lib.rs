@@ -3,7 +3,9 @@
 
 pub mod backend_suite;
 pub mod ops;
+pub mod per_cpu;
 pub mod recorder;
+pub mod rig;
 pub mod tables;
 pub mod world;
 
@@ -12,7 +14,7 @@ pub mod world;
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-/// The examples for those who come from something else, before and after.
+/// The examples for users that come from something else, before and after.
 #[cfg(doctest)]
 #[doc = include_str!("../../crates/linux/MIGRATION.md")]
 struct Migration;

@@ -1,8 +1,10 @@
 //! A backend that keeps a record of every call, and can be told to stop and wait in one.
 
-use std::sync::{Condvar, Mutex};
+use std::ops::Deref;
+use std::sync::{Arc, Condvar, Mutex};
 
-use execmem::{Backend, BackendError, Extent, PageSize, Protection};
+use execmem::{Backend, BackendError, Engine, Extent, PageSize, Protection, Table};
+use execmem_sim::{Control, Sim};
 use execmem_types::{Access, Mapping, SyncScope, Trap};
 
 /// A call of the backend.
@@ -22,27 +24,31 @@ pub enum Call {
     Sync(Extent, SyncScope),
 }
 
-/// A backend that passes calls on and remembers them.
+/// A backend that passes calls on and has a [`Recording`] remember them.
 #[derive(Debug)]
 pub struct Recorder<B> {
     inner: B,
+    recording: Arc<Recording>,
+}
+
+/// The calls that were made, and a gate in `map`.
+#[derive(Debug, Default)]
+pub struct Recording {
     calls: Mutex<Vec<Call>>,
-    /// Whether `map` waits, and whether somebody waits in it.
+    /// Whether `map` waits, and whether a thread waits in it.
     gate: Mutex<(bool, bool)>,
     moved: Condvar,
 }
 
-impl<B: Backend> Recorder<B> {
-    /// Records the calls of `inner`.
-    pub const fn new(inner: B) -> Self {
-        Recorder { inner, calls: Mutex::new(Vec::new()), gate: Mutex::new((false, false)), moved: Condvar::new() }
+impl<B> Recorder<B> {
+    /// Records the calls of `inner`. The recording stays with the test when the recorder goes into an engine.
+    pub fn new(inner: B) -> (Self, Arc<Recording>) {
+        let recording = Arc::<Recording>::default();
+        (Recorder { inner, recording: Arc::clone(&recording) }, recording)
     }
+}
 
-    /// The backend behind.
-    pub const fn inner(&self) -> &B {
-        &self.inner
-    }
-
+impl Recording {
     /// The calls since the last time this was asked.
     ///
     /// # Panics
@@ -62,7 +68,7 @@ impl<B: Backend> Recorder<B> {
         self.gate.lock().unwrap().0 = true;
     }
 
-    /// Waits until somebody waits in `map`.
+    /// Waits until a thread waits in `map`.
     ///
     /// # Panics
     ///
@@ -98,29 +104,33 @@ impl<B: Backend> Recorder<B> {
 }
 
 impl<B: Backend> Backend for Recorder<B> {
+    fn check_caller(&self) -> Result<(), BackendError> {
+        self.inner.check_caller()
+    }
+
     fn map(&self, mapping: &Mapping) -> Result<(), BackendError> {
-        self.pass_gate();
-        self.record(Call::Map(mapping.extent, mapping.page));
+        self.recording.pass_gate();
+        self.recording.record(Call::Map(mapping.extent, mapping.page));
         self.inner.map(mapping)
     }
 
     fn unmap(&self, extent: Extent) -> Result<(), BackendError> {
-        self.record(Call::Unmap(extent));
+        self.recording.record(Call::Unmap(extent));
         self.inner.unmap(extent)
     }
 
     fn protect(&self, extent: Extent, protection: Protection) -> Result<(), BackendError> {
-        self.record(Call::Protect(extent, protection));
+        self.recording.record(Call::Protect(extent, protection));
         self.inner.protect(extent, protection)
     }
 
     fn write(&self, access: Access, address: u64, bytes: &[u8]) -> Result<(), BackendError> {
-        self.record(Call::Write(access, address, bytes.len()));
+        self.recording.record(Call::Write(access, address, bytes.len()));
         self.inner.write(access, address, bytes)
     }
 
     fn fill(&self, access: Access, extent: Extent, pattern: Trap) -> Result<(), BackendError> {
-        self.record(Call::Fill(access, extent));
+        self.recording.record(Call::Fill(access, extent));
         self.inner.fill(access, extent, pattern)
     }
 
@@ -129,8 +139,12 @@ impl<B: Backend> Backend for Recorder<B> {
     }
 
     fn sync_code(&self, extent: Extent, scope: SyncScope) -> Result<(), BackendError> {
-        self.record(Call::Sync(extent, scope));
+        self.recording.record(Call::Sync(extent, scope));
         self.inner.sync_code(extent, scope)
+    }
+
+    fn collapses(&self) -> bool {
+        self.inner.collapses()
     }
 
     fn collapse(&self, extent: Extent, page: PageSize) -> Result<(), BackendError> {
@@ -139,5 +153,39 @@ impl<B: Backend> Backend for Recorder<B> {
 
     fn adopt(&self, extent: Extent, protection: Protection) -> Result<(), BackendError> {
         self.inner.adopt(extent, protection)
+    }
+}
+
+/// An engine whose calls are recorded, on a simulated machine.
+#[derive(Debug)]
+pub struct Recorded {
+    /// The engine.
+    pub engine: Engine<Recorder<Sim>>,
+    /// Its calls.
+    pub recording: Arc<Recording>,
+    /// The machine.
+    pub sim: Control,
+}
+
+impl Recorded {
+    /// An engine that follows `table` on a machine of its own.
+    ///
+    /// # Panics
+    ///
+    /// If the process has no memory for the engine.
+    #[must_use]
+    pub fn new(table: Table) -> Self {
+        let sim = Sim::new(table.machine());
+        let control = sim.control();
+        let (recorder, recording) = Recorder::new(sim);
+        Recorded { engine: Engine::new(table, recorder).expect("memory"), recording, sim: control }
+    }
+}
+
+impl Deref for Recorded {
+    type Target = Engine<Recorder<Sim>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.engine
     }
 }

@@ -2,7 +2,7 @@
 
 use execmem::{Extent, Kind, Table};
 use execmem_arch_x86::TABLE;
-use execmem_types::{Descriptor, NamedTable, Row};
+use execmem_types::{Descriptor, NamedTable};
 
 /// Every table of every architecture.
 pub fn all() -> impl Iterator<Item = &'static NamedTable> {
@@ -42,9 +42,9 @@ pub fn with(kind: Kind, change: impl FnOnce(&mut Descriptor)) -> Table {
 /// If the kind has no row of its own, or the change breaks a rule.
 #[must_use]
 pub fn changed(table: Table, kind: Kind, change: impl FnOnce(&mut Descriptor)) -> Table {
-    let adjusted = table.adjusted(|_, rows| match &mut rows[kind.index()] {
-        Row::Own(descriptor) => change(descriptor),
-        Row::Shares { .. } => panic!("{kind} has no row of its own"),
+    let adjusted = table.adjusted(|plan| match plan.own_mut(kind) {
+        Some(descriptor) => change(descriptor),
+        None => panic!("{kind} has no row of its own"),
     });
     adjusted.expect("every rule")
 }

@@ -1,17 +1,18 @@
 //! An engine on a simulated machine, and a model of every byte it should hold.
 
-use execmem::{Backend, Draft, Engine, Error, Handle, Kind, Live, Sealed, Table, kinds::Any};
-use execmem_sim::Sim;
+use execmem::{Draft, Error, Kind, Live, Sealed, Table};
+
+use crate::rig::Rig;
 
 /// A handle of any stage.
 #[derive(Debug)]
 pub enum Stage {
     /// Being written.
-    Draft(Draft<Any>),
+    Draft(Draft),
     /// Published.
-    Live(Live<Any>),
+    Live(Live),
     /// Sealed.
-    Sealed(Sealed<Any>),
+    Sealed(Sealed),
 }
 
 /// An allocation and what it should hold.
@@ -52,11 +53,17 @@ impl Held {
     }
 }
 
+/// Bytes that live allocations have.
+#[must_use]
+pub fn granted(engine: &Rig) -> u64 {
+    engine.stats().kinds.values().map(|kind| kind.bytes_granted).sum()
+}
+
 /// An engine, what is held of it, and the table it follows.
 #[derive(Debug)]
 pub struct World {
     /// The engine.
-    pub engine: Engine<Sim>,
+    pub engine: Rig,
     /// What is held.
     pub held: Vec<Held>,
 }
@@ -65,8 +72,7 @@ impl World {
     /// An engine that follows `table` on a machine of its own.
     #[must_use]
     pub fn new(table: Table) -> Self {
-        let engine = Engine::new(table, Sim::new(table.machine())).expect("memory");
-        World { engine, held: Vec::new() }
+        World { engine: Rig::new(table), held: Vec::new() }
     }
 
     /// Allocates.
@@ -80,10 +86,10 @@ impl World {
         Ok(())
     }
 
-    fn hold(&mut self, draft: Draft<Any>) {
+    fn hold(&mut self, draft: Draft) {
         let mut bytes = vec![0; usize::try_from(draft.extent().len()).unwrap()];
         if draft.kind().is_code() || self.engine.table().is_legacy() {
-            self.engine.table().machine().trap.fill(draft.address(), &mut bytes);
+            self.engine.table().machine().trap().fill(draft.address(), &mut bytes);
         }
         self.held.push(Held { stage: Some(Stage::Draft(draft)), bytes });
     }
@@ -108,7 +114,7 @@ impl World {
         let held = &mut self.held[index];
         let outcome = match held.stage.as_mut().unwrap() {
             Stage::Draft(draft) => self.engine.write(draft, offset, bytes),
-            Stage::Live(live) if live.kind().is_code() => self.engine.patch(live, offset, bytes),
+            Stage::Live(live) if live.kind().is_code() => self.engine.patch_unexecuted(live, offset, bytes),
             Stage::Live(live) => self.engine.write(live, offset, bytes),
             Stage::Sealed(_) => return Ok(()),
         };
@@ -210,16 +216,13 @@ impl World {
     pub fn check(&self) -> Result<(), String> {
         self.engine.audit().map_err(|broken| broken.to_string())?;
         self.held.iter().try_for_each(|held| self.check_held(held))?;
-        let sim = self.engine.backend();
+        let sim = &self.engine.sim;
         let counted: Vec<_> = sim.leaves().into_iter().rev().collect();
         let stats = self.engine.stats();
         let mapped: u64 = counted.iter().map(|(page, count)| page.bytes() * count).sum();
-        if mapped != stats.bytes_mapped() + stats.pools.iter().map(|pool| pool.counters.quarantined_bytes).sum::<u64>()
-        {
-            let exact = stats.pools.iter().all(|pool| pool.counters.quarantined_bytes == 0);
-            if exact {
-                return Err(format!("{mapped:#x} bytes are mapped, {:#x} counted", stats.bytes_mapped()));
-            }
+        let lost: u64 = stats.pools().map(|(_, pool)| pool.counters.lost_bytes).sum();
+        if mapped < stats.bytes_mapped() || mapped > stats.bytes_mapped() + lost {
+            return Err(format!("{mapped:#x} bytes are mapped, {:#x} counted, {lost:#x} lost", stats.bytes_mapped()));
         }
         if !self.engine.table().is_legacy() && sim.wx_bytes() != 0 {
             return Err(format!("I4: {} bytes are writable and executable", sim.wx_bytes()));
@@ -245,7 +248,7 @@ impl World {
             return Err(format!("I3: {kind} at {extent} is outside its windows or not aligned"));
         }
         let mut bytes = vec![0; held.bytes.len()];
-        self.engine.backend().read(extent.start(), &mut bytes).map_err(|error| error.to_string())?;
+        self.engine.sim.read(extent.start(), &mut bytes).map_err(|error| error.to_string())?;
         if bytes != held.bytes {
             return Err(format!("{kind} at {extent} does not hold what was written"));
         }
@@ -258,16 +261,10 @@ impl World {
 
     /// Published code can be fetched and not stored to; drafts of code that flips cannot be fetched.
     fn check_rights(&self, held: &Held, address: u64) -> Result<(), String> {
-        let sim = self.engine.backend();
-        let first = held.bytes[0];
+        let sim = &self.engine.sim;
         let can_fetch = sim.fetch(address, &mut [0]).is_ok();
-        let can_store = sim.store(address, &[first]).is_ok();
+        let can_store = sim.can_store(address);
         let legacy = self.engine.table().is_legacy();
-        if can_store {
-            // The store did not change the byte; tell instruction fetch that it was seen.
-            let extent = execmem::Extent::new(address, 1).unwrap();
-            sim.sync_code(extent, execmem_types::SyncScope::Live).map_err(|error| error.to_string())?;
-        }
         let published = !matches!(held.stage(), Stage::Draft(_));
         let (want_fetch, want_store) = match (held.kind(), held.stage()) {
             _ if legacy => return Ok(()),
@@ -296,7 +293,7 @@ impl World {
         self.check_unused()?;
         self.engine.shrink();
         self.check()?;
-        let (stats, sim) = (self.engine.stats(), self.engine.backend());
+        let (stats, sim) = (self.engine.stats(), &self.engine.sim);
         if stats.bytes_mapped() != 0 || !sim.leaves().is_empty() {
             return Err(format!("{:#x} bytes stay mapped", stats.bytes_mapped()));
         }

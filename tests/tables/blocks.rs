@@ -1,12 +1,10 @@
 //! An engine on a small copy of a table's windows, with a record of its blocks.
 
-use execmem::kinds::Any;
-use execmem::{Draft, Engine, Error, Extent, Handle as _, Kind, Table};
-use execmem_sim::Sim;
-use execmem_tests::recorder::{Call, Recorder};
-use execmem_types::{Placement, Row};
+use execmem::{Draft, Error, Extent, Kind, Table};
+use execmem_tests::recorder::{Call, Recorded};
+use execmem_types::Placement;
 
-use crate::oracle::{Block, Oracle, Verdict};
+use super::oracle::{Block, Oracle, Verdict};
 
 /// Windows are cut to this many large blocks.
 const BLOCKS: u64 = 3;
@@ -21,9 +19,8 @@ pub(crate) fn scaled(table: &Table, placement: Placement) -> Table {
         let whole = Extent::between(start, window.end()).expect("more than three pages");
         Extent::new(start, (BLOCKS * block + 5 * page).min(whole.len())).expect("some blocks")
     };
-    let adjusted = table.adjusted(|_, rows| {
-        for row in rows {
-            let Row::Own(own) = row else { continue };
+    let adjusted = table.adjusted(|plan| {
+        for (_, own) in plan.owns_mut() {
             own.placement = placement;
             let near = own.windows[0].expect("a window");
             own.windows = own.windows.map(|window| {
@@ -44,14 +41,14 @@ pub(crate) fn scaled(table: &Table, placement: Placement) -> Table {
 /// An engine, what is allocated from it, and the blocks it has.
 #[derive(Debug)]
 pub(crate) struct Small {
-    pub(crate) engine: Engine<Recorder<Sim>>,
+    pub(crate) engine: Recorded,
     pub(crate) blocks: Vec<Block>,
-    pub(crate) held: Vec<Draft<Any>>,
+    pub(crate) held: Vec<Draft>,
 }
 
 impl Small {
     pub(crate) fn new(table: Table) -> Self {
-        let engine = Engine::new(table, Recorder::new(Sim::new(table.machine()))).expect("memory");
+        let engine = Recorded::new(table);
         Small { engine, blocks: Vec::new(), held: Vec::new() }
     }
 
@@ -117,7 +114,7 @@ impl Small {
     /// Learns which blocks came and went since the last time. Returns those that came.
     fn follow(&mut self, home: Kind) -> Vec<Extent> {
         let mut came = Vec::new();
-        for call in self.engine.backend().take() {
+        for call in self.engine.recording.take() {
             match call {
                 Call::Map(extent, _) => {
                     assert!(

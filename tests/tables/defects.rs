@@ -2,13 +2,13 @@
 //! `mm/execmem.c` of Linux 6.17 and its neighbours.
 
 use execmem::kinds::Text;
-use execmem::{Backend, Engine, Extent, Handle as _, Kind, Table};
-use execmem_sim::Sim;
+use execmem::{Extent, Kind, Table};
+use execmem_tests::rig::Rig;
 use execmem_tests::tables::{all, changed, named};
 use execmem_types::{Descriptor, NamedTable, Placement};
 
-fn engine(table: Table) -> Engine<Sim> {
-    Engine::new(table, Sim::new(table.machine())).expect("memory")
+fn engine(table: Table) -> Rig {
+    Rig::new(table)
 }
 
 /// Bytes of the largest block of text.
@@ -147,9 +147,9 @@ fn defect_7_no_range_is_lost_and_none_is_listed_twice_when_a_step_is_refused() {
             let block = block_of(&table);
             let engine = engine(table);
             let keep = engine.alloc::<Text>(block / 2).expect("room");
-            engine.backend().refuse_once(refused);
+            engine.sim.refuse_once(refused);
             let outcome = engine.alloc::<Text>(2 * block);
-            engine.backend().refuse_nothing();
+            engine.sim.refuse_nothing();
             engine.audit().unwrap_or_else(|broken| panic!("{}, call {refused}: {broken}", named.name));
             outcome.into_iter().for_each(|draft| engine.free(draft).expect("ours"));
             let again = engine.alloc::<Text>(2 * block).expect("nothing was lost");
@@ -188,7 +188,7 @@ fn unused_memory_of_every_machine_traps_in_its_byte_order() {
         let engine = engine(named(name).table);
         let draft = engine.alloc::<Text>(64).expect("room");
         let mut bytes = [0; 4];
-        engine.backend().read(draft.extent().start(), &mut bytes).expect("mapped");
+        engine.sim.read(draft.extent().start(), &mut bytes).expect("mapped");
         bytes
     };
     assert_eq!(bytes("powerpc-8xx"), 0x7fe0_0008_u32.to_be_bytes());

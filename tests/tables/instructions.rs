@@ -4,7 +4,7 @@ use execmem_tests::tables::{all, named};
 use execmem_types::{NamedTable, Sequence};
 use quickcheck::quickcheck;
 
-use crate::interpret::follow;
+use super::interpret::follow;
 
 /// Where one sequence leads, by the interpreter.
 fn leads(table: &NamedTable, site: u64, bytes: &[u8]) -> Option<u64> {
@@ -18,7 +18,7 @@ fn leads(table: &NamedTable, site: u64, bytes: &[u8]) -> Option<u64> {
 }
 
 fn sequences(table: &NamedTable) -> impl Iterator<Item = Sequence> {
-    let code = table.code;
+    let code = table.table.machine().instructions;
     code.call.into_iter().chain(code.jump).chain(code.veneers.iter().copied())
 }
 
@@ -26,14 +26,14 @@ quickcheck! {
     fn what_is_encoded_leads_where_it_should_and_what_is_not_cannot(site: u64, target: u64, distance: i64, shift: u8) -> bool {
         all().all(|table| {
             let machine = table.table.machine();
-            let width = u64::MAX >> (64 - machine.address_bits);
+            let width = u64::MAX >> (64 - machine.address_bits());
             // Sites far from the ends of the address space, targets near and anywhere.
             let site = (site & width >> 1 & !0xf) + 0x1_0000;
             let near = site.wrapping_add_signed(distance >> (shift % 48)) & width & !3;
             [near, target & width & !3].into_iter().all(|target| {
                 sequences(table).all(|sequence| match sequence.encode(site, target) {
                     Some(encoded) => leads(table, site, encoded.bytes()) == Some(target) || leads_into_itself(site, &sequence, target),
-                    None => table.code.call != Some(sequence) || !machine.reach.reaches(site, target),
+                    None => table.table.machine().instructions.call != Some(sequence) || !machine.reach().reaches(site, target),
                 })
             })
         })
@@ -64,7 +64,7 @@ const GOLDEN: &[(&str, &str, u64, &[u8])] = &[
 fn calls_are_what_assemblers_make_of_them() {
     const SITE: u64 = 0x1000_0000;
     for (arch, what, distance, want) in GOLDEN {
-        let call = named(arch).code.call.expect("a call");
+        let call = named(arch).table.machine().instructions.call.expect("a call");
         let got = call.encode(SITE, SITE.wrapping_add(*distance)).expect("near");
         let want: Vec<u8> =
             if matches!(*arch, "mips" | "nios2") { absolute(arch, SITE + distance) } else { want.to_vec() };
@@ -85,21 +85,21 @@ fn absolute(arch: &str, target: u64) -> Vec<u8> {
 fn the_reach_of_a_call_is_exactly_what_its_encoding_reaches() {
     for table in all() {
         let machine = table.table.machine();
-        let Some(call) = table.code.call else { continue };
+        let Some(call) = table.table.machine().instructions.call else { continue };
         let site = 0x4000_0000;
-        let unit = machine.trap.unit();
-        let execmem_types::Reach::Relative { base, min, max } = machine.reach else {
+        let unit = machine.trap().unit();
+        let execmem_types::Reach::Relative { base, min, max } = machine.reach() else {
             assert!(
                 call.encode(site, site + 0xfff_fffc - 8).is_some() && call.encode(site, site + 0x1000_0000).is_none()
             );
             continue;
         };
         let at = |distance: i64| (site + u64::from(base)).wrapping_add_signed(distance);
-        let is_narrow = machine.address_bits == 32 && max > 0x7000_0000;
+        let is_narrow = machine.address_bits() == 32 && max > 0x7000_0000;
         let step = i64::try_from(unit).expect("small");
         for (distance, can) in [(min, true), (max, true), (min - step, is_narrow), (max + step, is_narrow)] {
             let target = at(distance);
-            if target > u64::MAX >> (64 - machine.address_bits) {
+            if target > u64::MAX >> (64 - machine.address_bits()) {
                 continue;
             }
             let aligned = target & !(unit - 1);
@@ -111,25 +111,24 @@ fn the_reach_of_a_call_is_exactly_what_its_encoding_reaches() {
 #[test]
 fn nops_fill_every_length_that_instructions_can_have() {
     for table in all() {
-        let unit = usize::try_from(table.table.machine().trap.unit()).expect("small");
-        for len in (0..40).step_by(unit.max(table.code.nops[0].len())) {
+        let unit = usize::try_from(table.table.machine().trap().unit()).expect("small");
+        for len in (0..40).step_by(unit.max(table.table.machine().instructions.nops[0].len())) {
             let mut bytes = vec![0xaa; len];
-            assert_eq!(table.code.pad(&mut bytes), Some(()), "{}", table.name);
+            assert_eq!(table.table.machine().instructions.pad(&mut bytes), Some(()), "{}", table.name);
         }
-        assert!(table.code.nops.is_sorted_by_key(|nop| nop.len()), "{}", table.name);
-        assert!(!table.code.breakpoint.is_empty());
+        assert!(table.table.machine().instructions.nops.is_sorted_by_key(|nop| nop.len()), "{}", table.name);
+        assert!(!table.table.machine().instructions.breakpoint.is_empty());
     }
 }
 
 #[test]
 fn a_call_site_can_become_a_nop_or_a_breakpoint_in_one_store_or_says_how() {
     for table in all() {
-        let code = table.code;
-        let site = 0x1000_0000;
-        assert!(code.patch.is_atomic(site, code.patch.atomic.bytes()));
+        let (code, whole) = (table.table.machine().instructions, table.table.machine().whole_bytes());
+        assert!(whole >= table.table.machine().trap().unit(), "{}: a trap is one store", table.name);
         let Some(call) = code.call else { continue };
         let mut nop = vec![0; usize::try_from(call.len()).expect("short")];
         assert_eq!(code.pad(&mut nop), Some(()), "{}: a nop as long as a call", table.name);
-        assert!(code.breakpoint.len() as u64 <= code.patch.atomic.bytes(), "{}: a breakpoint is one store", table.name);
+        assert!(code.breakpoint.len() as u64 <= whole, "{}: a breakpoint is one store", table.name);
     }
 }

@@ -2,10 +2,11 @@
 //! where a search of all places says.
 
 use execmem::{Kind, PageSize, Table};
-use execmem_tests::tables::{all, named};
+use execmem_tests::rig::Rig;
+use execmem_tests::tables::{all, changed, named};
 use execmem_types::{Fill, NamedTable, Placement};
 
-use crate::blocks::{Small, scaled};
+use super::blocks::{Small, scaled};
 
 /// Requests in each cell.
 const REQUESTS: u32 = 24;
@@ -88,9 +89,9 @@ fn inv_03_the_same_holds_on_machines_without_text_poking() {
 /// The sizes of the blocks a kind gets for one small request.
 fn first_block(name: &str, kind: Kind) -> PageSize {
     let table = named(name).table;
-    let engine = execmem::Engine::new(table, execmem_sim::Sim::new(table.machine())).expect("memory");
+    let engine = Rig::new(table);
     engine.alloc_kind(kind, 100).map(drop).expect("room");
-    engine.backend().leaves().keys().copied().next().expect("a leaf")
+    engine.sim.leaves().keys().copied().next().expect("a leaf")
 }
 
 #[test]
@@ -107,17 +108,14 @@ fn riscv_takes_svnapot_blocks_where_large_ones_do_not_fit_or_cannot_be_had() {
     let table = named("riscv64").table;
     let sim = execmem_sim::Sim::new(table.machine());
     sim.limit_pages(PageSize::kib(64));
-    let engine = execmem::Engine::new(table, sim).expect("memory");
+    let engine = Rig::on(table, sim);
     let _draft = engine.alloc_kind(Kind::Text, 100).expect("room");
-    let leaves: Vec<_> = engine.backend().leaves().into_iter().collect();
+    let leaves: Vec<_> = engine.sim.leaves().into_iter().collect();
     assert_eq!(leaves, [(PageSize::kib(64), 16)]);
-    let narrow = table.adjusted(|_, rows| {
-        if let execmem_types::Row::Own(text) = &mut rows[Kind::Text.index()] {
-            text.windows[0] = execmem::Extent::new(0xffff_ffff_7fe1_0000, 0x1f_0000);
-        }
+    let narrow = changed(table, Kind::Text, |text| {
+        text.windows[0] = execmem::Extent::new(0xffff_ffff_7fe1_0000, 0x1f_0000);
     });
-    let narrow = narrow.expect("every rule");
-    let engine = execmem::Engine::new(narrow, execmem_sim::Sim::new(narrow.machine())).expect("memory");
+    let engine = Rig::new(narrow);
     let _draft = engine.alloc_kind(Kind::Text, 100).expect("room");
-    assert_eq!(engine.backend().leaves().keys().copied().collect::<Vec<_>>(), [PageSize::kib(64)]);
+    assert_eq!(engine.sim.leaves().keys().copied().collect::<Vec<_>>(), [PageSize::kib(64)]);
 }

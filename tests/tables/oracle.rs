@@ -35,7 +35,8 @@ impl Oracle<'_> {
     /// Window by window: a hole first, then a block of each granularity.
     pub(crate) fn judge(&self, kind: Kind, requested: u64) -> Verdict {
         let descriptor = self.table.descriptor(kind);
-        if descriptor.growth == Growth::Tail {
+        let sizes = descriptor.granularities().count();
+        if sizes > 1 && descriptor.growth != Growth::Whole {
             return Verdict::Tail;
         }
         let len = self.table.quantum(kind).round_up(requested).expect("a sensible length");
@@ -46,14 +47,29 @@ impl Oracle<'_> {
             }
             for (step, page) in descriptor.granularities().enumerate() {
                 let unit = page.bytes().max(align);
-                let least = if step == 0 { len } else { len.max(page.bytes() * 16) };
-                let block = least.next_multiple_of(unit);
-                if let Some(extent) = self.lowest_or_highest(extent, block, unit, descriptor.placement) {
-                    return Verdict::Grow { window, extent, page };
+                let least = match (descriptor.growth, step) {
+                    (Growth::Small, _) => len.max(self.step(kind, window, page) / len * len),
+                    (_, 0) => len,
+                    _ => len.max(page.bytes() * 16),
+                };
+                for least in [least, len] {
+                    let block = least.next_multiple_of(unit);
+                    if let Some(extent) = self.lowest_or_highest(extent, block, unit, descriptor.placement) {
+                        return Verdict::Grow { window, extent, page };
+                    }
+                    if descriptor.growth != Growth::Small {
+                        break;
+                    }
                 }
             }
         }
         Verdict::Full
+    }
+
+    /// The least that a pool of one page size grows by: an eighth of what it has in the window, 512 pages at most.
+    fn step(&self, kind: Kind, window: usize, page: PageSize) -> u64 {
+        let mapped: u64 = self.runs(self.table.home(kind), window).into_iter().map(Extent::len).sum();
+        (mapped / 8).min(page.bytes() * 512)
     }
 
     /// The first window that holds an extent.
@@ -112,7 +128,8 @@ impl Oracle<'_> {
     /// The addresses of a block: where a pool grows by the tail, those of the whole large block it will become.
     fn reserved(&self, block: &Block) -> Extent {
         let descriptor = self.table.descriptor(block.home);
-        let large = descriptor.granularities().next().filter(|_| descriptor.growth == Growth::Tail);
+        let grows_small = descriptor.growth != Growth::Whole && descriptor.granularities().count() > 1;
+        let large = descriptor.granularities().next().filter(|_| grows_small);
         let Some(large) = large else { return block.extent };
         let start = large.round_down(block.extent.start());
         Extent::between(start, u128::from(large.round_down(block.extent.last())) + u128::from(large.bytes()))

@@ -19,7 +19,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 /// itself the bench has fewer features, so all that it depends on would be.
 pub(crate) fn run_quick() -> Result<()> {
     workspace::run("cargo", &["build", "--workspace", "--tests", "--bin", "execmem-bench"])?;
-    let bench = workspace::output().join("debug/execmem-bench").display().to_string();
+    let bench = workspace::built("execmem-bench");
     workspace::run(&bench, &["--quick"])?;
     // Any processor: the one this runs on may be unknown, and a quick run predicts nothing.
     workspace::run(&bench, &["itlb", "--quick", "--processor", "sapphire-rapids"])

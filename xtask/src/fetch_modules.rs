@@ -31,9 +31,14 @@ pub(crate) struct Options {
     suite: Option<String>,
 }
 
+/// Architectures and releases of the modules that CI loads.
+const DEFAULTS: [(&str, Option<&str>); 3] = [("amd64", None), ("arm64", Some("trixie")), ("riscv64", Some("trixie"))];
+
 /// Fetches the modules that CI loads.
 pub(crate) fn run_default() -> Result<()> {
-    run(&Options { arch: "amd64".into(), package: None, suite: None })
+    DEFAULTS.iter().try_for_each(|(arch, suite)| {
+        run(&Options { arch: (*arch).into(), package: None, suite: suite.map(Into::into) })
+    })
 }
 
 /// Fetches the modules unless they are there, and prints their folder as the last line.

@@ -2,14 +2,20 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a build tool talks to a terminal")]
 
+mod bare;
 mod bench;
 mod check;
 mod ci;
+mod conformance;
 mod cross;
 mod fetch_bpf;
 mod fetch_modules;
 mod generate;
+mod install;
 mod loom;
+mod outside;
+mod refuse;
+mod skips;
 mod steps;
 mod tidy;
 mod workspace;
@@ -26,6 +32,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Build and boot the kernels of crates/bare under QEMU, and check what they print.
+    Bare(bare::Options),
     /// Measure execmem beside other allocators: `cargo xtask bench --help`.
     #[command(disable_help_flag = true)]
     Bench {
@@ -37,6 +45,8 @@ enum Task {
     Check,
     /// Exactly what CI runs: `check` and more.
     Ci,
+    /// Check the laws of backends on the simulator and on this machine, or on backends that break them.
+    Conformance(conformance::Options),
     /// Download Debian packages with BPF programs into `target/bpf` and print that folder.
     FetchBpf,
     /// Run the libraries' tests and generated functions of other architectures under user-mode emulation.
@@ -49,22 +59,33 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Install the programs that tests and tasks need, from Debian's packages, as root.
+    Install,
     /// Search the models of what runs at the same time, or break what they guard.
     Loom(loom::Options),
+    /// Use what is public from a crate outside the workspace, and try what must not compile there.
+    Outside,
+    /// Refuse every request for heap of the engine and its clients, once and for good, or measure the stack.
+    Refuse(refuse::Options),
     /// Compare the workspace with the rules of its design.
     Tidy,
 }
 
 fn main() -> Result<()> {
     match Args::parse().task {
+        Task::Bare(options) => bare::run(&options),
         Task::Bench { args } => bench::run(&args),
         Task::Check => check::run(),
         Task::Ci => ci::run(),
+        Task::Conformance(options) => conformance::run(&options),
         Task::FetchBpf => fetch_bpf::run(),
         Task::Cross(options) => cross::run(&options),
         Task::FetchModules(options) => fetch_modules::run(&options),
         Task::Gen { check } => generate::run(check),
+        Task::Install => install::run(),
         Task::Loom(options) => loom::run(&options),
+        Task::Outside => outside::run(),
+        Task::Refuse(options) => refuse::run(&options),
         Task::Tidy => tidy::run(),
     }
 }

@@ -16,6 +16,7 @@ pub(crate) struct Step {
 #[derive(Debug)]
 enum Action {
     Cargo { args: &'static [&'static str], environment: &'static [(&'static str, &'static str)] },
+    Built { program: &'static str, args: &'static [&'static str] },
     Task(fn() -> Result<()>),
 }
 
@@ -34,6 +35,11 @@ impl Step {
         Step { name, action: Action::Cargo { args, environment } }
     }
 
+    /// A call of a program that was built with the tests.
+    pub(crate) const fn built(name: &'static str, program: &'static str, args: &'static [&'static str]) -> Self {
+        Step { name, action: Action::Built { program, args } }
+    }
+
     /// A task of this program.
     pub(crate) const fn task(name: &'static str, task: fn() -> Result<()>) -> Self {
         Step { name, action: Action::Task(task) }
@@ -43,6 +49,7 @@ impl Step {
         println!("== {}", self.name);
         match self.action {
             Action::Cargo { args, environment } => workspace::run_with("cargo", args, environment),
+            Action::Built { program, args } => workspace::run(&workspace::built(program), args),
             Action::Task(task) => task(),
         }
     }

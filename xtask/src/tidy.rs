@@ -4,17 +4,22 @@
 //! lost its subject, and that is wrong too.
 
 mod architectures;
+mod authority;
 mod docs;
 mod edges;
 mod findings;
+mod heap;
 mod invariants;
 mod leftovers;
 mod locks;
+mod names;
 mod readme;
 mod sizes;
+mod skipping;
 mod tokens;
 mod tree;
 mod unsafe_code;
+mod words;
 
 use anyhow::{Result, ensure};
 
@@ -31,13 +36,18 @@ struct Rule {
 const RULES: &[Rule] = &[
     Rule { name: "edges", run: edges::run },
     Rule { name: "unsafe", run: unsafe_code::run },
+    Rule { name: "authority", run: authority::run },
     Rule { name: "docs", run: docs::run },
     Rule { name: "sizes", run: sizes::run },
     Rule { name: "locks", run: locks::run },
+    Rule { name: "heap", run: heap::run },
     Rule { name: "architectures", run: architectures::run },
     Rule { name: "invariants", run: invariants::run },
     Rule { name: "readme", run: readme::run },
     Rule { name: "leftovers", run: leftovers::run },
+    Rule { name: "skipping", run: skipping::run },
+    Rule { name: "names", run: names::run },
+    Rule { name: "words", run: words::run },
 ];
 
 /// Prints what each rule looked at and what is wrong, and fails if anything is.

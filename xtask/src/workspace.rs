@@ -17,6 +17,11 @@ pub(crate) fn output() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
+/// A program that was built with the tests.
+pub(crate) fn built(program: &str) -> String {
+    output().join("debug").join(program).display().to_string()
+}
+
 /// The files below a folder with an extension, in order.
 pub(crate) fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
@@ -34,6 +39,12 @@ pub(crate) fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// Whether a program can be called.
+pub(crate) fn is_installed(program: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| folder.join(program).exists())
 }
 
 /// Runs a command in the workspace and fails if it does.

@@ -1,13 +1,9 @@
 //! What a boot changes: where the kernel is, and with it every window.
 
-use execmem_types::{Arch, Code, Descriptor, Extent, MAX_WINDOWS, Machine, Row, Table, TableError};
+use execmem_types::{Descriptor, Extent, MAX_WINDOWS, Table, TableError};
 
 use crate::boxes::Boxes;
 use crate::generated;
-
-/// arm64, with any granule.
-#[derive(Debug, Clone, Copy)]
-pub struct Arm64;
 
 /// What is known at boot only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,26 +32,20 @@ const ROLES: [(Option<Extent>, Role); 6] = [
     (generated::WINDOW_VMALLOC_16K, Role::Vmalloc),
 ];
 
-impl Arch for Arm64 {
-    const MACHINE: Machine = generated::MACHINE_ARM64_4K;
-    const TABLE: Table = generated::ARM64_4K;
-    const CODE: Code = generated::CODE_ARM64_4K;
-
-    type Boot = Boot;
-
-    fn boot(table: Table, boot: &Boot) -> Result<Table, TableError> {
-        table.adjusted(|machine, rows| {
-            machine.anchor = Some(boot.kernel);
-            for row in rows {
-                if let Row::Own(descriptor) = row {
-                    boot.place(descriptor);
-                }
-            }
+impl Boot {
+    /// The table of this boot. A pure function: the same facts give the same table.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that the adjusted table breaks: facts that do not go together are refused here, and not found out by the
+    /// first allocation.
+    pub fn apply(&self, table: Table) -> Result<Table, TableError> {
+        table.adjusted(|plan| {
+            plan.machine.anchor = Some(self.kernel);
+            plan.owns_mut().for_each(|(_, descriptor)| self.place(descriptor));
         })
     }
-}
 
-impl Boot {
     /// Gives a row the windows of this boot. Without a direct one, nothing calls the kernel directly.
     fn place(&self, descriptor: &mut Descriptor) {
         let roles = descriptor.windows.map(|window| {
@@ -108,7 +98,7 @@ mod tests {
             generated::TABLES.iter().all(|named| {
                 let kernel = kernel(place, mib);
                 let boxes = Boxes::random(kernel, named.table.machine().page(), [seeds.0, seeds.1]);
-                let table = Arm64::boot(named.table, &Boot { kernel, boxes }).expect("every rule");
+                let table = Boot { kernel, boxes }.apply(named.table).expect("every rule");
                 let text = table.descriptor(Kind::Text);
                 let windows = || Kind::ALL.into_iter().flat_map(|kind| table.descriptor(kind).windows().collect::<Windows>());
                 text.is_anchored
@@ -120,7 +110,7 @@ mod tests {
         fn without_a_small_box_nothing_is_near(place: u64, mib: u64, seed: u64) -> bool {
             let kernel = kernel(place, mib);
             let boxes = Boxes::random_full(kernel, generated::MACHINE_ARM64_4K.page(), seed);
-            let table = Arm64::boot(generated::ARM64_4K, &Boot { kernel, boxes }).expect("every rule");
+            let table = Boot { kernel, boxes }.apply(generated::ARM64_4K).expect("every rule");
             !table.descriptor(Kind::Text).is_anchored
         }
     }
@@ -149,7 +139,7 @@ mod tests {
         for named in generated::TABLES {
             let kernel = named.table.machine().anchor.expect("a kernel");
             let boxes = Boxes::fixed(kernel);
-            let table = Arm64::boot(named.table, &Boot { kernel, boxes }).expect("every rule");
+            let table = Boot { kernel, boxes }.apply(named.table).expect("every rule");
             for kind in [Kind::Text, Kind::Data] {
                 assert_eq!(table.descriptor(kind).windows, named.table.descriptor(kind).windows, "{}", named.name);
             }

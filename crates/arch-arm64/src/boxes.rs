@@ -11,7 +11,7 @@ pub const PLT_BYTES: u64 = 2 << 30;
 /// Both boxes. Each contains the kernel; the second contains the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Boxes {
-    /// Of [`DIRECT_BYTES`]; `None` if the kernel is too large, or nobody wanted it.
+    /// Of [`DIRECT_BYTES`]; `None` if the kernel is too large, or it was not asked for.
     pub direct: Option<Extent>,
     /// Of [`PLT_BYTES`]; `None` if the kernel is too large.
     pub plt: Option<Extent>,

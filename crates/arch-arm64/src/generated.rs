@@ -3,15 +3,174 @@
 //! Facts and tables.
 
 use execmem_types::{
-    ByteOrder, CacheRule, Code, Descriptor, Extent, Fill, Growth, Kind, Limits, LongPatch, Machine, NamedTable,
-    Operand, Origin, Others, PageSize, PatchRule, Placement, PowerOfTwo, Protection, Reach, Row, Seal, Sequence, Slice,
-    Source, Table, Template, Trap, Unused,
+    ByteOrder, CacheRule, Descriptor, Erratum, Extent, Features, Fill, Growth, InstructionSet, Isa, Limits, LongPatch,
+    Machine, NamedTable, Operand, Origin, Others, PageSize, PatchRule, Placement, Plan, PowerOfTwo, Protection, Reach,
+    Seal, Sequence, Site, Slice, Source, Table, Template, Trap, Unused, Whole, kinds,
+};
+
+/// The instructions of `arm64`.
+pub const INSTRUCTIONS_ARM64: InstructionSet = InstructionSet {
+    isa: Isa::Arm64,
+    address_bits: 64,
+    trap: Trap::word([0x00, 0x20, 0x20, 0xd4]),
+    reach: Reach::Relative { base: 0, min: -0x800_0000, max: 0x7ff_fffc },
+    call: Some(Sequence {
+        templates: &[Template {
+            len: 4,
+            bits: 0x9400_0000,
+            operand: Some(Operand {
+                from: Origin::Site(0),
+                bias: 0x0,
+                is_signed: true,
+                slices: &[Slice { from: 2, width: 26, to: 0 }],
+            }),
+        }],
+        address_bits: 64,
+        order: ByteOrder::Little,
+    }),
+    jump: Some(Sequence {
+        templates: &[Template {
+            len: 4,
+            bits: 0x1400_0000,
+            operand: Some(Operand {
+                from: Origin::Site(0),
+                bias: 0x0,
+                is_signed: true,
+                slices: &[Slice { from: 2, width: 26, to: 0 }],
+            }),
+        }],
+        address_bits: 64,
+        order: ByteOrder::Little,
+    }),
+    site: Some(Site {
+        nop: &[0x1f, 0x20, 0x03, 0xd5],
+        call: Sequence {
+            templates: &[Template {
+                len: 4,
+                bits: 0x9400_0000,
+                operand: Some(Operand {
+                    from: Origin::Site(0),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 2, width: 26, to: 0 }],
+                }),
+            }],
+            address_bits: 64,
+            order: ByteOrder::Little,
+        },
+        jump: Sequence {
+            templates: &[Template {
+                len: 4,
+                bits: 0x1400_0000,
+                operand: Some(Operand {
+                    from: Origin::Site(0),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 2, width: 26, to: 0 }],
+                }),
+            }],
+            address_bits: 64,
+            order: ByteOrder::Little,
+        },
+    }),
+    veneers: &[
+        Sequence {
+            templates: &[
+                Template {
+                    len: 4,
+                    bits: 0x9000_0010,
+                    operand: Some(Operand {
+                        from: Origin::SiteBlock { base: 0, size: PowerOfTwo::from_log2(12) },
+                        bias: 0x0,
+                        is_signed: true,
+                        slices: &[Slice { from: 12, width: 2, to: 29 }, Slice { from: 14, width: 19, to: 5 }],
+                    }),
+                },
+                Template {
+                    len: 4,
+                    bits: 0x9100_0210,
+                    operand: Some(Operand {
+                        from: Origin::Zero,
+                        bias: 0x0,
+                        is_signed: false,
+                        slices: &[Slice { from: 0, width: 12, to: 10 }],
+                    }),
+                },
+                Template { len: 4, bits: 0xd61f_0200, operand: None },
+            ],
+            address_bits: 64,
+            order: ByteOrder::Little,
+        },
+        Sequence {
+            templates: &[
+                Template {
+                    len: 4,
+                    bits: 0xd280_0010,
+                    operand: Some(Operand {
+                        from: Origin::Zero,
+                        bias: 0x0,
+                        is_signed: false,
+                        slices: &[Slice { from: 0, width: 16, to: 5 }],
+                    }),
+                },
+                Template {
+                    len: 4,
+                    bits: 0xf2a0_0010,
+                    operand: Some(Operand {
+                        from: Origin::Zero,
+                        bias: 0x0,
+                        is_signed: false,
+                        slices: &[Slice { from: 16, width: 16, to: 5 }],
+                    }),
+                },
+                Template {
+                    len: 4,
+                    bits: 0xf2c0_0010,
+                    operand: Some(Operand {
+                        from: Origin::Zero,
+                        bias: 0x0,
+                        is_signed: false,
+                        slices: &[Slice { from: 32, width: 16, to: 5 }],
+                    }),
+                },
+                Template {
+                    len: 4,
+                    bits: 0xf2e0_0010,
+                    operand: Some(Operand {
+                        from: Origin::Zero,
+                        bias: 0x0,
+                        is_signed: false,
+                        slices: &[Slice { from: 48, width: 16, to: 5 }],
+                    }),
+                },
+                Template { len: 4, bits: 0xd61f_0200, operand: None },
+            ],
+            address_bits: 64,
+            order: ByteOrder::Little,
+        },
+    ],
+    veneer_alignment: PowerOfTwo::from_log2(2),
+    nops: &[&[0x1f, 0x20, 0x03, 0xd5]],
+    breakpoint: &[0x80, 0x00, 0x20, 0xd4],
+    landing_pad: &[0x5f, 0x24, 0x03, 0xd5],
+    patch: PatchRule {
+        whole: &[Whole { bytes: PowerOfTwo::from_log2(2), needs: Features::NONE }],
+        longer: LongPatch::StopOthers,
+    },
+    cache: CacheRule {
+        data_line: Some(PowerOfTwo::from_log2(4)),
+        instruction_line: Some(PowerOfTwo::from_log2(4)),
+        others: Others::Broadcast,
+        fresh: Others::Broadcast,
+    },
+    errata: &[Erratum::AdrpAtPageEnd],
 };
 
 /// The machine `arm64-16k`.
 pub const MACHINE_ARM64_16K: Machine = Machine {
     name: "arm64-16k",
-    address_bits: 64,
+    instructions: &INSTRUCTIONS_ARM64,
+    features: Features::NONE,
     leaves: [
         Some(PageSize::from_log2(14)),
         Some(PageSize::from_log2(21)),
@@ -22,137 +181,15 @@ pub const MACHINE_ARM64_16K: Machine = Machine {
         None,
         None,
     ],
-    trap: Trap::word([0x00, 0x20, 0x20, 0xd4]),
-    reach: Reach::Relative { base: 0, min: -0x800_0000, max: 0x7ff_fffc },
     anchor: Extent::between(0xffff_c000_8000_0000, 0xffff_c000_8200_0000),
     limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
-};
-
-/// Instructions of `arm64-16k`.
-pub const CODE_ARM64_16K: Code = Code {
-    call: Some(Sequence {
-        templates: &[Template {
-            len: 4,
-            bits: 0x9400_0000,
-            operand: Some(Operand {
-                from: Origin::Site(0),
-                bias: 0x0,
-                is_signed: true,
-                slices: &[Slice { from: 2, width: 26, to: 0 }],
-            }),
-        }],
-        address_bits: 64,
-        order: ByteOrder::Little,
-    }),
-    jump: Some(Sequence {
-        templates: &[Template {
-            len: 4,
-            bits: 0x1400_0000,
-            operand: Some(Operand {
-                from: Origin::Site(0),
-                bias: 0x0,
-                is_signed: true,
-                slices: &[Slice { from: 2, width: 26, to: 0 }],
-            }),
-        }],
-        address_bits: 64,
-        order: ByteOrder::Little,
-    }),
-    veneers: &[
-        Sequence {
-            templates: &[
-                Template {
-                    len: 4,
-                    bits: 0x9000_0010,
-                    operand: Some(Operand {
-                        from: Origin::SiteBlock { base: 0, size: PowerOfTwo::from_log2(12) },
-                        bias: 0x0,
-                        is_signed: true,
-                        slices: &[Slice { from: 12, width: 2, to: 29 }, Slice { from: 14, width: 19, to: 5 }],
-                    }),
-                },
-                Template {
-                    len: 4,
-                    bits: 0x9100_0210,
-                    operand: Some(Operand {
-                        from: Origin::Zero,
-                        bias: 0x0,
-                        is_signed: false,
-                        slices: &[Slice { from: 0, width: 12, to: 10 }],
-                    }),
-                },
-                Template { len: 4, bits: 0xd61f_0200, operand: None },
-            ],
-            address_bits: 64,
-            order: ByteOrder::Little,
-        },
-        Sequence {
-            templates: &[
-                Template {
-                    len: 4,
-                    bits: 0xd280_0010,
-                    operand: Some(Operand {
-                        from: Origin::Zero,
-                        bias: 0x0,
-                        is_signed: false,
-                        slices: &[Slice { from: 0, width: 16, to: 5 }],
-                    }),
-                },
-                Template {
-                    len: 4,
-                    bits: 0xf2a0_0010,
-                    operand: Some(Operand {
-                        from: Origin::Zero,
-                        bias: 0x0,
-                        is_signed: false,
-                        slices: &[Slice { from: 16, width: 16, to: 5 }],
-                    }),
-                },
-                Template {
-                    len: 4,
-                    bits: 0xf2c0_0010,
-                    operand: Some(Operand {
-                        from: Origin::Zero,
-                        bias: 0x0,
-                        is_signed: false,
-                        slices: &[Slice { from: 32, width: 16, to: 5 }],
-                    }),
-                },
-                Template {
-                    len: 4,
-                    bits: 0xf2e0_0010,
-                    operand: Some(Operand {
-                        from: Origin::Zero,
-                        bias: 0x0,
-                        is_signed: false,
-                        slices: &[Slice { from: 48, width: 16, to: 5 }],
-                    }),
-                },
-                Template { len: 4, bits: 0xd61f_0200, operand: None },
-            ],
-            address_bits: 64,
-            order: ByteOrder::Little,
-        },
-    ],
-    veneer_alignment: PowerOfTwo::from_log2(2),
-    nops: &[&[0x1f, 0x20, 0x03, 0xd5]],
-    breakpoint: &[0x80, 0x00, 0x20, 0xd4],
-    patch: PatchRule {
-        alignment: PowerOfTwo::from_log2(2),
-        atomic: PowerOfTwo::from_log2(2),
-        longer: LongPatch::StopOthers,
-    },
-    cache: CacheRule {
-        data_line: Some(PowerOfTwo::from_log2(4)),
-        instruction_line: Some(PowerOfTwo::from_log2(4)),
-        others: Others::Broadcast,
-    },
 };
 
 /// The machine `arm64-4k`.
 pub const MACHINE_ARM64_4K: Machine = Machine {
     name: "arm64-4k",
-    address_bits: 64,
+    instructions: &INSTRUCTIONS_ARM64,
+    features: Features::NONE,
     leaves: [
         Some(PageSize::from_log2(12)),
         Some(PageSize::from_log2(16)),
@@ -163,137 +200,15 @@ pub const MACHINE_ARM64_4K: Machine = Machine {
         None,
         None,
     ],
-    trap: Trap::word([0x00, 0x20, 0x20, 0xd4]),
-    reach: Reach::Relative { base: 0, min: -0x800_0000, max: 0x7ff_fffc },
     anchor: Extent::between(0xffff_8000_8000_0000, 0xffff_8000_8200_0000),
     limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
-};
-
-/// Instructions of `arm64-4k`.
-pub const CODE_ARM64_4K: Code = Code {
-    call: Some(Sequence {
-        templates: &[Template {
-            len: 4,
-            bits: 0x9400_0000,
-            operand: Some(Operand {
-                from: Origin::Site(0),
-                bias: 0x0,
-                is_signed: true,
-                slices: &[Slice { from: 2, width: 26, to: 0 }],
-            }),
-        }],
-        address_bits: 64,
-        order: ByteOrder::Little,
-    }),
-    jump: Some(Sequence {
-        templates: &[Template {
-            len: 4,
-            bits: 0x1400_0000,
-            operand: Some(Operand {
-                from: Origin::Site(0),
-                bias: 0x0,
-                is_signed: true,
-                slices: &[Slice { from: 2, width: 26, to: 0 }],
-            }),
-        }],
-        address_bits: 64,
-        order: ByteOrder::Little,
-    }),
-    veneers: &[
-        Sequence {
-            templates: &[
-                Template {
-                    len: 4,
-                    bits: 0x9000_0010,
-                    operand: Some(Operand {
-                        from: Origin::SiteBlock { base: 0, size: PowerOfTwo::from_log2(12) },
-                        bias: 0x0,
-                        is_signed: true,
-                        slices: &[Slice { from: 12, width: 2, to: 29 }, Slice { from: 14, width: 19, to: 5 }],
-                    }),
-                },
-                Template {
-                    len: 4,
-                    bits: 0x9100_0210,
-                    operand: Some(Operand {
-                        from: Origin::Zero,
-                        bias: 0x0,
-                        is_signed: false,
-                        slices: &[Slice { from: 0, width: 12, to: 10 }],
-                    }),
-                },
-                Template { len: 4, bits: 0xd61f_0200, operand: None },
-            ],
-            address_bits: 64,
-            order: ByteOrder::Little,
-        },
-        Sequence {
-            templates: &[
-                Template {
-                    len: 4,
-                    bits: 0xd280_0010,
-                    operand: Some(Operand {
-                        from: Origin::Zero,
-                        bias: 0x0,
-                        is_signed: false,
-                        slices: &[Slice { from: 0, width: 16, to: 5 }],
-                    }),
-                },
-                Template {
-                    len: 4,
-                    bits: 0xf2a0_0010,
-                    operand: Some(Operand {
-                        from: Origin::Zero,
-                        bias: 0x0,
-                        is_signed: false,
-                        slices: &[Slice { from: 16, width: 16, to: 5 }],
-                    }),
-                },
-                Template {
-                    len: 4,
-                    bits: 0xf2c0_0010,
-                    operand: Some(Operand {
-                        from: Origin::Zero,
-                        bias: 0x0,
-                        is_signed: false,
-                        slices: &[Slice { from: 32, width: 16, to: 5 }],
-                    }),
-                },
-                Template {
-                    len: 4,
-                    bits: 0xf2e0_0010,
-                    operand: Some(Operand {
-                        from: Origin::Zero,
-                        bias: 0x0,
-                        is_signed: false,
-                        slices: &[Slice { from: 48, width: 16, to: 5 }],
-                    }),
-                },
-                Template { len: 4, bits: 0xd61f_0200, operand: None },
-            ],
-            address_bits: 64,
-            order: ByteOrder::Little,
-        },
-    ],
-    veneer_alignment: PowerOfTwo::from_log2(2),
-    nops: &[&[0x1f, 0x20, 0x03, 0xd5]],
-    breakpoint: &[0x80, 0x00, 0x20, 0xd4],
-    patch: PatchRule {
-        alignment: PowerOfTwo::from_log2(2),
-        atomic: PowerOfTwo::from_log2(2),
-        longer: LongPatch::StopOthers,
-    },
-    cache: CacheRule {
-        data_line: Some(PowerOfTwo::from_log2(4)),
-        instruction_line: Some(PowerOfTwo::from_log2(4)),
-        others: Others::Broadcast,
-    },
 };
 
 /// The machine `arm64-64k`.
 pub const MACHINE_ARM64_64K: Machine = Machine {
     name: "arm64-64k",
-    address_bits: 64,
+    instructions: &INSTRUCTIONS_ARM64,
+    features: Features::NONE,
     leaves: [
         Some(PageSize::from_log2(16)),
         Some(PageSize::from_log2(21)),
@@ -304,131 +219,8 @@ pub const MACHINE_ARM64_64K: Machine = Machine {
         None,
         None,
     ],
-    trap: Trap::word([0x00, 0x20, 0x20, 0xd4]),
-    reach: Reach::Relative { base: 0, min: -0x800_0000, max: 0x7ff_fffc },
     anchor: Extent::between(0xffff_8000_8000_0000, 0xffff_8000_8200_0000),
     limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
-};
-
-/// Instructions of `arm64-64k`.
-pub const CODE_ARM64_64K: Code = Code {
-    call: Some(Sequence {
-        templates: &[Template {
-            len: 4,
-            bits: 0x9400_0000,
-            operand: Some(Operand {
-                from: Origin::Site(0),
-                bias: 0x0,
-                is_signed: true,
-                slices: &[Slice { from: 2, width: 26, to: 0 }],
-            }),
-        }],
-        address_bits: 64,
-        order: ByteOrder::Little,
-    }),
-    jump: Some(Sequence {
-        templates: &[Template {
-            len: 4,
-            bits: 0x1400_0000,
-            operand: Some(Operand {
-                from: Origin::Site(0),
-                bias: 0x0,
-                is_signed: true,
-                slices: &[Slice { from: 2, width: 26, to: 0 }],
-            }),
-        }],
-        address_bits: 64,
-        order: ByteOrder::Little,
-    }),
-    veneers: &[
-        Sequence {
-            templates: &[
-                Template {
-                    len: 4,
-                    bits: 0x9000_0010,
-                    operand: Some(Operand {
-                        from: Origin::SiteBlock { base: 0, size: PowerOfTwo::from_log2(12) },
-                        bias: 0x0,
-                        is_signed: true,
-                        slices: &[Slice { from: 12, width: 2, to: 29 }, Slice { from: 14, width: 19, to: 5 }],
-                    }),
-                },
-                Template {
-                    len: 4,
-                    bits: 0x9100_0210,
-                    operand: Some(Operand {
-                        from: Origin::Zero,
-                        bias: 0x0,
-                        is_signed: false,
-                        slices: &[Slice { from: 0, width: 12, to: 10 }],
-                    }),
-                },
-                Template { len: 4, bits: 0xd61f_0200, operand: None },
-            ],
-            address_bits: 64,
-            order: ByteOrder::Little,
-        },
-        Sequence {
-            templates: &[
-                Template {
-                    len: 4,
-                    bits: 0xd280_0010,
-                    operand: Some(Operand {
-                        from: Origin::Zero,
-                        bias: 0x0,
-                        is_signed: false,
-                        slices: &[Slice { from: 0, width: 16, to: 5 }],
-                    }),
-                },
-                Template {
-                    len: 4,
-                    bits: 0xf2a0_0010,
-                    operand: Some(Operand {
-                        from: Origin::Zero,
-                        bias: 0x0,
-                        is_signed: false,
-                        slices: &[Slice { from: 16, width: 16, to: 5 }],
-                    }),
-                },
-                Template {
-                    len: 4,
-                    bits: 0xf2c0_0010,
-                    operand: Some(Operand {
-                        from: Origin::Zero,
-                        bias: 0x0,
-                        is_signed: false,
-                        slices: &[Slice { from: 32, width: 16, to: 5 }],
-                    }),
-                },
-                Template {
-                    len: 4,
-                    bits: 0xf2e0_0010,
-                    operand: Some(Operand {
-                        from: Origin::Zero,
-                        bias: 0x0,
-                        is_signed: false,
-                        slices: &[Slice { from: 48, width: 16, to: 5 }],
-                    }),
-                },
-                Template { len: 4, bits: 0xd61f_0200, operand: None },
-            ],
-            address_bits: 64,
-            order: ByteOrder::Little,
-        },
-    ],
-    veneer_alignment: PowerOfTwo::from_log2(2),
-    nops: &[&[0x1f, 0x20, 0x03, 0xd5]],
-    breakpoint: &[0x80, 0x00, 0x20, 0xd4],
-    patch: PatchRule {
-        alignment: PowerOfTwo::from_log2(2),
-        atomic: PowerOfTwo::from_log2(2),
-        longer: LongPatch::StopOthers,
-    },
-    cache: CacheRule {
-        data_line: Some(PowerOfTwo::from_log2(4)),
-        instruction_line: Some(PowerOfTwo::from_log2(4)),
-        others: Others::Broadcast,
-    },
 };
 
 /// the 128 MiB that end with the kernel, without the kernel; arch/arm64/mm/init.c, module_init_limits.
@@ -450,11 +242,10 @@ pub(crate) const WINDOW_VMALLOC: Option<Extent> = Extent::between(0xffff_8000_82
 pub(crate) const WINDOW_VMALLOC_16K: Option<Extent> = Extent::between(0xffff_c000_8200_0000, 0xffff_ff7f_ff80_0000);
 
 /// 16K granule: text in 2M blocks of 128 contiguous PTEs.
-pub const ARM64_16K: Table = Table::new(
-    MACHINE_ARM64_16K,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const ARM64_16K: Table = Plan::new(MACHINE_ARM64_16K)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_DIRECT_16K, WINDOW_PLT_16K, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(14)), None, None],
@@ -470,9 +261,11 @@ pub const ARM64_16K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_PLT_16K, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(14)), None, None],
@@ -488,9 +281,11 @@ pub const ARM64_16K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_PLT_16K, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(14)), None, None],
@@ -506,9 +301,11 @@ pub const ARM64_16K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_PLT_16K, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(14)), None, None],
@@ -524,15 +321,14 @@ pub const ARM64_16K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // kprobe
-        Row::Own(Descriptor {
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .own(
+        kinds::Kprobe,
+        Descriptor {
             windows: [WINDOW_VMALLOC_16K, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(14)), None, None, None],
@@ -548,11 +344,12 @@ pub const ARM64_16K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Own(Descriptor {
+        },
+    )
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .own(
+        kinds::Bpf,
+        Descriptor {
             windows: [WINDOW_VMALLOC_16K, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(14)), None, None],
@@ -568,16 +365,15 @@ pub const ARM64_16K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-    ],
-);
+        },
+    )
+    .table();
 
 /// 4K granule: text in 2M blocks within 128 MiB of the kernel, or 64K ones; kprobe and bpf in vmalloc.
-pub const ARM64_4K: Table = Table::new(
-    MACHINE_ARM64_4K,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const ARM64_4K: Table = Plan::new(MACHINE_ARM64_4K)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_DIRECT, WINDOW_PLT, None],
             placement: Placement::TopDown,
             granularities: [
@@ -598,9 +394,11 @@ pub const ARM64_4K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_PLT, None, None],
             placement: Placement::BottomUp,
             granularities: [
@@ -621,9 +419,11 @@ pub const ARM64_4K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_PLT, None, None],
             placement: Placement::BottomUp,
             granularities: [
@@ -644,9 +444,11 @@ pub const ARM64_4K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_PLT, None, None],
             placement: Placement::BottomUp,
             granularities: [
@@ -667,15 +469,14 @@ pub const ARM64_4K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // kprobe
-        Row::Own(Descriptor {
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .own(
+        kinds::Kprobe,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(16)), Some(PageSize::from_log2(12)), None, None],
@@ -691,11 +492,12 @@ pub const ARM64_4K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Own(Descriptor {
+        },
+    )
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .own(
+        kinds::Bpf,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [
@@ -716,16 +518,15 @@ pub const ARM64_4K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-    ],
-);
+        },
+    )
+    .table();
 
 /// 64K granule: text in 2M blocks of 32 contiguous PTEs.
-pub const ARM64_64K: Table = Table::new(
-    MACHINE_ARM64_64K,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const ARM64_64K: Table = Plan::new(MACHINE_ARM64_64K)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_DIRECT, WINDOW_PLT, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(16)), None, None],
@@ -741,9 +542,11 @@ pub const ARM64_64K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_PLT, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(16)), None, None],
@@ -759,9 +562,11 @@ pub const ARM64_64K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_PLT, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(16)), None, None],
@@ -777,9 +582,11 @@ pub const ARM64_64K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_PLT, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(16)), None, None],
@@ -795,15 +602,14 @@ pub const ARM64_64K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // kprobe
-        Row::Own(Descriptor {
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .own(
+        kinds::Kprobe,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(16)), None, None, None],
@@ -819,11 +625,12 @@ pub const ARM64_64K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Own(Descriptor {
+        },
+    )
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .own(
+        kinds::Bpf,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(16)), None, None],
@@ -839,30 +646,19 @@ pub const ARM64_64K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-    ],
-);
+        },
+    )
+    .table();
 
 /// Every table of this file.
 pub const TABLES: &[NamedTable] = &[
-    NamedTable {
-        name: "arm64-16k",
-        about: "16K granule: text in 2M blocks of 128 contiguous PTEs",
-        table: ARM64_16K,
-        code: CODE_ARM64_16K,
-    },
+    NamedTable { name: "arm64-16k", about: "16K granule: text in 2M blocks of 128 contiguous PTEs", table: ARM64_16K },
     NamedTable {
         name: "arm64-4k",
         about: "4K granule: text in 2M blocks within 128 MiB of the kernel, or 64K ones; kprobe and bpf in vmalloc",
         table: ARM64_4K,
-        code: CODE_ARM64_4K,
     },
-    NamedTable {
-        name: "arm64-64k",
-        about: "64K granule: text in 2M blocks of 32 contiguous PTEs",
-        table: ARM64_64K,
-        code: CODE_ARM64_64K,
-    },
+    NamedTable { name: "arm64-64k", about: "64K granule: text in 2M blocks of 32 contiguous PTEs", table: ARM64_64K },
 ];
 
 /// Where the numbers are from.
@@ -871,19 +667,33 @@ pub const SOURCES: &[Source] = &[
         of: "arm64-16k leaves",
         source: "Arm ARM D8.7: 16K granule; 128 contiguous PTEs, PMD, 32 contiguous PMDs",
     },
-    Source { of: "arm64-16k trap", source: "as arm64-4k" },
-    Source { of: "arm64-16k reach", source: "as arm64-4k" },
     Source { of: "arm64-16k anchor", source: "KIMAGE_VADDR with 47-bit addresses, and an image of 32 MiB" },
-    Source { of: "arm64-16k code", source: "as arm64-4k" },
-    Source { of: "arm64-16k patch", source: "as arm64-4k" },
-    Source { of: "arm64-16k cache", source: "as arm64-4k" },
+    Source { of: "arm64-16k trap", source: "BRK #0x100, AARCH64_BREAK_FAULT; arch/arm64/include/asm/debug-monitors.h" },
+    Source { of: "arm64-16k reach", source: "Arm ARM C6.2: B and BL, 26 bits of words" },
+    Source {
+        of: "arm64-16k code",
+        source: "Arm ARM C6.2: B, BL, ADRP, ADD, MOVZ, MOVK, BR, NOP; BRK #4 is KPROBES_BRK_IMM. x16 is the veneers' register (AAPCS64)",
+    },
+    Source {
+        of: "arm64-16k patch",
+        source: "Arm ARM B2.2.5: B, BL, NOP and BRK may replace each other while executed",
+    },
+    Source {
+        of: "arm64-16k cache",
+        source: "CTR_EL0.DminLine and IminLine tell the line; steps of 16 bytes are right for every one. IC IVAU reaches the inner shareable domain",
+    },
+    Source { of: "arm64-16k landing-pad", source: "Arm ARM C6.2: BTI c" },
+    Source {
+        of: "arm64-16k erratum",
+        source: "Cortex-A53 erratum 843419; arch/arm64/kernel/module.c, reloc_insn_adrp",
+    },
     Source {
         of: "arm64-4k leaves",
         source: "Arm ARM D8.7: 4K granule; 16 contiguous PTEs, PMD, 16 contiguous PMDs, PUD",
     },
+    Source { of: "arm64-4k anchor", source: "KIMAGE_VADDR with 48-bit addresses, and an image of 32 MiB" },
     Source { of: "arm64-4k trap", source: "BRK #0x100, AARCH64_BREAK_FAULT; arch/arm64/include/asm/debug-monitors.h" },
     Source { of: "arm64-4k reach", source: "Arm ARM C6.2: B and BL, 26 bits of words" },
-    Source { of: "arm64-4k anchor", source: "KIMAGE_VADDR with 48-bit addresses, and an image of 32 MiB" },
     Source {
         of: "arm64-4k code",
         source: "Arm ARM C6.2: B, BL, ADRP, ADD, MOVZ, MOVK, BR, NOP; BRK #4 is KPROBES_BRK_IMM. x16 is the veneers' register (AAPCS64)",
@@ -893,16 +703,32 @@ pub const SOURCES: &[Source] = &[
         of: "arm64-4k cache",
         source: "CTR_EL0.DminLine and IminLine tell the line; steps of 16 bytes are right for every one. IC IVAU reaches the inner shareable domain",
     },
+    Source { of: "arm64-4k landing-pad", source: "Arm ARM C6.2: BTI c" },
+    Source { of: "arm64-4k erratum", source: "Cortex-A53 erratum 843419; arch/arm64/kernel/module.c, reloc_insn_adrp" },
     Source { of: "arm64-64k leaves", source: "Arm ARM D8.7: 64K granule; 32 contiguous PTEs, PMD, 32 contiguous PMDs" },
-    Source { of: "arm64-64k trap", source: "as arm64-4k" },
-    Source { of: "arm64-64k reach", source: "as arm64-4k" },
     Source {
         of: "arm64-64k anchor",
         source: "KIMAGE_VADDR with 52-bit addresses on 48-bit processors, and an image of 32 MiB",
     },
-    Source { of: "arm64-64k code", source: "as arm64-4k" },
-    Source { of: "arm64-64k patch", source: "as arm64-4k" },
-    Source { of: "arm64-64k cache", source: "as arm64-4k" },
+    Source { of: "arm64-64k trap", source: "BRK #0x100, AARCH64_BREAK_FAULT; arch/arm64/include/asm/debug-monitors.h" },
+    Source { of: "arm64-64k reach", source: "Arm ARM C6.2: B and BL, 26 bits of words" },
+    Source {
+        of: "arm64-64k code",
+        source: "Arm ARM C6.2: B, BL, ADRP, ADD, MOVZ, MOVK, BR, NOP; BRK #4 is KPROBES_BRK_IMM. x16 is the veneers' register (AAPCS64)",
+    },
+    Source {
+        of: "arm64-64k patch",
+        source: "Arm ARM B2.2.5: B, BL, NOP and BRK may replace each other while executed",
+    },
+    Source {
+        of: "arm64-64k cache",
+        source: "CTR_EL0.DminLine and IminLine tell the line; steps of 16 bytes are right for every one. IC IVAU reaches the inner shareable domain",
+    },
+    Source { of: "arm64-64k landing-pad", source: "Arm ARM C6.2: BTI c" },
+    Source {
+        of: "arm64-64k erratum",
+        source: "Cortex-A53 erratum 843419; arch/arm64/kernel/module.c, reloc_insn_adrp",
+    },
     Source {
         of: "window direct",
         source: "the 128 MiB that end with the kernel, without the kernel; arch/arm64/mm/init.c, module_init_limits",

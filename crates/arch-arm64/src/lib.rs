@@ -4,13 +4,13 @@
 //! rules for where modules may lie: within 128 MiB of the kernel, or within 2 GiB.
 //!
 //! ```
-//! use execmem_arch_arm64::{ARM64_4K, Arm64, Boot, Boxes};
-//! use execmem_types::{Arch, Extent, Kind};
+//! use execmem_arch_arm64::{ARM64_4K, Boot, Boxes};
+//! use execmem_types::{Extent, Kind};
 //!
 //! let kernel = Extent::new(0xffff_8000_8123_0000, 24 << 20).expect("an image");
 //! let boxes = Boxes::random(kernel, ARM64_4K.machine().page(), [7, 42]);
 //! assert!(boxes.direct.is_some_and(|direct| direct.covers(kernel)));
-//! let table = Arm64::boot(ARM64_4K, &Boot { kernel, boxes })?;
+//! let table = Boot { kernel, boxes }.apply(ARM64_4K)?;
 //! assert!(table.descriptor(Kind::Text).windows().count() >= 2);
 //! # Ok::<(), execmem_types::TableError>(())
 //! ```
@@ -21,9 +21,9 @@ mod boot;
 mod boxes;
 mod generated;
 
-pub use boot::{Arm64, Boot};
+pub use boot::Boot;
 pub use boxes::{Boxes, DIRECT_BYTES, PLT_BYTES};
 pub use generated::{
-    ARM64_4K, ARM64_16K, ARM64_64K, CODE_ARM64_4K, CODE_ARM64_16K, CODE_ARM64_64K, MACHINE_ARM64_4K, MACHINE_ARM64_16K,
-    MACHINE_ARM64_64K, SOURCES, TABLES,
+    ARM64_4K, ARM64_16K, ARM64_64K, INSTRUCTIONS_ARM64, MACHINE_ARM64_4K, MACHINE_ARM64_16K, MACHINE_ARM64_64K,
+    SOURCES, TABLES,
 };

@@ -7,7 +7,7 @@
 //! use execmem_arch_others::{mips, tables};
 //! use execmem_types::Reach;
 //!
-//! assert!(matches!(mips::MACHINE_MIPS.reach, Reach::Segment { size_log2: 28, .. }));
+//! assert!(matches!(mips::MACHINE_MIPS.reach(), Reach::Segment { size_log2: 28, .. }));
 //! assert_eq!(tables().count(), 7);
 //! ```
 #![no_std]
@@ -40,15 +40,15 @@ pub fn tables() -> impl Iterator<Item = &'static NamedTable> {
 
 #[cfg(test)]
 mod tests {
-    use execmem_types::{Kind, Row, Rule};
+    use execmem_types::{Kind, Rule};
 
     use super::*;
 
     /// The error of a table whose text is said to be near a kernel.
     fn anchored(named: &NamedTable, kernel: (u64, u128)) -> Option<Rule> {
-        let adjusted = named.table.adjusted(|machine, rows| {
-            machine.anchor = execmem_types::Extent::between(kernel.0, kernel.1);
-            if let Row::Own(text) = &mut rows[Kind::Text.index()] {
+        let adjusted = named.table.adjusted(|plan| {
+            plan.machine.anchor = execmem_types::Extent::between(kernel.0, kernel.1);
+            if let Some(text) = plan.own_mut(Kind::Text) {
                 text.is_anchored = true;
             }
         });
@@ -66,8 +66,8 @@ mod tests {
 
     #[test]
     fn what_linux_gives_sparc64_modules_is_more_than_call_reaches() {
-        let all = sparc64::TABLES[0].table.adjusted(|_, rows| {
-            if let Row::Own(text) = &mut rows[Kind::Text.index()] {
+        let all = sparc64::TABLES[0].table.adjusted(|plan| {
+            if let Some(text) = plan.own_mut(Kind::Text) {
                 text.windows = [execmem_types::Extent::between(0x1000_0000, 0xf000_0000), None, None];
             }
         });

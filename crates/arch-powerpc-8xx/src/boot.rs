@@ -1,12 +1,6 @@
 //! What a boot changes: where the text of the kernel ends, and with it the near window.
 
-use execmem_types::{Arch, Code, Extent, Kind, Machine, PageSize, Row, Table, TableError};
-
-use crate::generated;
-
-/// powerpc of 32 bits: 8xx and book3s/32.
-#[derive(Debug, Clone, Copy)]
-pub struct Powerpc;
+use execmem_types::{Extent, Kind, PageSize, Table, TableError};
 
 /// What is known when the kernel is linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,18 +28,18 @@ pub fn text_windows(boot: &Boot, page: PageSize) -> [Option<Extent>; 2] {
     if near == Some(area) { [near, None] } else { [near, Some(area)] }
 }
 
-impl Arch for Powerpc {
-    const MACHINE: Machine = generated::MACHINE_POWERPC_8XX;
-    const TABLE: Table = generated::POWERPC_8XX;
-    const CODE: Code = generated::CODE_POWERPC_8XX;
-
-    type Boot = Boot;
-
-    fn boot(table: Table, boot: &Boot) -> Result<Table, TableError> {
-        table.adjusted(|machine, rows| {
-            machine.anchor = Some(boot.text);
-            let [near, area] = text_windows(boot, machine.page());
-            if let Row::Own(text) = &mut rows[Kind::Text.index()] {
+impl Boot {
+    /// The table of this boot. A pure function: the same facts give the same table.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that the adjusted table breaks: facts that do not go together are refused here, and not found out by the
+    /// first allocation.
+    pub fn apply(&self, table: Table) -> Result<Table, TableError> {
+        table.adjusted(|plan| {
+            plan.machine.anchor = Some(self.text);
+            let [near, area] = text_windows(self, plan.machine.page());
+            if let Some(text) = plan.own_mut(Kind::Text) {
                 text.windows = [near, area, None];
             }
         })
@@ -58,6 +52,7 @@ mod tests {
     use quickcheck::quickcheck;
 
     use super::*;
+    use crate::generated;
 
     quickcheck! {
         fn every_kernel_and_module_area_keeps_every_rule(text_pages: u32, module_mib: u32) -> bool {
@@ -65,7 +60,7 @@ mod tests {
                 let page = named.table.machine().page();
                 let text = Extent::new(0xc000_0000, (1 + u64::from(text_pages) % 0x1e00) * 4096).expect("below 30 MiB");
                 let module_bytes = (1 + u64::from(module_mib) % 256) << 20;
-                let table = Powerpc::boot(named.table, &Boot { text, module_bytes }).expect("every rule");
+                let table = Boot { text, module_bytes }.apply(named.table).expect("every rule");
                 let windows = table.descriptor(Kind::Text).windows;
                 let near = windows[0].expect("a near window");
                 near.start().is_multiple_of(page.bytes())
@@ -80,21 +75,21 @@ mod tests {
         let sizes = [(generated::POWERPC_8XX, 32), (generated::POWERPC_8XX_16K, 32), (generated::POWERPC_BOOK3S32, 64)];
         for (table, mib) in sizes {
             let text = table.machine().anchor.expect("a kernel");
-            assert_eq!(Powerpc::boot(table, &Boot { text, module_bytes: mib << 20 }), Ok(table));
+            assert_eq!(Boot { text, module_bytes: mib << 20 }.apply(table), Ok(table));
         }
     }
 
     #[test]
     fn a_kernel_larger_than_a_branch_has_no_near_window() {
         let text = Extent::new(0xc000_0000, 32 << 20).expect("an image");
-        let refused = Powerpc::boot(generated::POWERPC_8XX, &Boot { text, module_bytes: 32 << 20 });
+        let refused = Boot { text, module_bytes: 32 << 20 }.apply(generated::POWERPC_8XX);
         assert_eq!(refused.map_err(|error| error.rule), Err(Rule::HasWindow));
     }
 
     #[test]
     fn data_in_the_segment_of_text_is_refused_where_execution_is_a_right_of_segments() {
-        let refused = generated::POWERPC_BOOK3S32.adjusted(|_, rows| {
-            if let Row::Own(data) = &mut rows[Kind::Data.index()] {
+        let refused = generated::POWERPC_BOOK3S32.adjusted(|plan| {
+            if let Some(data) = plan.own_mut(Kind::Data) {
                 data.windows = [generated::WINDOW_MODULES_BOOK3S32, None, None];
             }
         });
@@ -103,8 +98,8 @@ mod tests {
 
     #[test]
     fn leaves_of_the_linear_map_are_no_granularity() {
-        let refused = generated::POWERPC_8XX.adjusted(|_, rows| {
-            if let Row::Own(data) = &mut rows[Kind::Data.index()] {
+        let refused = generated::POWERPC_8XX.adjusted(|plan| {
+            if let Some(data) = plan.own_mut(Kind::Data) {
                 data.granularities[0] = Some(PageSize::mib(8));
             }
         });

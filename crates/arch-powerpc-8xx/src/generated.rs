@@ -3,15 +3,236 @@
 //! Facts and tables.
 
 use execmem_types::{
-    ByteOrder, CacheRule, Code, Descriptor, Extent, Fill, Growth, Kind, Limits, LongPatch, Machine, NamedTable,
-    Operand, Origin, Others, PageSize, PatchRule, Placement, PowerOfTwo, Protection, Reach, Row, Seal, Sequence, Slice,
-    Source, Table, Template, Trap, Unused,
+    ByteOrder, CacheRule, Descriptor, Extent, Features, Fill, Growth, InstructionSet, Isa, Limits, LongPatch, Machine,
+    NamedTable, Operand, Origin, Others, PageSize, PatchRule, Placement, Plan, PowerOfTwo, Protection, Reach, Seal,
+    Sequence, Site, Slice, Source, Table, Template, Trap, Unused, Whole, kinds,
+};
+
+/// The instructions of `powerpc-8xx`.
+pub const INSTRUCTIONS_POWERPC_8XX: InstructionSet = InstructionSet {
+    isa: Isa::Powerpc32,
+    address_bits: 32,
+    trap: Trap::word([0x7f, 0xe0, 0x00, 0x08]),
+    reach: Reach::Relative { base: 0, min: -0x200_0000, max: 0x1ff_fffc },
+    call: Some(Sequence {
+        templates: &[Template {
+            len: 4,
+            bits: 0x4800_0001,
+            operand: Some(Operand {
+                from: Origin::Site(0),
+                bias: 0x0,
+                is_signed: true,
+                slices: &[Slice { from: 2, width: 24, to: 2 }],
+            }),
+        }],
+        address_bits: 32,
+        order: ByteOrder::Big,
+    }),
+    jump: Some(Sequence {
+        templates: &[Template {
+            len: 4,
+            bits: 0x4800_0000,
+            operand: Some(Operand {
+                from: Origin::Site(0),
+                bias: 0x0,
+                is_signed: true,
+                slices: &[Slice { from: 2, width: 24, to: 2 }],
+            }),
+        }],
+        address_bits: 32,
+        order: ByteOrder::Big,
+    }),
+    site: Some(Site {
+        nop: &[0x60, 0x00, 0x00, 0x00],
+        call: Sequence {
+            templates: &[Template {
+                len: 4,
+                bits: 0x4800_0001,
+                operand: Some(Operand {
+                    from: Origin::Site(0),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 2, width: 24, to: 2 }],
+                }),
+            }],
+            address_bits: 32,
+            order: ByteOrder::Big,
+        },
+        jump: Sequence {
+            templates: &[Template {
+                len: 4,
+                bits: 0x4800_0000,
+                operand: Some(Operand {
+                    from: Origin::Site(0),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 2, width: 24, to: 2 }],
+                }),
+            }],
+            address_bits: 32,
+            order: ByteOrder::Big,
+        },
+    }),
+    veneers: &[Sequence {
+        templates: &[
+            Template {
+                len: 4,
+                bits: 0x3d80_0000,
+                operand: Some(Operand {
+                    from: Origin::Zero,
+                    bias: 0x8000,
+                    is_signed: false,
+                    slices: &[Slice { from: 16, width: 16, to: 0 }],
+                }),
+            },
+            Template {
+                len: 4,
+                bits: 0x398c_0000,
+                operand: Some(Operand {
+                    from: Origin::Zero,
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 0, width: 16, to: 0 }],
+                }),
+            },
+            Template { len: 4, bits: 0x7d89_03a6, operand: None },
+            Template { len: 4, bits: 0x4e80_0420, operand: None },
+        ],
+        address_bits: 32,
+        order: ByteOrder::Big,
+    }],
+    veneer_alignment: PowerOfTwo::from_log2(2),
+    nops: &[&[0x60, 0x00, 0x00, 0x00]],
+    breakpoint: &[0x7f, 0xe0, 0x00, 0x08],
+    landing_pad: &[],
+    patch: PatchRule {
+        whole: &[Whole { bytes: PowerOfTwo::from_log2(2), needs: Features::NONE }],
+        longer: LongPatch::StopOthers,
+    },
+    cache: CacheRule {
+        data_line: Some(PowerOfTwo::from_log2(4)),
+        instruction_line: Some(PowerOfTwo::from_log2(4)),
+        others: Others::Broadcast,
+        fresh: Others::Broadcast,
+    },
+    errata: &[],
+};
+
+/// The instructions of `powerpc-book3s32`.
+pub const INSTRUCTIONS_POWERPC_BOOK3S32: InstructionSet = InstructionSet {
+    isa: Isa::Powerpc32,
+    address_bits: 32,
+    trap: Trap::word([0x7f, 0xe0, 0x00, 0x08]),
+    reach: Reach::Relative { base: 0, min: -0x200_0000, max: 0x1ff_fffc },
+    call: Some(Sequence {
+        templates: &[Template {
+            len: 4,
+            bits: 0x4800_0001,
+            operand: Some(Operand {
+                from: Origin::Site(0),
+                bias: 0x0,
+                is_signed: true,
+                slices: &[Slice { from: 2, width: 24, to: 2 }],
+            }),
+        }],
+        address_bits: 32,
+        order: ByteOrder::Big,
+    }),
+    jump: Some(Sequence {
+        templates: &[Template {
+            len: 4,
+            bits: 0x4800_0000,
+            operand: Some(Operand {
+                from: Origin::Site(0),
+                bias: 0x0,
+                is_signed: true,
+                slices: &[Slice { from: 2, width: 24, to: 2 }],
+            }),
+        }],
+        address_bits: 32,
+        order: ByteOrder::Big,
+    }),
+    site: Some(Site {
+        nop: &[0x60, 0x00, 0x00, 0x00],
+        call: Sequence {
+            templates: &[Template {
+                len: 4,
+                bits: 0x4800_0001,
+                operand: Some(Operand {
+                    from: Origin::Site(0),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 2, width: 24, to: 2 }],
+                }),
+            }],
+            address_bits: 32,
+            order: ByteOrder::Big,
+        },
+        jump: Sequence {
+            templates: &[Template {
+                len: 4,
+                bits: 0x4800_0000,
+                operand: Some(Operand {
+                    from: Origin::Site(0),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 2, width: 24, to: 2 }],
+                }),
+            }],
+            address_bits: 32,
+            order: ByteOrder::Big,
+        },
+    }),
+    veneers: &[Sequence {
+        templates: &[
+            Template {
+                len: 4,
+                bits: 0x3d80_0000,
+                operand: Some(Operand {
+                    from: Origin::Zero,
+                    bias: 0x8000,
+                    is_signed: false,
+                    slices: &[Slice { from: 16, width: 16, to: 0 }],
+                }),
+            },
+            Template {
+                len: 4,
+                bits: 0x398c_0000,
+                operand: Some(Operand {
+                    from: Origin::Zero,
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 0, width: 16, to: 0 }],
+                }),
+            },
+            Template { len: 4, bits: 0x7d89_03a6, operand: None },
+            Template { len: 4, bits: 0x4e80_0420, operand: None },
+        ],
+        address_bits: 32,
+        order: ByteOrder::Big,
+    }],
+    veneer_alignment: PowerOfTwo::from_log2(2),
+    nops: &[&[0x60, 0x00, 0x00, 0x00]],
+    breakpoint: &[0x7f, 0xe0, 0x00, 0x08],
+    landing_pad: &[],
+    patch: PatchRule {
+        whole: &[Whole { bytes: PowerOfTwo::from_log2(2), needs: Features::NONE }],
+        longer: LongPatch::StopOthers,
+    },
+    cache: CacheRule {
+        data_line: Some(PowerOfTwo::from_log2(5)),
+        instruction_line: Some(PowerOfTwo::from_log2(5)),
+        others: Others::Broadcast,
+        fresh: Others::Broadcast,
+    },
+    errata: &[],
 };
 
 /// The machine `powerpc-8xx`.
 pub const MACHINE_POWERPC_8XX: Machine = Machine {
     name: "powerpc-8xx",
-    address_bits: 32,
+    instructions: &INSTRUCTIONS_POWERPC_8XX,
+    features: Features::NONE,
     leaves: [
         Some(PageSize::from_log2(12)),
         Some(PageSize::from_log2(14)),
@@ -22,251 +243,28 @@ pub const MACHINE_POWERPC_8XX: Machine = Machine {
         None,
         None,
     ],
-    trap: Trap::word([0x7f, 0xe0, 0x00, 0x08]),
-    reach: Reach::Relative { base: 0, min: -0x200_0000, max: 0x1ff_fffc },
     anchor: Extent::between(0xc000_0000, 0xc060_0000),
     limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
-};
-
-/// Instructions of `powerpc-8xx`.
-pub const CODE_POWERPC_8XX: Code = Code {
-    call: Some(Sequence {
-        templates: &[Template {
-            len: 4,
-            bits: 0x4800_0001,
-            operand: Some(Operand {
-                from: Origin::Site(0),
-                bias: 0x0,
-                is_signed: true,
-                slices: &[Slice { from: 2, width: 24, to: 2 }],
-            }),
-        }],
-        address_bits: 32,
-        order: ByteOrder::Big,
-    }),
-    jump: Some(Sequence {
-        templates: &[Template {
-            len: 4,
-            bits: 0x4800_0000,
-            operand: Some(Operand {
-                from: Origin::Site(0),
-                bias: 0x0,
-                is_signed: true,
-                slices: &[Slice { from: 2, width: 24, to: 2 }],
-            }),
-        }],
-        address_bits: 32,
-        order: ByteOrder::Big,
-    }),
-    veneers: &[Sequence {
-        templates: &[
-            Template {
-                len: 4,
-                bits: 0x3d80_0000,
-                operand: Some(Operand {
-                    from: Origin::Zero,
-                    bias: 0x8000,
-                    is_signed: false,
-                    slices: &[Slice { from: 16, width: 16, to: 0 }],
-                }),
-            },
-            Template {
-                len: 4,
-                bits: 0x398c_0000,
-                operand: Some(Operand {
-                    from: Origin::Zero,
-                    bias: 0x0,
-                    is_signed: true,
-                    slices: &[Slice { from: 0, width: 16, to: 0 }],
-                }),
-            },
-            Template { len: 4, bits: 0x7d89_03a6, operand: None },
-            Template { len: 4, bits: 0x4e80_0420, operand: None },
-        ],
-        address_bits: 32,
-        order: ByteOrder::Big,
-    }],
-    veneer_alignment: PowerOfTwo::from_log2(2),
-    nops: &[&[0x60, 0x00, 0x00, 0x00]],
-    breakpoint: &[0x7f, 0xe0, 0x00, 0x08],
-    patch: PatchRule {
-        alignment: PowerOfTwo::from_log2(2),
-        atomic: PowerOfTwo::from_log2(2),
-        longer: LongPatch::StopOthers,
-    },
-    cache: CacheRule {
-        data_line: Some(PowerOfTwo::from_log2(4)),
-        instruction_line: Some(PowerOfTwo::from_log2(4)),
-        others: Others::Broadcast,
-    },
 };
 
 /// The machine `powerpc-8xx-16k`.
 pub const MACHINE_POWERPC_8XX_16K: Machine = Machine {
     name: "powerpc-8xx-16k",
-    address_bits: 32,
+    instructions: &INSTRUCTIONS_POWERPC_8XX,
+    features: Features::NONE,
     leaves: [Some(PageSize::from_log2(14)), Some(PageSize::from_log2(19)), None, None, None, None, None, None],
-    trap: Trap::word([0x7f, 0xe0, 0x00, 0x08]),
-    reach: Reach::Relative { base: 0, min: -0x200_0000, max: 0x1ff_fffc },
     anchor: Extent::between(0xc000_0000, 0xc060_0000),
     limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
-};
-
-/// Instructions of `powerpc-8xx-16k`.
-pub const CODE_POWERPC_8XX_16K: Code = Code {
-    call: Some(Sequence {
-        templates: &[Template {
-            len: 4,
-            bits: 0x4800_0001,
-            operand: Some(Operand {
-                from: Origin::Site(0),
-                bias: 0x0,
-                is_signed: true,
-                slices: &[Slice { from: 2, width: 24, to: 2 }],
-            }),
-        }],
-        address_bits: 32,
-        order: ByteOrder::Big,
-    }),
-    jump: Some(Sequence {
-        templates: &[Template {
-            len: 4,
-            bits: 0x4800_0000,
-            operand: Some(Operand {
-                from: Origin::Site(0),
-                bias: 0x0,
-                is_signed: true,
-                slices: &[Slice { from: 2, width: 24, to: 2 }],
-            }),
-        }],
-        address_bits: 32,
-        order: ByteOrder::Big,
-    }),
-    veneers: &[Sequence {
-        templates: &[
-            Template {
-                len: 4,
-                bits: 0x3d80_0000,
-                operand: Some(Operand {
-                    from: Origin::Zero,
-                    bias: 0x8000,
-                    is_signed: false,
-                    slices: &[Slice { from: 16, width: 16, to: 0 }],
-                }),
-            },
-            Template {
-                len: 4,
-                bits: 0x398c_0000,
-                operand: Some(Operand {
-                    from: Origin::Zero,
-                    bias: 0x0,
-                    is_signed: true,
-                    slices: &[Slice { from: 0, width: 16, to: 0 }],
-                }),
-            },
-            Template { len: 4, bits: 0x7d89_03a6, operand: None },
-            Template { len: 4, bits: 0x4e80_0420, operand: None },
-        ],
-        address_bits: 32,
-        order: ByteOrder::Big,
-    }],
-    veneer_alignment: PowerOfTwo::from_log2(2),
-    nops: &[&[0x60, 0x00, 0x00, 0x00]],
-    breakpoint: &[0x7f, 0xe0, 0x00, 0x08],
-    patch: PatchRule {
-        alignment: PowerOfTwo::from_log2(2),
-        atomic: PowerOfTwo::from_log2(2),
-        longer: LongPatch::StopOthers,
-    },
-    cache: CacheRule {
-        data_line: Some(PowerOfTwo::from_log2(4)),
-        instruction_line: Some(PowerOfTwo::from_log2(4)),
-        others: Others::Broadcast,
-    },
 };
 
 /// The machine `powerpc-book3s32`.
 pub const MACHINE_POWERPC_BOOK3S32: Machine = Machine {
     name: "powerpc-book3s32",
-    address_bits: 32,
+    instructions: &INSTRUCTIONS_POWERPC_BOOK3S32,
+    features: Features::NONE,
     leaves: [Some(PageSize::from_log2(12)), None, None, None, None, None, None, None],
-    trap: Trap::word([0x7f, 0xe0, 0x00, 0x08]),
-    reach: Reach::Relative { base: 0, min: -0x200_0000, max: 0x1ff_fffc },
     anchor: Extent::between(0xc000_0000, 0xc080_0000),
     limits: Limits { executable_segment: Some(PowerOfTwo::from_log2(28)), shadow_scale_log2: 3 },
-};
-
-/// Instructions of `powerpc-book3s32`.
-pub const CODE_POWERPC_BOOK3S32: Code = Code {
-    call: Some(Sequence {
-        templates: &[Template {
-            len: 4,
-            bits: 0x4800_0001,
-            operand: Some(Operand {
-                from: Origin::Site(0),
-                bias: 0x0,
-                is_signed: true,
-                slices: &[Slice { from: 2, width: 24, to: 2 }],
-            }),
-        }],
-        address_bits: 32,
-        order: ByteOrder::Big,
-    }),
-    jump: Some(Sequence {
-        templates: &[Template {
-            len: 4,
-            bits: 0x4800_0000,
-            operand: Some(Operand {
-                from: Origin::Site(0),
-                bias: 0x0,
-                is_signed: true,
-                slices: &[Slice { from: 2, width: 24, to: 2 }],
-            }),
-        }],
-        address_bits: 32,
-        order: ByteOrder::Big,
-    }),
-    veneers: &[Sequence {
-        templates: &[
-            Template {
-                len: 4,
-                bits: 0x3d80_0000,
-                operand: Some(Operand {
-                    from: Origin::Zero,
-                    bias: 0x8000,
-                    is_signed: false,
-                    slices: &[Slice { from: 16, width: 16, to: 0 }],
-                }),
-            },
-            Template {
-                len: 4,
-                bits: 0x398c_0000,
-                operand: Some(Operand {
-                    from: Origin::Zero,
-                    bias: 0x0,
-                    is_signed: true,
-                    slices: &[Slice { from: 0, width: 16, to: 0 }],
-                }),
-            },
-            Template { len: 4, bits: 0x7d89_03a6, operand: None },
-            Template { len: 4, bits: 0x4e80_0420, operand: None },
-        ],
-        address_bits: 32,
-        order: ByteOrder::Big,
-    }],
-    veneer_alignment: PowerOfTwo::from_log2(2),
-    nops: &[&[0x60, 0x00, 0x00, 0x00]],
-    breakpoint: &[0x7f, 0xe0, 0x00, 0x08],
-    patch: PatchRule {
-        alignment: PowerOfTwo::from_log2(2),
-        atomic: PowerOfTwo::from_log2(2),
-        longer: LongPatch::StopOthers,
-    },
-    cache: CacheRule {
-        data_line: Some(PowerOfTwo::from_log2(5)),
-        instruction_line: Some(PowerOfTwo::from_log2(5)),
-        others: Others::Broadcast,
-    },
 };
 
 /// MODULES_VADDR .. MODULES_END with CONFIG_MODULES_SIZE = 32; it contains the near window.
@@ -285,11 +283,10 @@ pub(crate) const WINDOW_NEAR_BOOK3S32: Option<Extent> = Extent::between(0xbe80_0
 pub(crate) const WINDOW_VMALLOC: Option<Extent> = Extent::between(0xd000_0000, 0xf000_0000);
 
 /// Text in 512K blocks at PTE level within 32 MiB of the kernel; everything else in vmalloc.
-pub const POWERPC_8XX: Table = Table::new(
-    MACHINE_POWERPC_8XX,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const POWERPC_8XX: Table = Plan::new(MACHINE_POWERPC_8XX)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_NEAR, WINDOW_MODULES, None],
             placement: Placement::TopDown,
             granularities: [
@@ -310,9 +307,11 @@ pub const POWERPC_8XX: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [
@@ -333,9 +332,11 @@ pub const POWERPC_8XX: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [
@@ -356,9 +357,11 @@ pub const POWERPC_8XX: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [
@@ -379,15 +382,14 @@ pub const POWERPC_8XX: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // kprobe
-        Row::Own(Descriptor {
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .own(
+        kinds::Kprobe,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(14)), Some(PageSize::from_log2(12)), None, None],
@@ -403,20 +405,17 @@ pub const POWERPC_8XX: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-    ],
-);
+        },
+    )
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .table();
 
 /// As powerpc-8xx, with 16K pages.
-pub const POWERPC_8XX_16K: Table = Table::new(
-    MACHINE_POWERPC_8XX_16K,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const POWERPC_8XX_16K: Table = Plan::new(MACHINE_POWERPC_8XX_16K)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_NEAR, WINDOW_MODULES, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(19)), Some(PageSize::from_log2(14)), None, None],
@@ -432,9 +431,11 @@ pub const POWERPC_8XX_16K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(19)), Some(PageSize::from_log2(14)), None, None],
@@ -450,9 +451,11 @@ pub const POWERPC_8XX_16K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(19)), Some(PageSize::from_log2(14)), None, None],
@@ -468,9 +471,11 @@ pub const POWERPC_8XX_16K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(19)), Some(PageSize::from_log2(14)), None, None],
@@ -486,15 +491,14 @@ pub const POWERPC_8XX_16K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // kprobe
-        Row::Own(Descriptor {
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .own(
+        kinds::Kprobe,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(14)), None, None, None],
@@ -510,20 +514,17 @@ pub const POWERPC_8XX_16K: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-    ],
-);
+        },
+    )
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .table();
 
 /// 4K pages; code in the module segment, everything else outside it, because no-exec is a bit of 256M segments.
-pub const POWERPC_BOOK3S32: Table = Table::new(
-    MACHINE_POWERPC_BOOK3S32,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const POWERPC_BOOK3S32: Table = Plan::new(MACHINE_POWERPC_BOOK3S32)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_NEAR_BOOK3S32, WINDOW_MODULES_BOOK3S32, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(12)), None, None, None],
@@ -539,9 +540,11 @@ pub const POWERPC_BOOK3S32: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(12)), None, None, None],
@@ -557,9 +560,11 @@ pub const POWERPC_BOOK3S32: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(12)), None, None, None],
@@ -575,9 +580,11 @@ pub const POWERPC_BOOK3S32: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(12)), None, None, None],
@@ -593,21 +600,15 @@ pub const POWERPC_BOOK3S32: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
-        // kprobe
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(3), quantum: PowerOfTwo::from_log2(3) },
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
-        // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
-    ],
-);
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(5), PowerOfTwo::from_log2(5))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(5), PowerOfTwo::from_log2(5))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(5), PowerOfTwo::from_log2(5))
+    .shares(kinds::Kprobe, kinds::Text, PowerOfTwo::from_log2(3), PowerOfTwo::from_log2(3))
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(5), PowerOfTwo::from_log2(5))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(5), PowerOfTwo::from_log2(5))
+    .table();
 
 /// Every table of this file.
 pub const TABLES: &[NamedTable] = &[
@@ -615,19 +616,12 @@ pub const TABLES: &[NamedTable] = &[
         name: "powerpc-8xx",
         about: "text in 512K blocks at PTE level within 32 MiB of the kernel; everything else in vmalloc",
         table: POWERPC_8XX,
-        code: CODE_POWERPC_8XX,
     },
-    NamedTable {
-        name: "powerpc-8xx-16k",
-        about: "as powerpc-8xx, with 16K pages",
-        table: POWERPC_8XX_16K,
-        code: CODE_POWERPC_8XX_16K,
-    },
+    NamedTable { name: "powerpc-8xx-16k", about: "as powerpc-8xx, with 16K pages", table: POWERPC_8XX_16K },
     NamedTable {
         name: "powerpc-book3s32",
         about: "4K pages; code in the module segment, everything else outside it, because no-exec is a bit of 256M segments",
         table: POWERPC_BOOK3S32,
-        code: CODE_POWERPC_BOOK3S32,
     },
 ];
 
@@ -637,9 +631,9 @@ pub const SOURCES: &[Source] = &[
         of: "powerpc-8xx leaves",
         source: "MPC885 reference manual, 8: 4K, 16K and 512K at PTE level; 8M leaves are two PMDs and map the linear map only. arch/powerpc/include/asm/nohash/32/mmu-8xx.h",
     },
+    Source { of: "powerpc-8xx anchor", source: "PAGE_OFFSET, and text of 6 MiB" },
     Source { of: "powerpc-8xx trap", source: "trap, which is tw 31,0,0; Power ISA, book I, 3.3.11; big-endian" },
     Source { of: "powerpc-8xx reach", source: "Power ISA, book I, 2.4: b and bl, 24 bits of words" },
-    Source { of: "powerpc-8xx anchor", source: "PAGE_OFFSET, and text of 6 MiB" },
     Source {
         of: "powerpc-8xx code",
         source: "Power ISA, book I: bl, b, addis, addi, mtctr, bctr, ori; arch/powerpc/kernel/module_32.c, do_plt_call",
@@ -650,23 +644,29 @@ pub const SOURCES: &[Source] = &[
         source: "MPC885 reference manual, 7: lines of 16 bytes; dcbst, sync, icbi, sync, isync; one processor",
     },
     Source { of: "powerpc-8xx-16k leaves", source: "as powerpc-8xx, with CONFIG_PPC_16K_PAGES" },
-    Source { of: "powerpc-8xx-16k trap", source: "as powerpc-8xx" },
-    Source { of: "powerpc-8xx-16k reach", source: "as powerpc-8xx" },
     Source { of: "powerpc-8xx-16k anchor", source: "as powerpc-8xx" },
-    Source { of: "powerpc-8xx-16k code", source: "as powerpc-8xx" },
-    Source { of: "powerpc-8xx-16k patch", source: "as powerpc-8xx" },
-    Source { of: "powerpc-8xx-16k cache", source: "as powerpc-8xx" },
+    Source { of: "powerpc-8xx-16k trap", source: "trap, which is tw 31,0,0; Power ISA, book I, 3.3.11; big-endian" },
+    Source { of: "powerpc-8xx-16k reach", source: "Power ISA, book I, 2.4: b and bl, 24 bits of words" },
+    Source {
+        of: "powerpc-8xx-16k code",
+        source: "Power ISA, book I: bl, b, addis, addi, mtctr, bctr, ori; arch/powerpc/kernel/module_32.c, do_plt_call",
+    },
+    Source { of: "powerpc-8xx-16k patch", source: "Power ISA, book II, 1.8: an aligned word is stored whole" },
+    Source {
+        of: "powerpc-8xx-16k cache",
+        source: "MPC885 reference manual, 7: lines of 16 bytes; dcbst, sync, icbi, sync, isync; one processor",
+    },
     Source {
         of: "powerpc-book3s32 leaves",
         source: "Programming Environments Manual, 7: hashed pages of 4K; blocks of BATs map the linear map only",
     },
-    Source { of: "powerpc-book3s32 trap", source: "as powerpc-8xx" },
-    Source { of: "powerpc-book3s32 reach", source: "as powerpc-8xx" },
     Source { of: "powerpc-book3s32 anchor", source: "PAGE_OFFSET, and text of 8 MiB" },
     Source {
         of: "powerpc-book3s32 executable-segment",
         source: "Programming Environments Manual, 7.5: the N bit of a segment register; arch/powerpc/mm/book3s32/mmu.c, mmu_mark_initmem_nx",
     },
+    Source { of: "powerpc-book3s32 trap", source: "as powerpc-8xx" },
+    Source { of: "powerpc-book3s32 reach", source: "as powerpc-8xx" },
     Source {
         of: "powerpc-book3s32 code",
         source: "Power ISA, book I: bl, b, addis, addi, mtctr, bctr, ori; arch/powerpc/kernel/module_32.c, do_plt_call",

@@ -4,11 +4,11 @@
 //! is the rule for the windows of text: a near one that branches reach, and the whole module area, which overlaps it.
 //!
 //! ```
-//! use execmem_arch_powerpc_8xx::{Boot, POWERPC_8XX, Powerpc};
-//! use execmem_types::{Arch, Extent, Kind};
+//! use execmem_arch_powerpc_8xx::{Boot, POWERPC_8XX};
+//! use execmem_types::{Extent, Kind};
 //!
 //! let text = Extent::new(0xc000_0000, 5 << 20).expect("an image");
-//! let table = Powerpc::boot(POWERPC_8XX, &Boot { text, module_bytes: 32 << 20 })?;
+//! let table = Boot { text, module_bytes: 32 << 20 }.apply(POWERPC_8XX)?;
 //! let near = table.descriptor(Kind::Text).windows().next().expect("a window");
 //! assert_eq!(near.start(), 0xc050_0000 - (32 << 20));
 //! # Ok::<(), execmem_types::TableError>(())
@@ -19,8 +19,8 @@
 mod boot;
 mod generated;
 
-pub use boot::{Boot, Powerpc, text_windows};
+pub use boot::{Boot, text_windows};
 pub use generated::{
-    CODE_POWERPC_8XX, CODE_POWERPC_8XX_16K, CODE_POWERPC_BOOK3S32, MACHINE_POWERPC_8XX, MACHINE_POWERPC_8XX_16K,
+    INSTRUCTIONS_POWERPC_8XX, INSTRUCTIONS_POWERPC_BOOK3S32, MACHINE_POWERPC_8XX, MACHINE_POWERPC_8XX_16K,
     MACHINE_POWERPC_BOOK3S32, POWERPC_8XX, POWERPC_8XX_16K, POWERPC_BOOK3S32, SOURCES, TABLES,
 };

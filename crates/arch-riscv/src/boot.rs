@@ -1,12 +1,8 @@
 //! What a boot changes: where the kernel is, and with it the windows below it.
 
-use execmem_types::{Arch, Code, Extent, Machine, Row, Table, TableError};
+use execmem_types::{Extent, Table, TableError};
 
 use crate::generated;
-
-/// riscv64.
-#[derive(Debug, Clone, Copy)]
-pub struct Riscv;
 
 /// What is known at boot only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,20 +32,18 @@ pub fn bpf_window(kernel: Extent) -> Option<Extent> {
     Extent::new(kernel.start().checked_sub(BPF_BYTES)?, BPF_BYTES)
 }
 
-impl Arch for Riscv {
-    const MACHINE: Machine = generated::MACHINE_RISCV64;
-    const TABLE: Table = generated::RISCV64;
-    const CODE: Code = generated::CODE_RISCV64;
-
-    type Boot = Boot;
-
-    fn boot(table: Table, boot: &Boot) -> Result<Table, TableError> {
-        table.adjusted(|machine, rows| {
-            machine.anchor = Some(boot.kernel);
-            for row in rows {
-                if let Row::Own(descriptor) = row {
-                    descriptor.windows = descriptor.windows.map(|window| moved(window, boot.kernel));
-                }
+impl Boot {
+    /// The table of this boot. A pure function: the same facts give the same table.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that the adjusted table breaks: facts that do not go together are refused here, and not found out by the
+    /// first allocation.
+    pub fn apply(&self, table: Table) -> Result<Table, TableError> {
+        table.adjusted(|plan| {
+            plan.machine.anchor = Some(self.kernel);
+            for (_, descriptor) in plan.owns_mut() {
+                descriptor.windows = descriptor.windows.map(|window| moved(window, self.kernel));
             }
         })
     }
@@ -82,7 +76,7 @@ mod tests {
             let steps = ((2 << 30) - len) >> 21;
             let start = 0xffff_ffff_8000_0000 + (place % steps) * (2 << 20);
             let kernel = Extent::new(start, len).expect("an image");
-            let table = Riscv::boot(generated::RISCV64, &Boot { kernel }).expect("every rule");
+            let table = Boot { kernel }.apply(generated::RISCV64).expect("every rule");
             let of = |kind| table.descriptor(kind).windows[0].expect("a window");
             of(Kind::Text).end() == u128::from(start)
                 && of(Kind::Text).covers(of(Kind::Bpf))
@@ -94,7 +88,7 @@ mod tests {
     #[test]
     fn the_table_is_that_of_a_kernel_without_kaslr() {
         let kernel = generated::MACHINE_RISCV64.anchor.expect("a kernel");
-        assert_eq!(Riscv::boot(generated::RISCV64, &Boot { kernel }), Ok(generated::RISCV64));
+        assert_eq!(Boot { kernel }.apply(generated::RISCV64), Ok(generated::RISCV64));
     }
 
     #[test]

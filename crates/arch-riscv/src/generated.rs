@@ -3,33 +3,17 @@
 //! Facts and tables.
 
 use execmem_types::{
-    ByteOrder, CacheRule, Code, Descriptor, Extent, Fill, Growth, Kind, Limits, LongPatch, Machine, NamedTable,
-    Operand, Origin, Others, PageSize, PatchRule, Placement, PowerOfTwo, Protection, Reach, Row, Seal, Sequence, Slice,
-    Source, Table, Template, Trap, Unused,
+    ByteOrder, CacheRule, Descriptor, Extent, Features, Fill, Growth, InstructionSet, Isa, Limits, LongPatch, Machine,
+    NamedTable, Operand, Origin, Others, PageSize, PatchRule, Placement, Plan, PowerOfTwo, Protection, Reach, Seal,
+    Sequence, Site, Slice, Source, Table, Template, Trap, Unused, Whole, kinds,
 };
 
-/// The machine `riscv64`.
-pub const MACHINE_RISCV64: Machine = Machine {
-    name: "riscv64",
+/// The instructions of `riscv64`.
+pub const INSTRUCTIONS_RISCV64: InstructionSet = InstructionSet {
+    isa: Isa::Riscv64,
     address_bits: 64,
-    leaves: [
-        Some(PageSize::from_log2(12)),
-        Some(PageSize::from_log2(16)),
-        Some(PageSize::from_log2(21)),
-        Some(PageSize::from_log2(30)),
-        None,
-        None,
-        None,
-        None,
-    ],
     trap: Trap::half([0x02, 0x90]),
     reach: Reach::Relative { base: 0, min: -0x8000_0800, max: 0x7fff_f7ff },
-    anchor: Extent::between(0xffff_ffff_8000_0000, 0xffff_ffff_8200_0000),
-    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
-};
-
-/// Instructions of `riscv64`.
-pub const CODE_RISCV64: Code = Code {
     call: Some(Sequence {
         templates: &[
             Template {
@@ -82,6 +66,47 @@ pub const CODE_RISCV64: Code = Code {
         address_bits: 64,
         order: ByteOrder::Little,
     }),
+    site: Some(Site {
+        nop: &[0x13, 0x00, 0x00, 0x00],
+        call: Sequence {
+            templates: &[Template {
+                len: 4,
+                bits: 0x2ef,
+                operand: Some(Operand {
+                    from: Origin::Site(0),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[
+                        Slice { from: 1, width: 10, to: 21 },
+                        Slice { from: 11, width: 1, to: 20 },
+                        Slice { from: 12, width: 8, to: 12 },
+                        Slice { from: 20, width: 1, to: 31 },
+                    ],
+                }),
+            }],
+            address_bits: 64,
+            order: ByteOrder::Little,
+        },
+        jump: Sequence {
+            templates: &[Template {
+                len: 4,
+                bits: 0x6f,
+                operand: Some(Operand {
+                    from: Origin::Site(0),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[
+                        Slice { from: 1, width: 10, to: 21 },
+                        Slice { from: 11, width: 1, to: 20 },
+                        Slice { from: 12, width: 8, to: 12 },
+                        Slice { from: 20, width: 1, to: 31 },
+                    ],
+                }),
+            }],
+            address_bits: 64,
+            order: ByteOrder::Little,
+        },
+    }),
     veneers: &[Sequence {
         templates: &[
             Template { len: 4, bits: 0x317, operand: None },
@@ -105,12 +130,35 @@ pub const CODE_RISCV64: Code = Code {
     veneer_alignment: PowerOfTwo::from_log2(3),
     nops: &[&[0x01, 0x00], &[0x13, 0x00, 0x00, 0x00]],
     breakpoint: &[0x02, 0x90],
+    landing_pad: &[0x17, 0x00, 0x00, 0x00],
     patch: PatchRule {
-        alignment: PowerOfTwo::from_log2(1),
-        atomic: PowerOfTwo::from_log2(1),
+        whole: &[
+            Whole { bytes: PowerOfTwo::from_log2(2), needs: Features::ZICCIF },
+            Whole { bytes: PowerOfTwo::from_log2(1), needs: Features::NONE },
+        ],
         longer: LongPatch::StopOthers,
     },
-    cache: CacheRule { data_line: None, instruction_line: None, others: Others::Interrupt },
+    cache: CacheRule { data_line: None, instruction_line: None, others: Others::Interrupt, fresh: Others::Interrupt },
+    errata: &[],
+};
+
+/// The machine `riscv64`.
+pub const MACHINE_RISCV64: Machine = Machine {
+    name: "riscv64",
+    instructions: &INSTRUCTIONS_RISCV64,
+    features: Features::ZICCIF,
+    leaves: [
+        Some(PageSize::from_log2(12)),
+        Some(PageSize::from_log2(16)),
+        Some(PageSize::from_log2(21)),
+        Some(PageSize::from_log2(30)),
+        None,
+        None,
+        None,
+        None,
+    ],
+    anchor: Extent::between(0xffff_ffff_8000_0000, 0xffff_ffff_8200_0000),
+    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
 };
 
 /// BPF_JIT_REGION: the 128 MiB below the kernel; arch/riscv/include/asm/pgtable.h.
@@ -126,11 +174,10 @@ pub(crate) const WINDOW_MODULES_DATA: Option<Extent> = Extent::between(0xffff_ff
 pub(crate) const WINDOW_VMALLOC: Option<Extent> = Extent::between(0xffff_ffc6_0000_0000, 0xffff_ffd6_0000_0000);
 
 /// 2M blocks, or Svnapot 64K; bpf in the 128 MiB below the kernel, kprobe in vmalloc.
-pub const RISCV64: Table = Table::new(
-    MACHINE_RISCV64,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const RISCV64: Table = Plan::new(MACHINE_RISCV64)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::BottomUp,
             granularities: [
@@ -151,9 +198,11 @@ pub const RISCV64: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_MODULES_DATA, None, None],
             placement: Placement::TopDown,
             granularities: [
@@ -174,9 +223,11 @@ pub const RISCV64: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_MODULES_DATA, None, None],
             placement: Placement::TopDown,
             granularities: [
@@ -197,9 +248,11 @@ pub const RISCV64: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_MODULES_DATA, None, None],
             placement: Placement::TopDown,
             granularities: [
@@ -220,15 +273,14 @@ pub const RISCV64: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // kprobe
-        Row::Own(Descriptor {
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .own(
+        kinds::Kprobe,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(16)), Some(PageSize::from_log2(12)), None, None],
@@ -244,11 +296,12 @@ pub const RISCV64: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Own(Descriptor {
+        },
+    )
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .own(
+        kinds::Bpf,
+        Descriptor {
             windows: [WINDOW_BPF, None, None],
             placement: Placement::TopDown,
             granularities: [
@@ -269,16 +322,15 @@ pub const RISCV64: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-    ],
-);
+        },
+    )
+    .table();
 
 /// Every table of this file.
 pub const TABLES: &[NamedTable] = &[NamedTable {
     name: "riscv64",
     about: "2M blocks, or Svnapot 64K; bpf in the 128 MiB below the kernel, kprobe in vmalloc",
     table: RISCV64,
-    code: CODE_RISCV64,
 }];
 
 /// Where the numbers are from.
@@ -287,9 +339,13 @@ pub const SOURCES: &[Source] = &[
         of: "riscv64 leaves",
         source: "RISC-V privileged ISA 1.12: Sv39 PTE, Svnapot 64K, and leaves of the two levels above",
     },
+    Source { of: "riscv64 anchor", source: "KERNEL_LINK_ADDR, and an image of 32 MiB" },
+    Source {
+        of: "riscv64 feature",
+        source: "RISC-V profiles: Ziccif is mandatory from RVA20U64 on, which Linux distributions ask for",
+    },
     Source { of: "riscv64 trap", source: "c.ebreak; RISC-V unprivileged ISA, C extension" },
     Source { of: "riscv64 reach", source: "auipc and jalr: 20 bits of pages, and 12 bits with a sign" },
-    Source { of: "riscv64 anchor", source: "KERNEL_LINK_ADDR, and an image of 32 MiB" },
     Source {
         of: "riscv64 code",
         source: "RISC-V unprivileged ISA: AUIPC, JALR, LD, C.NOP, NOP, C.EBREAK; t1 as in arch/riscv/include/asm/module.h, emit_plt_entry",
@@ -299,6 +355,11 @@ pub const SOURCES: &[Source] = &[
         source: "RISC-V unprivileged ISA, 1.5: fetch of an aligned 16-bit parcel is whole; arch/riscv/kernel/patch.c",
     },
     Source { of: "riscv64 cache", source: "RISC-V unprivileged ISA, Zifencei: FENCE.I is for the hart itself" },
+    Source { of: "riscv64 site", source: "RISC-V unprivileged ISA: JAL; arch/riscv/include/asm/ftrace.h links in t0" },
+    Source {
+        of: "riscv64 landing-pad",
+        source: "RISC-V Zicfilp: LPAD 0, which is AUIPC x0 and does nothing elsewhere",
+    },
     Source {
         of: "window bpf",
         source: "BPF_JIT_REGION: the 128 MiB below the kernel; arch/riscv/include/asm/pgtable.h",

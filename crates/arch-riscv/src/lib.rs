@@ -4,11 +4,11 @@
 //! rule for the windows, which end where the kernel starts.
 //!
 //! ```
-//! use execmem_arch_riscv::{Boot, RISCV64, Riscv};
-//! use execmem_types::{Arch, Extent, Kind};
+//! use execmem_arch_riscv::{Boot, RISCV64};
+//! use execmem_types::{Extent, Kind};
 //!
 //! let kernel = Extent::new(0xffff_ffff_9a20_0000, 24 << 20).expect("an image");
-//! let table = Riscv::boot(RISCV64, &Boot { kernel })?;
+//! let table = Boot { kernel }.apply(RISCV64)?;
 //! let modules = table.descriptor(Kind::Text).windows().next().expect("a window");
 //! assert_eq!(modules.end(), kernel.start().into());
 //! # Ok::<(), execmem_types::TableError>(())
@@ -19,5 +19,5 @@
 mod boot;
 mod generated;
 
-pub use boot::{Boot, Riscv, bpf_window, module_window};
-pub use generated::{CODE_RISCV64, MACHINE_RISCV64, RISCV64, SOURCES, TABLES};
+pub use boot::{Boot, bpf_window, module_window};
+pub use generated::{INSTRUCTIONS_RISCV64, MACHINE_RISCV64, RISCV64, SOURCES, TABLES};

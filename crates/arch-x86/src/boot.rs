@@ -1,12 +1,8 @@
 //! What a boot changes: where the module window starts, under KASLR or without it, and alignment under KASAN.
 
-use execmem_types::{Arch, Code, Extent, Machine, PowerOfTwo, Row, Table, TableError};
+use execmem_types::{Extent, PowerOfTwo, Row, Table, TableError};
 
 use crate::generated;
-
-/// x86-64.
-#[derive(Debug, Clone, Copy)]
-pub struct X86;
 
 /// Room for the kernel image, `KERNEL_IMAGE_SIZE`; modules begin behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,31 +66,30 @@ impl KaslrOffset {
     }
 }
 
-impl Arch for X86 {
-    const MACHINE: Machine = generated::MACHINE_X86;
-    const TABLE: Table = generated::X86;
-    const CODE: Code = generated::CODE_X86;
-
-    type Boot = Boot;
-
-    fn boot(table: Table, boot: &Boot) -> Result<Table, TableError> {
-        table.adjusted(|machine, rows| {
-            if machine.anchor == generated::MACHINE_X86.anchor {
-                machine.anchor = boot.image.extent();
+impl Boot {
+    /// The table of this boot. A pure function: the same facts give the same table.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that the adjusted table breaks: facts that do not go together are refused here, and not found out by the
+    /// first allocation.
+    pub fn apply(&self, table: Table) -> Result<Table, TableError> {
+        table.adjusted(|plan| {
+            if plan.machine.anchor == generated::MACHINE_X86.anchor {
+                plan.machine.anchor = self.image.extent();
             }
-            for row in rows {
+            let unit = plan.machine.shadow_unit();
+            for (_, row) in plan.rows_mut() {
                 if let Row::Own(descriptor) = &mut *row {
-                    descriptor.windows = descriptor.windows.map(|window| Some(boot.moved(window?)));
+                    descriptor.windows = descriptor.windows.map(|window| Some(self.moved(window?)));
                 }
-                if boot.is_shadowed {
-                    shadow(row, machine.shadow_unit());
+                if self.is_shadowed {
+                    shadow(row, unit);
                 }
             }
         })
     }
-}
 
-impl Boot {
     /// The module window, or the first part of it, starts behind the image, and under KASLR later, and ends where it did;
     /// other windows stay.
     fn moved(&self, window: Extent) -> Extent {
@@ -113,6 +108,7 @@ fn shadow(row: &mut Row, unit: PowerOfTwo) {
             descriptor.alignment = descriptor.alignment.max(unit);
         }
         Row::Shares { alignment, .. } => *alignment = (*alignment).max(unit),
+        _ => {}
     }
 }
 
@@ -125,7 +121,7 @@ mod tests {
 
     /// The tables of 64-bit kernels.
     fn tables() -> impl Iterator<Item = &'static NamedTable> {
-        generated::TABLES.iter().filter(|named| named.table.machine().address_bits == 64)
+        generated::TABLES.iter().filter(|named| named.table.machine().address_bits() == 64)
     }
 
     quickcheck! {
@@ -133,7 +129,7 @@ mod tests {
             tables().all(|named| {
                 let image = if is_small { Image::Mib512 } else { Image::Gib1 };
                 let boot = Boot { image, kaslr: Some(KaslrOffset::from_random(random)), is_shadowed };
-                let table = X86::boot(named.table, &boot).expect("every rule");
+                let table = boot.apply(named.table).expect("every rule");
                 let near = table.descriptor(Kind::Text).windows().next().expect("a window");
                 let fixed = if is_small { 0xffff_ffff_a000_0000 } else { 0xffff_ffff_c000_0000 };
                 let offset = near.start() - fixed;
@@ -146,7 +142,7 @@ mod tests {
     #[test]
     fn shadow_of_every_block_is_whole_pages_in_every_table() {
         for named in generated::TABLES {
-            let table = X86::boot(named.table, &Boot { is_shadowed: true, ..Boot::default() }).expect("every rule");
+            let table = Boot { is_shadowed: true, ..Boot::default() }.apply(named.table).expect("every rule");
             for kind in Kind::ALL {
                 assert!(table.descriptor(kind).is_shadowed);
                 assert!(table.alignment(kind).bytes() >= 0x8000, "{} {kind}", named.name);
@@ -157,7 +153,7 @@ mod tests {
     #[test]
     fn without_kaslr_and_kasan_a_boot_changes_nothing() {
         for named in generated::TABLES {
-            assert_eq!(X86::boot(named.table, &Boot::default()), Ok(named.table));
+            assert_eq!(Boot::default().apply(named.table), Ok(named.table));
         }
     }
 
@@ -171,7 +167,7 @@ mod tests {
     #[test]
     fn the_window_is_1008_or_1520_mib_long() {
         let len = |image| {
-            let table = X86::boot(generated::X86, &Boot { image, ..Boot::default() }).expect("every rule");
+            let table = Boot { image, ..Boot::default() }.apply(generated::X86).expect("every rule");
             table.descriptor(Kind::Text).windows[0].map(|window| window.len() >> 20)
         };
         assert_eq!((len(Image::Gib1), len(Image::Mib512)), (Some(1008), Some(1520)));
@@ -180,7 +176,7 @@ mod tests {
     #[test]
     fn a_far_window_does_not_move() {
         let boot = Boot { kaslr: KaslrOffset::from_pages(7), ..Boot::default() };
-        let table = X86::boot(generated::X86_STRICT, &boot).expect("every rule");
+        let table = boot.apply(generated::X86_STRICT).expect("every rule");
         assert_eq!(table.descriptor(Kind::Text).windows[1], generated::WINDOW_VMALLOC);
     }
 }

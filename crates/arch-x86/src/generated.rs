@@ -3,33 +3,17 @@
 //! Facts and tables.
 
 use execmem_types::{
-    ByteOrder, CacheRule, Code, Descriptor, Extent, Fill, Growth, Kind, Limits, LongPatch, Machine, NamedTable,
-    Operand, Origin, Others, PageSize, PatchRule, Placement, PowerOfTwo, Protection, Reach, Row, Seal, Sequence, Slice,
-    Source, Table, Template, Trap, Unused,
+    ByteOrder, CacheRule, Descriptor, Extent, Features, Fill, Growth, InstructionSet, Isa, Limits, LongPatch, Machine,
+    NamedTable, Operand, Origin, Others, PageSize, PatchRule, Placement, Plan, PowerOfTwo, Protection, Reach, Seal,
+    Sequence, Site, Slice, Source, Table, Template, Trap, Unused, Whole, kinds,
 };
 
-/// The machine `x86`.
-pub const MACHINE_X86: Machine = Machine {
-    name: "x86",
+/// The instructions of `x86`.
+pub const INSTRUCTIONS_X86: InstructionSet = InstructionSet {
+    isa: Isa::X86,
     address_bits: 64,
-    leaves: [
-        Some(PageSize::from_log2(12)),
-        Some(PageSize::from_log2(21)),
-        Some(PageSize::from_log2(30)),
-        None,
-        None,
-        None,
-        None,
-        None,
-    ],
     trap: Trap::byte(0xcc),
     reach: Reach::Relative { base: 5, min: -0x8000_0000, max: 0x7fff_ffff },
-    anchor: Extent::between(0xffff_ffff_8000_0000, 0xffff_ffff_c000_0000),
-    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
-};
-
-/// Instructions of `x86`.
-pub const CODE_X86: Code = Code {
     call: Some(Sequence {
         templates: &[Template {
             len: 5,
@@ -57,6 +41,37 @@ pub const CODE_X86: Code = Code {
         }],
         address_bits: 64,
         order: ByteOrder::Little,
+    }),
+    site: Some(Site {
+        nop: &[0x0f, 0x1f, 0x44, 0x00, 0x00],
+        call: Sequence {
+            templates: &[Template {
+                len: 5,
+                bits: 0xe8,
+                operand: Some(Operand {
+                    from: Origin::Site(5),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 0, width: 32, to: 8 }],
+                }),
+            }],
+            address_bits: 64,
+            order: ByteOrder::Little,
+        },
+        jump: Sequence {
+            templates: &[Template {
+                len: 5,
+                bits: 0xe9,
+                operand: Some(Operand {
+                    from: Origin::Site(5),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 0, width: 32, to: 8 }],
+                }),
+            }],
+            address_bits: 64,
+            order: ByteOrder::Little,
+        },
     }),
     veneers: &[Sequence {
         templates: &[
@@ -87,27 +102,24 @@ pub const CODE_X86: Code = Code {
         &[0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
     ],
     breakpoint: &[0xcc],
+    landing_pad: &[0xf3, 0x0f, 0x1e, 0xfa],
     patch: PatchRule {
-        alignment: PowerOfTwo::from_log2(0),
-        atomic: PowerOfTwo::from_log2(0),
+        whole: &[
+            Whole { bytes: PowerOfTwo::from_log2(3), needs: Features::FETCH_8 },
+            Whole { bytes: PowerOfTwo::from_log2(0), needs: Features::NONE },
+        ],
         longer: LongPatch::BreakpointFirst,
     },
-    cache: CacheRule { data_line: None, instruction_line: None, others: Others::Interrupt },
+    cache: CacheRule { data_line: None, instruction_line: None, others: Others::Interrupt, fresh: Others::Coherent },
+    errata: &[],
 };
 
-/// The machine `x86-32`.
-pub const MACHINE_X86_32: Machine = Machine {
-    name: "x86-32",
+/// The instructions of `x86-32`.
+pub const INSTRUCTIONS_X86_32: InstructionSet = InstructionSet {
+    isa: Isa::X86_32,
     address_bits: 32,
-    leaves: [Some(PageSize::from_log2(12)), Some(PageSize::from_log2(21)), None, None, None, None, None, None],
     trap: Trap::byte(0xcc),
     reach: Reach::Relative { base: 5, min: -0x8000_0000, max: 0x7fff_ffff },
-    anchor: Extent::between(0xc100_0000, 0xc200_0000),
-    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
-};
-
-/// Instructions of `x86-32`.
-pub const CODE_X86_32: Code = Code {
     call: Some(Sequence {
         templates: &[Template {
             len: 5,
@@ -136,6 +148,37 @@ pub const CODE_X86_32: Code = Code {
         address_bits: 32,
         order: ByteOrder::Little,
     }),
+    site: Some(Site {
+        nop: &[0x0f, 0x1f, 0x44, 0x00, 0x00],
+        call: Sequence {
+            templates: &[Template {
+                len: 5,
+                bits: 0xe8,
+                operand: Some(Operand {
+                    from: Origin::Site(5),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 0, width: 32, to: 8 }],
+                }),
+            }],
+            address_bits: 32,
+            order: ByteOrder::Little,
+        },
+        jump: Sequence {
+            templates: &[Template {
+                len: 5,
+                bits: 0xe9,
+                operand: Some(Operand {
+                    from: Origin::Site(5),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 0, width: 32, to: 8 }],
+                }),
+            }],
+            address_bits: 32,
+            order: ByteOrder::Little,
+        },
+    }),
     veneers: &[],
     veneer_alignment: PowerOfTwo::from_log2(0),
     nops: &[
@@ -149,12 +192,45 @@ pub const CODE_X86_32: Code = Code {
         &[0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
     ],
     breakpoint: &[0xcc],
+    landing_pad: &[0xf3, 0x0f, 0x1e, 0xfb],
     patch: PatchRule {
-        alignment: PowerOfTwo::from_log2(0),
-        atomic: PowerOfTwo::from_log2(0),
+        whole: &[
+            Whole { bytes: PowerOfTwo::from_log2(3), needs: Features::FETCH_8 },
+            Whole { bytes: PowerOfTwo::from_log2(0), needs: Features::NONE },
+        ],
         longer: LongPatch::BreakpointFirst,
     },
-    cache: CacheRule { data_line: None, instruction_line: None, others: Others::Interrupt },
+    cache: CacheRule { data_line: None, instruction_line: None, others: Others::Interrupt, fresh: Others::Coherent },
+    errata: &[],
+};
+
+/// The machine `x86`.
+pub const MACHINE_X86: Machine = Machine {
+    name: "x86",
+    instructions: &INSTRUCTIONS_X86,
+    features: Features::NONE,
+    leaves: [
+        Some(PageSize::from_log2(12)),
+        Some(PageSize::from_log2(21)),
+        Some(PageSize::from_log2(30)),
+        None,
+        None,
+        None,
+        None,
+        None,
+    ],
+    anchor: Extent::between(0xffff_ffff_8000_0000, 0xffff_ffff_c000_0000),
+    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
+};
+
+/// The machine `x86-32`.
+pub const MACHINE_X86_32: Machine = Machine {
+    name: "x86-32",
+    instructions: &INSTRUCTIONS_X86_32,
+    features: Features::NONE,
+    leaves: [Some(PageSize::from_log2(12)), Some(PageSize::from_log2(21)), None, None, None, None, None, None],
+    anchor: Extent::between(0xc100_0000, 0xc200_0000),
+    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
 };
 
 /// MODULES_VADDR with RANDOMIZE_BASE, and MODULES_END; arch/x86/include/asm/pgtable_64_types.h.
@@ -179,11 +255,10 @@ pub(crate) const WINDOW_VMALLOC: Option<Extent> = Extent::between(0xffff_c900_00
 pub(crate) const WINDOW_VMALLOC_32: Option<Extent> = Extent::between(0xf800_0000, 0xff00_0000);
 
 /// 2M blocks for every kind; kprobe, ftrace and bpf share those of text.
-pub const X86: Table = Table::new(
-    MACHINE_X86,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const X86: Table = Plan::new(MACHINE_X86)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -199,9 +274,11 @@ pub const X86: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -217,9 +294,11 @@ pub const X86: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -235,9 +314,11 @@ pub const X86: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -253,28 +334,21 @@ pub const X86: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // kprobe
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-    ],
-);
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::Kprobe, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .table();
 
 /// 32-bit with PAE: as x86, in the vmalloc area.
-pub const X86_32: Table = Table::new(
-    MACHINE_X86_32,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const X86_32: Table = Plan::new(MACHINE_X86_32)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_VMALLOC_32, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -290,9 +364,11 @@ pub const X86_32: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_VMALLOC_32, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -308,9 +384,11 @@ pub const X86_32: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_VMALLOC_32, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -326,9 +404,11 @@ pub const X86_32: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_VMALLOC_32, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -344,28 +424,21 @@ pub const X86_32: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // kprobe
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-    ],
-);
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::Kprobe, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .table();
 
 /// No text poking: code and constants page by page, read-write until published.
-pub const X86_FLIP: Table = Table::new(
-    MACHINE_X86,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const X86_FLIP: Table = Plan::new(MACHINE_X86)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(12)), None, None, None],
@@ -381,9 +454,11 @@ pub const X86_FLIP: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -399,9 +474,11 @@ pub const X86_FLIP: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(12)), None, None, None],
@@ -417,9 +494,11 @@ pub const X86_FLIP: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(12)), None, None, None],
@@ -435,28 +514,21 @@ pub const X86_FLIP: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(12), quantum: PowerOfTwo::from_log2(12) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(12), quantum: PowerOfTwo::from_log2(12) },
-        // kprobe
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(12), quantum: PowerOfTwo::from_log2(12) },
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(12), quantum: PowerOfTwo::from_log2(12) },
-        // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(12), quantum: PowerOfTwo::from_log2(12) },
-    ],
-);
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(12), PowerOfTwo::from_log2(12))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(12), PowerOfTwo::from_log2(12))
+    .shares(kinds::Kprobe, kinds::Text, PowerOfTwo::from_log2(12), PowerOfTwo::from_log2(12))
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(12), PowerOfTwo::from_log2(12))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(12), PowerOfTwo::from_log2(12))
+    .table();
 
 /// As x86, with shadow memory for KASAN without CONFIG_KASAN_VMALLOC: MODULE_ALIGN is 32K.
-pub const X86_KASAN: Table = Table::new(
-    MACHINE_X86,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const X86_KASAN: Table = Plan::new(MACHINE_X86)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -472,9 +544,11 @@ pub const X86_KASAN: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -490,9 +564,11 @@ pub const X86_KASAN: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -508,9 +584,11 @@ pub const X86_KASAN: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -526,28 +604,21 @@ pub const X86_KASAN: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(15), quantum: PowerOfTwo::from_log2(6) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(15), quantum: PowerOfTwo::from_log2(6) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(15), quantum: PowerOfTwo::from_log2(6) },
-        // kprobe
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(15), quantum: PowerOfTwo::from_log2(4) },
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(15), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(15), quantum: PowerOfTwo::from_log2(6) },
-    ],
-);
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(15), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(15), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(15), PowerOfTwo::from_log2(6))
+    .shares(kinds::Kprobe, kinds::Text, PowerOfTwo::from_log2(15), PowerOfTwo::from_log2(4))
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(15), PowerOfTwo::from_log2(4))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(15), PowerOfTwo::from_log2(6))
+    .table();
 
 /// Example 1: everything writable and executable, one allocator.
-pub const X86_LEGACY: Table = Table::legacy(
-    MACHINE_X86,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const X86_LEGACY: Table = Plan::new(MACHINE_X86)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(12)), None, None, None],
@@ -563,34 +634,25 @@ pub const X86_LEGACY: Table = Table::legacy(
             is_exclusive: false,
             is_writable_and_executable: true,
             lead: 0,
-        }),
-        // data
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // rodata
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // ro-after-init
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-data
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-rodata
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // kprobe
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-    ],
-);
+        },
+    )
+    .shares(kinds::Data, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::RoData, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::RoAfterInit, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitData, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitRoData, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::Kprobe, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .legacy()
+    .table();
 
 /// Example 2: large text and data, strict separation, a far window for text, constants page by page.
-pub const X86_STRICT: Table = Table::new(
-    MACHINE_X86,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const X86_STRICT: Table = Plan::new(MACHINE_X86)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_MODULES, WINDOW_VMALLOC, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -606,9 +668,11 @@ pub const X86_STRICT: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -624,9 +688,11 @@ pub const X86_STRICT: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(12)), None, None, None],
@@ -642,9 +708,11 @@ pub const X86_STRICT: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(12)), None, None, None],
@@ -660,28 +728,21 @@ pub const X86_STRICT: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(12), quantum: PowerOfTwo::from_log2(12) },
-        // kprobe
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-    ],
-);
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(12), PowerOfTwo::from_log2(12))
+    .shares(kinds::Kprobe, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .table();
 
 /// Example 3: large text, data and constants, strict separation.
-pub const X86_STRICT_PACKED: Table = Table::new(
-    MACHINE_X86,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const X86_STRICT_PACKED: Table = Plan::new(MACHINE_X86)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -697,9 +758,11 @@ pub const X86_STRICT_PACKED: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -715,9 +778,11 @@ pub const X86_STRICT_PACKED: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -733,9 +798,11 @@ pub const X86_STRICT_PACKED: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(12)), None, None, None],
@@ -751,28 +818,21 @@ pub const X86_STRICT_PACKED: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // kprobe
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-    ],
-);
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::Kprobe, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .table();
 
 /// As x86, but the last block of each kind grows by small pages.
-pub const X86_TAIL: Table = Table::new(
-    MACHINE_X86,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const X86_TAIL: Table = Plan::new(MACHINE_X86)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_MODULES_TEXT, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -788,9 +848,11 @@ pub const X86_TAIL: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_MODULES_DATA, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -806,9 +868,11 @@ pub const X86_TAIL: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_MODULES_RODATA, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -824,9 +888,11 @@ pub const X86_TAIL: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_MODULES_SEALED, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -842,21 +908,15 @@ pub const X86_TAIL: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // kprobe
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-    ],
-);
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::Kprobe, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .table();
 
 /// Every table of this file.
 pub const TABLES: &[NamedTable] = &[
@@ -864,58 +924,46 @@ pub const TABLES: &[NamedTable] = &[
         name: "x86",
         about: "2M blocks for every kind; kprobe, ftrace and bpf share those of text",
         table: X86,
-        code: CODE_X86,
     },
-    NamedTable {
-        name: "x86-32",
-        about: "32-bit with PAE: as x86, in the vmalloc area",
-        table: X86_32,
-        code: CODE_X86_32,
-    },
+    NamedTable { name: "x86-32", about: "32-bit with PAE: as x86, in the vmalloc area", table: X86_32 },
     NamedTable {
         name: "x86-flip",
         about: "no text poking: code and constants page by page, read-write until published",
         table: X86_FLIP,
-        code: CODE_X86,
     },
     NamedTable {
         name: "x86-kasan",
         about: "as x86, with shadow memory for KASAN without CONFIG_KASAN_VMALLOC: MODULE_ALIGN is 32K",
         table: X86_KASAN,
-        code: CODE_X86,
     },
     NamedTable {
         name: "x86-legacy",
         about: "example 1: everything writable and executable, one allocator",
         table: X86_LEGACY,
-        code: CODE_X86,
     },
     NamedTable {
         name: "x86-strict",
         about: "example 2: large text and data, strict separation, a far window for text, constants page by page",
         table: X86_STRICT,
-        code: CODE_X86,
     },
     NamedTable {
         name: "x86-strict-packed",
         about: "example 3: large text, data and constants, strict separation",
         table: X86_STRICT_PACKED,
-        code: CODE_X86,
     },
     NamedTable {
         name: "x86-tail",
         about: "as x86, but the last block of each kind grows by small pages",
         table: X86_TAIL,
-        code: CODE_X86,
     },
 ];
 
 /// Where the numbers are from.
 pub const SOURCES: &[Source] = &[
     Source { of: "x86 leaves", source: "x86-64 4-level paging: PTE, PMD, PUD" },
+    Source { of: "x86 anchor", source: "__START_KERNEL_map, and KERNEL_IMAGE_SIZE of 1 GiB with RANDOMIZE_BASE" },
     Source { of: "x86 trap", source: "int3; arch/x86/mm/init.c, execmem_fill_trapping_insns" },
     Source { of: "x86 reach", source: "call rel32 and jmp rel32 count from the next instruction" },
-    Source { of: "x86 anchor", source: "__START_KERNEL_map, and KERNEL_IMAGE_SIZE of 1 GiB with RANDOMIZE_BASE" },
     Source { of: "x86 code", source: "Intel SDM, volume 2: CALL, JMP, NOP, INT3" },
     Source {
         of: "x86 patch",
@@ -923,18 +971,20 @@ pub const SOURCES: &[Source] = &[
     },
     Source {
         of: "x86 cache",
-        source: "Intel SDM, volume 3, 9.1.3: fetch sees stores, other processors must serialise",
+        source: "Intel SDM, volume 3, 9.1.3: fetch sees stores, processors serialise where they executed other code",
     },
+    Source { of: "x86 landing-pad", source: "Intel SDM, volume 2: ENDBR64" },
     Source { of: "x86-32 leaves", source: "PAE paging: PTE, PMD" },
+    Source { of: "x86-32 anchor", source: "PAGE_OFFSET + CONFIG_PHYSICAL_START, and an image of 16 MiB" },
     Source { of: "x86-32 trap", source: "int3; arch/x86/mm/init.c, execmem_fill_trapping_insns" },
     Source { of: "x86-32 reach", source: "call rel32 and jmp rel32 count from the next instruction" },
-    Source { of: "x86-32 anchor", source: "PAGE_OFFSET + CONFIG_PHYSICAL_START, and an image of 16 MiB" },
     Source {
         of: "x86-32 code",
         source: "Intel SDM, volume 2: CALL, JMP, NOP, INT3; rel32 reaches all 4 GiB, so there are no veneers",
     },
     Source { of: "x86-32 patch", source: "as x86" },
     Source { of: "x86-32 cache", source: "as x86" },
+    Source { of: "x86-32 landing-pad", source: "Intel SDM, volume 2: ENDBR32" },
     Source {
         of: "window modules",
         source: "MODULES_VADDR with RANDOMIZE_BASE, and MODULES_END; arch/x86/include/asm/pgtable_64_types.h",

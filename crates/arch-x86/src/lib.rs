@@ -4,11 +4,11 @@
 //! rules of a boot.
 //!
 //! ```
-//! use execmem_arch_x86::{Boot, KaslrOffset, X86};
-//! use execmem_types::{Arch, Kind};
+//! use execmem_arch_x86::{Boot, KaslrOffset, TABLE};
+//! use execmem_types::Kind;
 //!
 //! let boot = Boot { kaslr: KaslrOffset::from_pages(0x123), ..Boot::default() };
-//! let table = X86::boot(X86::TABLE, &boot)?;
+//! let table = boot.apply(TABLE)?;
 //! let near = table.descriptor(Kind::Text).windows().next().expect("a window");
 //! assert_eq!(near.start(), 0xffff_ffff_c012_3000);
 //! # Ok::<(), execmem_types::TableError>(())
@@ -19,8 +19,8 @@
 mod boot;
 mod generated;
 
-pub use boot::{Boot, Image, KaslrOffset, X86};
+pub use boot::{Boot, Image, KaslrOffset};
 pub use generated::{
-    CODE_X86, CODE_X86_32, MACHINE_X86, MACHINE_X86_32, SOURCES, TABLES, X86 as TABLE, X86_32, X86_FLIP, X86_KASAN,
-    X86_LEGACY, X86_STRICT, X86_STRICT_PACKED, X86_TAIL,
+    INSTRUCTIONS_X86, INSTRUCTIONS_X86_32, MACHINE_X86, MACHINE_X86_32, SOURCES, TABLES, X86 as TABLE, X86_32,
+    X86_FLIP, X86_KASAN, X86_LEGACY, X86_STRICT, X86_STRICT_PACKED, X86_TAIL,
 };

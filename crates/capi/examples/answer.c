@@ -28,7 +28,7 @@ int main(void) {
     address = execmem_address(function);
     memcpy(&call, &address, sizeof call);
     printf("%d\n", call());
-    CHECK(execmem_patch(function, 0, other, sizeof other));
+    CHECK(execmem_patch(function, 0, other, sizeof other, EXECMEM_UNEXECUTED));
     printf("%d\n", call());
 
     CHECK(execmem_alloc(memory, EXECMEM_DATA, 100, &data));
@@ -38,8 +38,9 @@ int main(void) {
 
     /* What makes no sense is a status, not a crash. */
     printf("%d", execmem_write(function, 0, code, 1) == EXECMEM_STAGE);
-    printf("%d", execmem_patch(function, execmem_size(function), code, 1) == EXECMEM_BOUNDS);
-    printf("%d", execmem_patch(data, 0, code, 1) == EXECMEM_STAGE);
+    printf("%d", execmem_patch(function, execmem_size(function), code, 1, EXECMEM_EXECUTED) == EXECMEM_BOUNDS);
+    printf("%d", execmem_patch(data, 0, code, 1, EXECMEM_EXECUTED) == EXECMEM_STAGE);
+    printf("%d", execmem_patch(function, 1, other, 4, EXECMEM_EXECUTED) == EXECMEM_PIECES);
     printf("%d", execmem_alloc(memory, EXECMEM_TEXT, 0, &data) == EXECMEM_INVALID);
     printf("%d\n", execmem_alloc(NULL, EXECMEM_TEXT, 1, &data) == EXECMEM_INVALID);
     execmem_free(function);

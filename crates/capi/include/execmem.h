@@ -1,8 +1,11 @@
 /* Executable memory for JITs: packed, in 2 MiB pages, never writable and executable.
  *
- * A memory is one window of addresses. An allocation starts as a draft, is written, and is published; then code can
+ * A memory is one window of addresses, and keeps no file open. An allocation starts as a draft, is written, and is published; then code can
  * be executed and constants are read-only. Handles are not zero while they are valid, and are not used after
  * execmem_free. All functions may be called by any thread; one handle is used by one thread at a time.
+ *
+ * In a forked child existing code can be called, data is the child's own copy, and every function on the parent's memory
+ * is EXECMEM_FORKED or does nothing. A child that makes code makes memory of its own.
  */
 #ifndef EXECMEM_H
 #define EXECMEM_H
@@ -29,7 +32,9 @@ typedef enum execmem_status {
     EXECMEM_EXHAUSTED = 2, /* no addresses or no memory left */
     EXECMEM_BOUNDS = 3,    /* an access outside the allocation */
     EXECMEM_STAGE = 4,     /* not possible before, or not possible after, publication */
-    EXECMEM_SYSTEM = 5     /* the operating system refused */
+    EXECMEM_SYSTEM = 5,    /* the operating system refused */
+    EXECMEM_PIECES = 6,    /* so many bytes do not change in one piece here */
+    EXECMEM_FORKED = 7     /* this process was forked from the one that made the memory */
 } execmem_status;
 
 /* How content gets into text. */
@@ -42,6 +47,11 @@ typedef enum execmem_publish {
 
 /* Reserves a window of this many bytes, a multiple of 2 MiB up to 2 GiB, near the program; 0 is the default size. */
 execmem_status execmem_create(size_t window_bytes, execmem_publish publish, execmem_memory **memory);
+
+/* The memory that everything in the process shares that is linked with this library: near the program there is room for
+ * one or two windows. Made when it is first asked for; in a forked child, once more. Destroyed like any other, which
+ * leaves it to the others. */
+execmem_status execmem_shared(execmem_memory **memory);
 
 /* Gives the window up: it is unmapped when its last allocation is freed. */
 void execmem_destroy(execmem_memory *memory);
@@ -61,9 +71,16 @@ execmem_status execmem_write(execmem_allocation *allocation, size_t offset, cons
 /* Makes code executable and constants read-only. */
 execmem_status execmem_publish_allocation(execmem_allocation *allocation);
 
-/* Changes published code. Aligned words of 4 and 8 bytes change in one store. With one mapping nobody may execute the
- * code meanwhile. */
-execmem_status execmem_patch(execmem_allocation *allocation, size_t offset, const void *bytes, size_t len);
+/* What other threads do with the bytes of code while they change. */
+typedef enum execmem_meanwhile {
+    EXECMEM_UNEXECUTED = 0, /* nothing: the caller vouches for it */
+    EXECMEM_EXECUTED = 1,   /* they may execute them: aligned bytes, as many as the processor fetches in one piece */
+    EXECMEM_LOADED = 2      /* code may load them, as an address or a constant: an aligned word */
+} execmem_meanwhile;
+
+/* Changes published code. EXECMEM_PIECES if the bytes cannot change in one piece, as the last argument demands. */
+execmem_status execmem_patch(execmem_allocation *allocation, size_t offset, const void *bytes, size_t len,
+                             execmem_meanwhile meanwhile);
 
 /* Frees an allocation of any stage. Nobody executes it any more. Null is ignored. */
 void execmem_free(execmem_allocation *allocation);

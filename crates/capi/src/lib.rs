@@ -10,9 +10,10 @@
 #![expect(unsafe_code, reason = "C passes pointers, and the functions have names that C knows")]
 
 use std::ffi::{c_int, c_void};
+use std::ops::Deref;
 use std::sync::Arc;
 
-use execmem::{Draft, Engine, Error, Handle as _, Kind, Live, kinds::Any};
+use execmem::{BackendError, Draft, Engine, Error, Kind, Live};
 use execmem_linux::{Linux, Options, Publish};
 
 /// `execmem_status`.
@@ -31,6 +32,10 @@ pub enum Status {
     Stage = 4,
     /// The operating system refused.
     System = 5,
+    /// So many bytes do not change in one piece.
+    Pieces = 6,
+    /// This process was forked from the one that made the memory.
+    Forked = 7,
 }
 
 impl From<Error> for Status {
@@ -40,6 +45,8 @@ impl From<Error> for Status {
             Error::TooLarge { .. } | Error::Exhausted { .. } | Error::OutOfMemory => Status::Exhausted,
             Error::OutOfBounds { .. } => Status::Bounds,
             Error::WrongKind { .. } => Status::Stage,
+            Error::Backend { source: BackendError::Forked, .. } => Status::Forked,
+            Error::NotWhole { .. } => Status::Pieces,
             _ => Status::System,
         }
     }
@@ -51,20 +58,40 @@ fn status(outcome: Result<(), Error>) -> Status {
 
 /// `execmem_memory`.
 #[derive(Debug)]
-pub struct Memory(Arc<Engine<Linux>>);
+pub struct CMemory(Owner);
+
+/// The engine of a memory.
+#[derive(Debug, Clone)]
+enum Owner {
+    /// Gone with the last of the memory and its allocations.
+    Own(Arc<Engine<Linux>>),
+    /// The whole process has it.
+    Shared(&'static Engine<Linux>),
+}
+
+impl Deref for Owner {
+    type Target = Engine<Linux>;
+
+    fn deref(&self) -> &Engine<Linux> {
+        match self {
+            Owner::Own(engine) => engine,
+            Owner::Shared(engine) => engine,
+        }
+    }
+}
 
 /// `execmem_allocation`.
 #[derive(Debug)]
 pub struct Allocation {
-    engine: Arc<Engine<Linux>>,
+    engine: Owner,
     /// `None` only while it is published.
     stage: Option<Stage>,
 }
 
 #[derive(Debug)]
 enum Stage {
-    Draft(Draft<Any>),
-    Live(Live<Any>),
+    Draft(Draft),
+    Live(Live),
 }
 
 impl Allocation {
@@ -82,7 +109,7 @@ impl Allocation {
 ///
 /// As in the header: `memory` is null or a place for a pointer.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn execmem_create(window_bytes: usize, publish: c_int, memory: *mut *mut Memory) -> Status {
+pub unsafe extern "C" fn execmem_create(window_bytes: usize, publish: c_int, memory: *mut *mut CMemory) -> Status {
     let publish = match publish {
         0 => Publish::Best,
         1 => Publish::Poke,
@@ -98,11 +125,25 @@ pub unsafe extern "C" fn execmem_create(window_bytes: usize, publish: c_int, mem
     let Ok(table) = linux.table() else { return Status::System };
     match Engine::new(table, linux) {
         Ok(engine) => {
-            *memory = Box::into_raw(Box::new(Memory(Arc::new(engine))));
+            *memory = Box::into_raw(Box::new(CMemory(Owner::Own(Arc::new(engine)))));
             Status::Ok
         }
         Err(error) => error.into(),
     }
+}
+
+/// The memory that everything in the process shares.
+///
+/// # Safety
+///
+/// As in the header: `memory` is null or a place for a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn execmem_shared(memory: *mut *mut CMemory) -> Status {
+    // SAFETY: null or a place for a pointer, says the caller.
+    let Some(memory) = (unsafe { memory.as_mut() }) else { return Status::Invalid };
+    let Ok(engine) = execmem_linux::shared() else { return Status::System };
+    *memory = Box::into_raw(Box::new(CMemory(Owner::Shared(engine))));
+    Status::Ok
 }
 
 /// Gives a window up.
@@ -111,7 +152,7 @@ pub unsafe extern "C" fn execmem_create(window_bytes: usize, publish: c_int, mem
 ///
 /// As in the header: `memory` is null or of [`execmem_create`], and not used afterwards.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn execmem_destroy(memory: *mut Memory) {
+pub unsafe extern "C" fn execmem_destroy(memory: *mut CMemory) {
     if !memory.is_null() {
         // SAFETY: made by `execmem_create`, and given up, says the caller.
         drop(unsafe { Box::from_raw(memory) });
@@ -125,7 +166,7 @@ pub unsafe extern "C" fn execmem_destroy(memory: *mut Memory) {
 /// As in the header: `memory` is null or of [`execmem_create`], `allocation` null or a place for a pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn execmem_alloc(
-    memory: *const Memory,
+    memory: *const CMemory,
     kind: c_int,
     bytes: usize,
     allocation: *mut *mut Allocation,
@@ -140,10 +181,10 @@ pub unsafe extern "C" fn execmem_alloc(
     let memory = unsafe { memory.as_ref() };
     // SAFETY: null or a place for a pointer, says the caller.
     let allocation = unsafe { allocation.as_mut() };
-    let (Some(Memory(engine)), Some(allocation)) = (memory, allocation) else { return Status::Invalid };
+    let (Some(CMemory(engine)), Some(allocation)) = (memory, allocation) else { return Status::Invalid };
     match engine.alloc_kind(kind, bytes as u64) {
         Ok(draft) => {
-            let made = Allocation { engine: Arc::clone(engine), stage: Some(Stage::Draft(draft)) };
+            let made = Allocation { engine: engine.clone(), stage: Some(Stage::Draft(draft)) };
             *allocation = Box::into_raw(Box::new(made));
             Status::Ok
         }
@@ -245,16 +286,20 @@ pub unsafe extern "C" fn execmem_patch(
     offset: usize,
     bytes: *const c_void,
     len: usize,
+    meanwhile: c_int,
 ) -> Status {
     // SAFETY: null or valid, says the caller.
     let allocation = unsafe { allocation.as_mut() };
     // SAFETY: readable, says the caller.
     let bytes = unsafe { slice(bytes, len) };
     let (Some(allocation), Some(bytes)) = (allocation, bytes) else { return Status::Invalid };
-    match &allocation.stage {
-        Some(Stage::Live(live)) => status(allocation.engine.patch(live, offset as u64, bytes)),
-        Some(Stage::Draft(_)) => Status::Stage,
-        None => Status::Invalid,
+    let (engine, offset) = (&allocation.engine, offset as u64);
+    match (&allocation.stage, meanwhile) {
+        (Some(Stage::Live(live)), 0) => status(engine.patch_unexecuted(live, offset, bytes)),
+        (Some(Stage::Live(live)), 1) => status(engine.patch(live, offset, bytes)),
+        (Some(Stage::Live(live)), 2) => status(engine.patch_literal(live, offset, bytes)),
+        (Some(Stage::Draft(_)), 0..=2) => Status::Stage,
+        _ => Status::Invalid,
     }
 }
 
@@ -284,9 +329,9 @@ pub unsafe extern "C" fn execmem_free(allocation: *mut Allocation) {
 ///
 /// As in the header: `memory` is null or of [`execmem_create`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn execmem_shrink(memory: *const Memory) {
+pub unsafe extern "C" fn execmem_shrink(memory: *const CMemory) {
     // SAFETY: null or valid, says the caller.
-    if let Some(Memory(engine)) = unsafe { memory.as_ref() } {
+    if let Some(CMemory(engine)) = unsafe { memory.as_ref() } {
         engine.shrink();
     }
 }

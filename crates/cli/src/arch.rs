@@ -1,6 +1,7 @@
 //! Every table there is, by name.
 
 use anyhow::{Context as _, Result};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use execmem_types::{NamedTable, Source};
 
 /// The tables of one file of facts, and where its numbers are from.
@@ -28,12 +29,49 @@ pub(crate) fn tail_of(name: &str) -> Option<&'static NamedTable> {
     all().find(|table| table.name.strip_suffix("-tail") == Some(name))
 }
 
-/// The table of a name.
+/// Other names by which people and `uname -m` know a machine. With pages of another size than the first, the table is
+/// that of the size.
+const ALIASES: &[(&str, &[(u64, &str)])] = &[
+    ("x86_64", &[(4 << 10, "x86")]),
+    ("x86-64", &[(4 << 10, "x86")]),
+    ("amd64", &[(4 << 10, "x86")]),
+    ("i686", &[(4 << 10, "x86-32")]),
+    ("i586", &[(4 << 10, "x86-32")]),
+    ("aarch64", ARM64),
+    ("arm64", ARM64),
+    ("riscv", &[(4 << 10, "riscv64")]),
+    ("armv7l", &[(4 << 10, "arm")]),
+    ("loongarch64", &[(16 << 10, "loongarch")]),
+    ("mips64", &[(4 << 10, "mips")]),
+    ("s390x", &[(4 << 10, "s390")]),
+];
+const ARM64: &[(u64, &str)] = &[(4 << 10, "arm64-4k"), (16 << 10, "arm64-16k"), (64 << 10, "arm64-64k")];
+
+/// The table of a name or alias.
 pub(crate) fn table(name: &str) -> Result<&'static NamedTable> {
-    all().find(|table| table.name == name).with_context(|| {
+    table_of(name, None)
+}
+
+/// The table of a name or alias, for pages of a size if that is known.
+pub(crate) fn table_of(name: &str, page_bytes: Option<u64>) -> Result<&'static NamedTable> {
+    let alias = ALIASES.iter().find(|(alias, _)| *alias == name).and_then(|(_, tables)| {
+        let of_size = tables.iter().find(|(size, _)| Some(*size) == page_bytes).or(tables.first());
+        of_size.map(|(_, table)| *table)
+    });
+    let wanted = alias.unwrap_or(name);
+    all().find(|table| table.name == wanted).with_context(|| {
         let names: Vec<_> = all().map(|table| table.name).collect();
-        format!("no table {name}; there are {}", names.join(", "))
+        format!("no table {}; there are {}", name.escape_debug(), names.join(", "))
     })
+}
+
+/// Reads the argument of an option: the names of all tables are its possible values, and the aliases are taken too.
+pub(crate) fn value_parser() -> impl TypedValueParser<Value = &'static NamedTable> {
+    let value = |table: &'static NamedTable| {
+        let names = ALIASES.iter().filter(|(_, tables)| tables.first().is_some_and(|(_, first)| *first == table.name));
+        PossibleValue::new(table.name).help(table.about).aliases(names.map(|(alias, _)| *alias))
+    };
+    PossibleValuesParser::new(all().map(value)).try_map(|name| table(&name))
 }
 
 /// Where the numbers of a table's machine, and of the windows beside it, are from.
@@ -90,6 +128,9 @@ mod tests {
         for name in wanted {
             assert_eq!(table(name).map(|table| table.name).ok(), Some(name));
         }
+        let of = |name, page| table_of(name, page).expect("an alias").name;
+        assert_eq!([of("x86_64", None), of("aarch64", None), of("riscv", None)], ["x86", "arm64-4k", "riscv64"]);
+        assert_eq!([of("aarch64", Some(65536)), of("x86_64", Some(4096))], ["arm64-64k", "x86"]);
         let legacy: Vec<_> = all().filter(|table| table.table.is_legacy()).map(|table| table.name).collect();
         assert_eq!(legacy, ["x86-legacy"], "writable and executable memory is named as what it is");
     }

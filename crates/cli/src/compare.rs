@@ -1,85 +1,94 @@
 //! `execmem compare`: the same modules, programs, probes and trampolines served by several policies, and what each costs.
 
+pub(crate) mod columns;
 mod engine;
+mod in_place;
+pub(crate) mod layout;
 mod load;
-mod machine;
+pub(crate) mod machine;
 pub(crate) mod outcome;
-mod placement;
 mod print;
+mod question;
 mod replay;
+mod runner;
+mod script;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
 use execmem::{Extent, Kind, Table};
-use execmem_sim::Merge;
-use execmem_sim::policy::{KernelPolicy, ROWS};
-use execmem_types::Row;
+use execmem_types::{NamedTable, Others};
 
 use crate::args::CompareOptions;
-use crate::report::write;
+use crate::html;
+use crate::output::{OutputFile, print_json};
+use crate::provenance::Provenance;
 use crate::run::progress;
-use crate::{arch, html};
-use engine::EnginePolicy;
-use load::Loads;
-use machine::Machine;
-use outcome::{Comparison, LoadOutcome, MachineOutcome, Outcome, Window};
-use replay::{Plan, Replay};
+use outcome::{Comparison, LoadOutcome, MachineOutcome, Outcome, SCHEMA, Window};
+use question::Question;
+use replay::Plan;
+use runner::Runner;
 
-/// The policy of this workspace.
-const OURS: &str = "execmem";
-const ABOUT_OURS: &str = "this engine: every kind in shared large blocks, written through another mapping";
+pub(crate) use print::{leaf_size, leaves};
+pub(crate) use runner::{OURS, names};
 
-/// Compares, and prints tables or JSON, and a report if wanted.
-pub(crate) fn run(options: &CompareOptions) -> Result<()> {
+/// Compares, and prints tables or JSON, and a report if wanted. The exit status is 1 if a module could not be read.
+pub(crate) fn run(options: &CompareOptions) -> Result<ExitCode> {
+    let page = OutputFile::open_if(options.html.as_ref())?;
+    let is_page_printed = page.as_ref().is_some_and(OutputFile::is_standard_output);
+    ensure!(!(options.json && is_page_printed), "--json and --html - both want standard output; name a file for one");
     let comparison = measure(options)?;
-    if let Some(file) = &options.html {
-        write(file, html::report(&comparison, "execmem compare")?.as_bytes())?;
+    if let Some(page) = page {
+        page.write(html::report(&comparison)?.as_bytes())?;
     }
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&comparison)?);
-    } else {
-        print::print(&comparison);
+        print_json(&comparison)?;
+    } else if !is_page_printed {
+        print::text(&comparison).print()?;
     }
-    Ok(())
+    Ok(status(&comparison))
+}
+
+/// Success, unless something that was asked for is left out.
+pub(crate) fn status(comparison: &Comparison) -> ExitCode {
+    if comparison.load.unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs every policy on the same loads.
 pub(crate) fn measure(options: &CompareOptions) -> Result<Comparison> {
-    let names = policies(&options.policies)?;
-    let named = arch::table(&options.arch)?;
-    let machine = Machine::read(options)?;
-    let loads = Loads::read(&options.load, &named.table)?;
-    let table = shortened(&named.table, options.window)?;
-    let window = table_window(&table)?;
-    let bar = progress(names.len() as u64, "policies");
+    let question = Question::read(options)?;
+    let table = shortened(&question.named.table, options.window)?;
+    let runners = runner::choose(&options.policies, &question)?;
     let plan = Plan {
-        churn: options.churn,
         calls: options.calls,
-        physical_bytes: machine.memory_bytes,
+        physical_bytes: question.machine.memory_bytes,
         parallel: usize::try_from(options.parallel)?,
         pressure: options.pressure,
+        has_direct_map: question.machine.has_direct_map(),
+        has_tlbs: question.machine.source.is_some(),
     };
-    let run_one = |name| {
-        let outcome = run_policy(name, &table, &machine, &loads, plan);
-        bar.inc(1);
-        outcome
-    };
+    let bar = progress(runners.len() as u64 * question.loads.script.steps.len() as u64, "events");
+    let run_one = &|runner: Runner| runner.run(&table, &question, plan, options.large_pages, &bar);
     let outcomes = std::thread::scope(|scope| {
-        let running: Vec<_> = names.into_iter().map(|name| scope.spawn(move || run_one(name))).collect();
+        let running: Vec<_> = runners.into_iter().map(|runner| scope.spawn(move || run_one(runner))).collect();
         running
             .into_iter()
             .map(|policy| policy.join().map_err(|_| anyhow!("a policy panicked"))?)
-            .collect::<Result<_>>()
+            .collect::<Result<Vec<_>>>()
     })?;
     bar.finish_and_clear();
-    Ok(Comparison {
-        load: LoadOutcome {
-            modules_of: loads.name,
-            modules: loads.modules.len(),
-            programs: loads.programs.len(),
-            probes: loads.probes.len(),
-            trampolines: loads.trampolines.len(),
-            churn: options.churn,
-        },
+    let window = table_window(&table)?;
+    Ok(comparison(question, window, outcomes))
+}
+
+fn comparison(question: Question, window: Extent, policies: Vec<Outcome>) -> Comparison {
+    let today = question.today().filter(|today| policies.iter().any(|policy| policy.name == *today));
+    let code_sync = code_sync(question.named);
+    let Question { named, machine, loads, places, unreadable, .. } = question;
+    Comparison {
+        schema: SCHEMA,
+        provenance: Provenance::of_this_run(),
+        load: LoadOutcome { unreadable, ..loads.outcome },
         arch: named.name.to_owned(),
         window: Window { start: format!("{:#x}", window.start()), len: window.len() },
         machine: MachineOutcome {
@@ -87,29 +96,33 @@ pub(crate) fn measure(options: &CompareOptions) -> Result<Comparison> {
             about: machine.about,
             memory_bytes: machine.memory_bytes,
             tlb_source: machine.source,
+            code_sync,
         },
-        policies: outcomes,
-    })
+        moment: loads.script.moment,
+        today,
+        notes: loads.notes.into_iter().chain(machine.notes).collect(),
+        policies,
+        places,
+        names: loads.all.into_iter().map(|load| load.name).collect(),
+    }
 }
 
-/// The policies to run, in the order of their table, ours last.
-fn policies(wanted: &[String]) -> Result<Vec<&'static str>> {
-    let all: Vec<_> = ROWS.iter().map(|row| row.name).chain([OURS]).collect();
-    if let Some(unknown) = wanted.iter().find(|name| !all.contains(&name.as_str())) {
-        bail!("no policy {unknown}; there are {}", all.join(", "));
+/// How processors learn of new code.
+fn code_sync(named: &NamedTable) -> &'static str {
+    match named.table.machine().instructions.cache.fresh {
+        Others::Coherent => "by themselves",
+        Others::Broadcast => "broadcast",
+        Others::Interrupt => "interrupt",
     }
-    Ok(all.into_iter().filter(|name| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name)).collect())
 }
 
 /// The table with only the first part of each window, or all of it.
 fn shortened(table: &Table, mib: Option<u64>) -> Result<Table> {
     let Some(mib) = mib else { return Ok(*table) };
     let shorten = |window: Extent| window.part(0, window.len().min(mib << 20)).unwrap_or(window);
-    let adjusted = table.adjusted(|_, rows| {
-        for row in rows {
-            if let Row::Own(descriptor) = row {
-                descriptor.windows = descriptor.windows.map(|window| window.map(shorten));
-            }
+    let adjusted = table.adjusted(|plan| {
+        for (_, descriptor) in plan.owns_mut() {
+            descriptor.windows = descriptor.windows.map(|window| window.map(shorten));
         }
     });
     Ok(adjusted?)
@@ -118,16 +131,4 @@ fn shortened(table: &Table, mib: Option<u64>) -> Result<Table> {
 /// The window that the policies of Linux use for all kinds.
 fn table_window(table: &Table) -> Result<Extent> {
     table.descriptor(Kind::Text).windows().next().context("a window for text")
-}
-
-fn run_policy(name: &'static str, table: &Table, machine: &Machine, loads: &Loads, plan: Plan) -> Result<Outcome> {
-    let Some(row) = ROWS.iter().find(|row| row.name == name) else {
-        // A kernel with this engine looks at a table of the direct map when a block of it comes back.
-        let mut policy = EnginePolicy::new(table, machine.boot(table, Merge::Scan))?;
-        let outcome = Replay::new(&mut policy, name, plan).run(loads, ABOUT_OURS)?;
-        policy.audit()?;
-        return Ok(outcome);
-    };
-    let mut policy = KernelPolicy::new(row, machine.boot(table, Merge::Never), table_window(table)?);
-    Replay::new(&mut policy, name, plan).run(loads, row.about)
 }

@@ -1,22 +1,28 @@
 //! `execmem report`: one policy on one load, drawn.
 
-use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
 use crate::args::{CompareOptions, ReportOptions};
+use crate::output::OutputFile;
 use crate::{compare, html, picture};
 
 /// Calls for the translation caches of the page's tables.
 const CALLS: u64 = 50_000;
 
 /// Runs the policy and writes what is wanted.
-pub(crate) fn run(options: &ReportOptions) -> Result<()> {
+pub(crate) fn run(options: &ReportOptions) -> Result<ExitCode> {
+    let page = OutputFile::open_if(options.html.as_ref())?;
+    let drawing = OutputFile::open_if(options.svg.as_ref())?;
+    let pixels = OutputFile::open_if(options.png.as_ref())?;
+    if pixels.is_some() {
+        picture::check_pixels()?;
+    }
     let comparison = compare::measure(&CompareOptions {
         load: options.load.clone(),
-        arch: options.arch.clone(),
         policies: vec![options.policy.clone()],
-        churn: 0,
+        churn: None,
         calls: CALLS,
         unmapped: false,
         large_pages: None,
@@ -26,22 +32,16 @@ pub(crate) fn run(options: &ReportOptions) -> Result<()> {
         json: false,
         html: None,
     })?;
+    if let Some(page) = page {
+        page.write(html::report(&comparison)?.as_bytes())?;
+    }
     let outcome = comparison.policies.first().context("a policy")?;
-    if let Some(file) = &options.html {
-        write(file, html::report(&comparison, "execmem report")?.as_bytes())?;
+    let svg = picture::svg(&comparison, outcome);
+    if let Some(drawing) = drawing {
+        drawing.write(svg.as_bytes())?;
     }
-    let title = format!("{} on {} modules of {}", outcome.name, comparison.load.modules, comparison.load.modules_of);
-    let svg = picture::svg(&title, &outcome.map);
-    if let Some(file) = &options.svg {
-        write(file, svg.as_bytes())?;
+    if let Some(pixels) = pixels {
+        pixels.write(&picture::png(&svg)?)?;
     }
-    if let Some(file) = &options.png {
-        write(file, &picture::png(&svg)?)?;
-    }
-    Ok(())
-}
-
-/// Writes a file, and says which if it cannot.
-pub(crate) fn write(file: &Path, content: &[u8]) -> Result<()> {
-    std::fs::write(file, content).with_context(|| format!("writing {}", file.display()))
+    Ok(compare::status(&comparison))
 }

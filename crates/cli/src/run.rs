@@ -15,20 +15,23 @@ mod report;
 pub(crate) mod steady;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use execmem_types::NamedTable;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::arch;
-use crate::args::RunOptions;
+use crate::args::{BackendChoice, RunOptions};
+use crate::output::print_json;
 use crate::workload::Workload;
 use report::Report;
 
 /// Runs the load. The exit status is 1 if an audit or a result is wrong.
 pub(crate) fn run(options: &RunOptions) -> Result<ExitCode> {
     let workload = Workload::read(options.workload.as_deref())?;
-    let named = arch::table(&options.arch)?;
-    let mut report = Report::new(options, &workload);
+    let named = table(options)?;
+    let mut report = Report::new(options.backend, named, &workload);
     report.is_legacy = named.table.is_legacy();
     process::run(options.backend, &named.table, &workload, &mut report)?;
     if let Some(load) = &workload.callers {
@@ -43,42 +46,51 @@ pub(crate) fn run(options: &RunOptions) -> Result<ExitCode> {
         Err(error) => report.notes.push(format!("system calls were not counted: {error:#}")),
     }
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        print_json(&report)?;
     } else {
-        print::print(&report);
+        print::text(&report).print()?;
     }
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The table that is asked for, or that of x86. With memory of this process it has to be one of this machine: what the
+/// report says of functions would else be read as that of the other machine.
+fn table(options: &RunOptions) -> Result<&'static NamedTable> {
+    let Some(named) = options.arch else { return arch::table("x86") };
+    let here = arch::table(std::env::consts::ARCH).map(|here| here.table.machine().name);
+    let machine = named.table.machine().name;
+    ensure!(
+        options.backend == BackendChoice::Sim || here.is_ok_and(|here| here == machine),
+        "this machine is {}, and {} is a table of {machine}; add --backend sim to simulate it",
+        std::env::consts::ARCH,
+        named.name
+    );
+    Ok(named)
 }
 
 /// A bar on a terminal, nothing elsewhere.
 pub(crate) fn progress(len: u64, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(len);
-    if let Ok(style) = ProgressStyle::with_template("{msg:12} {bar:40} {pos}/{len}") {
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg:12} {bar:40} {pos}/{len}") {
         bar.set_style(style);
     }
+    bar.enable_steady_tick(Duration::from_millis(200));
     bar.with_message(what)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::BackendChoice;
 
     #[test]
     fn the_workload_runs_on_every_table() {
         let mut workload = Workload::read(None).expect("the default workload");
         (workload.functions.count, workload.functions.churn) = (1000, 1000);
         for named in arch::all() {
-            let options = RunOptions {
-                modules: None,
-                workload: None,
-                backend: BackendChoice::Sim,
-                arch: named.name.to_owned(),
-                json: false,
-            };
-            let mut report = Report::new(&options, &workload);
+            let backend = BackendChoice::Sim;
+            let mut report = Report::new(backend, named, &workload);
             report.is_legacy = named.table.is_legacy();
-            process::run(options.backend, &named.table, &workload, &mut report).expect(named.name);
+            process::run(backend, &named.table, &workload, &mut report).expect(named.name);
             kernel::run(&named.table, &workload, &mut report).expect(named.name);
             assert!(report.is_good(), "{}: {}", named.name, report.audit);
             assert_eq!((report.modules_loaded, report.functions.made), (176, 2000), "{}", named.name);
@@ -95,10 +107,9 @@ mod tests {
         let others =
             ["arm64-4k", "arm64-16k", "arm64-64k", "riscv64", "powerpc-8xx", "powerpc-8xx-16k", "powerpc-book3s32"];
         for name in x86.into_iter().chain(others) {
-            let (backend, arch) = (BackendChoice::Sim, name.to_owned());
-            let options = RunOptions { modules: None, workload: None, backend, arch, json: false };
-            let mut report = Report::new(&options, &workload);
-            callers::run(backend, arch::table(name).expect(name), &load, &mut report).expect(name);
+            let (backend, named) = (BackendChoice::Sim, arch::table(name).expect(name));
+            let mut report = Report::new(backend, named, &workload);
+            callers::run(backend, named, &load, &mut report).expect(name);
             assert!(report.is_good(), "{name}: {}", report.audit);
             let made: Vec<_> = report.callers.iter().map(|caller| (caller.caller, caller.results.made)).collect();
             assert_eq!(made, [("modules", 40), ("kprobes", 200), ("ftrace", 100), ("bpf", 200)], "{name}");

@@ -3,81 +3,75 @@
 mod code;
 
 use anyhow::Result;
-use comfy_table::{Table as TextTable, presets};
 use execmem::{Extent, Kind};
 use execmem_types::{Descriptor, Fill, Growth, NamedTable, Placement, Row, Seal};
 use serde_json::{Value, json};
 
 use crate::arch;
 use crate::args::TablesOptions;
+use crate::output::{Grid, Text, print_json};
 
 /// Prints one table, or the names of all.
 pub(crate) fn print(options: &TablesOptions) -> Result<()> {
-    let Some(name) = &options.arch else {
-        return print_names(options.json);
-    };
-    let named = arch::table(name)?;
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&as_json(named))?);
-    } else {
-        print_text(named);
+    match (options.arch, options.json) {
+        (None, true) => print_json(&names_json()),
+        (None, false) => names().print(),
+        (Some(named), true) => print_json(&as_json(named)),
+        (Some(named), false) => text(named).print(),
     }
-    Ok(())
 }
 
-fn print_names(as_json: bool) -> Result<()> {
-    if as_json {
-        let names: Vec<_> = arch::all().map(|named| json!({ "name": named.name, "about": named.about })).collect();
-        println!("{}", serde_json::to_string_pretty(&names)?);
-        return Ok(());
-    }
+fn names_json() -> Vec<Value> {
+    arch::all().map(|named| json!({ "name": named.name, "about": named.about })).collect()
+}
+
+fn names() -> Text {
+    let mut text = Text::new();
     let width = arch::all().map(|named| named.name.len()).max().unwrap_or(0);
     for named in arch::all() {
-        println!("{:width$}  {}", named.name, named.about);
+        text.paragraph(format!("{:width$}  {}", named.name, named.about));
     }
-    Ok(())
+    text
 }
 
-fn print_text(named: &NamedTable) {
+fn text(named: &NamedTable) -> Text {
+    let mut text = Text::new();
     let machine = named.table.machine();
-    println!("{}: {}", named.name, named.about);
+    text.paragraph(format!("{}: {}", named.name, named.about));
     let leaves: Vec<_> = machine.leaves().map(|leaf| leaf.to_string()).collect();
     let anchor = machine.anchor.map_or("none".to_owned(), |anchor| anchor.to_string());
-    println!(
+    text.paragraph(format!(
         "machine {}: {} bits, leaves {}, trap {:02x?}",
         machine.name,
-        machine.address_bits,
+        machine.address_bits(),
         leaves.join(" "),
-        machine.trap.bytes()
-    );
-    println!("anchor {anchor}, reach {:?}", machine.reach);
+        machine.trap().bytes()
+    ));
+    text.paragraph(format!("anchor {anchor}, reach {:?}", machine.reach()));
     if let Some(segment) = machine.limits.executable_segment {
-        println!("execution is a right of segments of {segment}");
+        text.paragraph(format!("execution is a right of segments of {segment}"));
     }
-    code::print(&named.code);
-    let mut text = TextTable::new();
-    text.load_preset(presets::UTF8_BORDERS_ONLY);
-    text.set_header(["kind", "windows", "from", "granularities", "align", "quantum", "rights", "fill", "flags"]);
+    code::add(machine, &mut text);
+    let header = ["kind", "windows", "from", "granularities", "align", "quantum", "rights", "fill", "flags"];
+    let mut grid = Grid::new(header);
     for kind in Kind::ALL {
-        text.add_row(cells(named, kind));
+        grid.row(cells(named, kind));
     }
-    println!("{text}");
-    println!("Sources:");
+    text.grid(&grid);
+    text.paragraph("Sources:");
     for source in arch::sources(named) {
-        println!("  {}: {}", source.of, source.source);
+        text.paragraph(format!("  {}: {}", source.of, source.source));
     }
+    text
 }
 
 fn cells(named: &NamedTable, kind: Kind) -> Vec<String> {
     let table = &named.table;
     let (alignment, quantum) = (table.alignment(kind).to_string(), table.quantum(kind).to_string());
-    let descriptor = match table.row(kind) {
-        Row::Own(descriptor) => descriptor,
-        Row::Shares { with, .. } => {
-            let shares = format!("shares the blocks of {with}");
-            let empty = String::new;
-            return vec![kind.to_string(), shares, empty(), empty(), alignment, quantum, empty(), empty(), empty()];
-        }
+    let Row::Own(descriptor) = table.row(kind) else {
+        let shares = format!("shares the blocks of {}", table.home(kind));
+        let empty = String::new;
+        return vec![kind.to_string(), shares, empty(), empty(), alignment, quantum, empty(), empty(), empty()];
     };
     let windows: Vec<_> = descriptor.windows().map(|window: Extent| window.to_string()).collect();
     let granularities: Vec<_> = descriptor.granularities().map(|size| size.to_string()).collect();
@@ -85,7 +79,10 @@ fn cells(named: &NamedTable, kind: Kind) -> Vec<String> {
         kind.to_string(),
         windows.join("\n"),
         placement(descriptor).to_owned(),
-        granularities.join(" ") + if descriptor.growth == Growth::Tail { " (tail)" } else { "" },
+        match descriptor.growth {
+            Growth::Whole => granularities.join(" "),
+            growth => format!("{} ({})", granularities.join(" "), growth.name()),
+        },
         alignment,
         quantum,
         descriptor.protection.to_string(),
@@ -130,15 +127,15 @@ fn as_json(named: &NamedTable) -> Value {
         "about": named.about,
         "machine": {
             "name": machine.name,
-            "address_bits": machine.address_bits,
+            "address_bits": machine.address_bits(),
             "leaves": machine.leaves().map(|leaf| leaf.bytes()).collect::<Vec<_>>(),
-            "trap": machine.trap.bytes(),
-            "reach": code::reach_json(machine.reach),
+            "trap": machine.trap().bytes(),
+            "reach": code::reach_json(machine.reach()),
             "anchor": machine.anchor.map(range_json),
             "executable_segment": machine.limits.executable_segment.map(|segment| segment.bytes()),
             "shadow_unit": machine.shadow_unit().bytes(),
         },
-        "code": code::json(&named.code),
+        "code": code::json(machine),
         "rows": rows,
         "sources": sources.collect::<serde_json::Map<_, _>>(),
     })
@@ -157,16 +154,16 @@ fn row_json(named: &NamedTable, kind: Kind) -> Value {
         "quantum": table.quantum(kind).bytes(),
     });
     match table.row(kind) {
-        Row::Shares { with, .. } => row["shares"] = json!(with.name()),
         Row::Own(descriptor) => {
             row["windows"] = descriptor.windows().map(range_json).collect();
             row["placement"] = json!(placement(descriptor));
             row["granularities"] = descriptor.granularities().map(|size| size.bytes()).collect();
-            row["growth"] = json!(if descriptor.growth == Growth::Tail { "tail" } else { "whole" });
+            row["growth"] = json!(descriptor.growth.name());
             row["protection"] = json!(descriptor.protection.to_string());
             row["fill"] = json!(fill(descriptor));
             row["flags"] = json!(flags(descriptor));
         }
+        _ => row["shares"] = json!(table.home(kind).name()),
     }
     row
 }

@@ -60,7 +60,7 @@ pub(crate) struct Programs {
     pub(crate) sizes: Vec<(u32, u32, u32)>,
 }
 
-/// Who places BPF programs.
+/// What places BPF programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Policy {
@@ -121,12 +121,20 @@ impl Workload {
             ensure!(self.functions.seed != 0, "functions.seed is 0, from which no random numbers follow");
             check_sizes("functions.sizes", &self.functions.sizes)?;
         }
+        check_churn("functions", self.functions.count, self.functions.churn)?;
         if let Some(callers) = &self.callers {
             ensure!(callers.seed != 0, "callers.seed is 0, from which no random numbers follow");
             check_sizes("callers.bpf.sizes", &callers.bpf.sizes)?;
+            check_churn("callers.bpf", callers.bpf.count, callers.bpf.churn)?;
+            check_churn("callers.kprobes", callers.kprobes, callers.kprobe_churn)?;
         }
         Ok(())
     }
+}
+
+fn check_churn(name: &str, count: u32, churn: u32) -> Result<()> {
+    ensure!(count > 0 || churn == 0, "{name}: {churn} of 0 cannot be replaced; give a count, or no churn");
+    Ok(())
 }
 
 fn check_sizes(name: &str, sizes: &[(u32, u32, u32)]) -> Result<()> {

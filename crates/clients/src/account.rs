@@ -1,4 +1,4 @@
-//! Who holds how much: every client charges what it is granted to an account, which may have a limit.
+//! Which client holds how much: every client charges what it is granted to an account, which may have a limit.
 
 use crate::Error;
 

@@ -9,10 +9,10 @@
 //! | the program goes | [`Bpf::free`] | `bpf_jit_binary_pack_free` |
 //!
 //! A program has a header, read-only like the rest, that says how long it is. The image does not begin at its start: a
-//! hole of random length, filled with trapping instructions, lies in front, so that nobody can guess where code is.
+//! hole of random length, filled with trapping instructions, lies in front, so that it cannot be guessed where code is.
 //! Everything is charged to an account with a limit; callers with the right to exceed it say so ([`Credit`]).
 //!
-//! **Predictors.** A processor's branch predictors may remember code that stood at an address before. Who compiles
+//! **Predictors.** A processor's branch predictors may remember code that stood at an address before. A compiler of
 //! programs of callers that are not trusted wants addresses where no program stood since predictors were last flushed;
 //! for trusted ones it does not matter. So the client remembers where programs stood (*dirty* addresses), tries some
 //! other places for a program that is not [trusted](Trust), and calls the flush hook only if all of them are dirty.
@@ -25,13 +25,13 @@ mod trampoline;
 
 use alloc::vec::Vec;
 
-use execmem::kinds::Bpf as BpfKind;
-use execmem::sync::{Lock, Locking};
-use execmem::{Backend, Draft, Engine, Extent, Handle, Kind, Live};
+use execmem::sync::Lock;
+use execmem::{Draft, EngineRef, Extent, Kind, KindName, KnownKind as _, Live};
 
-use crate::client::{Client, Held};
+use crate::client::{Client, Held, Spin};
+use crate::growth::fill_up;
 use crate::patch::Breakpoints;
-use crate::{Credit, Error, Id, Usage};
+use crate::{BpfKinds, Credit, Error, Id, Usage};
 use dirty::Dirty;
 
 pub use binary::Binary;
@@ -59,13 +59,13 @@ pub enum Trust {
 
 /// What a program wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Request {
+pub struct ProgramRequest {
     /// Bytes of the compiled program.
     pub len: u64,
     /// What the address of its first byte is a multiple of; a power of two of at most 64; others are
     /// taken for the nearest.
     pub align: u64,
-    /// Who wrote it.
+    /// Its author.
     pub trust: Trust,
     /// Whether the limit applies.
     pub credit: Credit,
@@ -73,14 +73,20 @@ pub struct Request {
 
 /// A program that can be executed, or code that belongs to one.
 #[derive(Debug)]
-pub struct Program {
-    code: Live<BpfKind>,
+pub struct Program<S: BpfKinds = Kind> {
+    code: Live<S::Bpf>,
     image: Extent,
 }
 
-impl Held for Program {
+impl<S: BpfKinds> Held for Program<S> {
+    type Kind = S::Bpf;
+
     fn extent(&self) -> Extent {
         self.code.extent()
+    }
+
+    fn into_code(self) -> Live<S::Bpf> {
+        self.code
     }
 }
 
@@ -97,16 +103,21 @@ pub struct Options<F> {
 
 /// The programs of one engine.
 #[derive(Debug)]
-pub struct Bpf<'e, B, L: Locking, F> {
-    client: Client<'e, B, L, Program>,
-    random: Lock<L, u64>,
-    dirty: Lock<L, Dirty>,
+pub struct Bpf<E: EngineRef<Set: BpfKinds>, F> {
+    client: Client<E, Program<E::Set>>,
+    random: Lock<Spin<E>, u64>,
+    dirty: Lock<Spin<E>, Dirty>,
     flush_predictors: F,
 }
 
-impl<'e, B: Backend, L: Locking, F: Fn()> Bpf<'e, B, L, F> {
+/// The name of the kind of programs.
+fn kind_name<S: BpfKinds>() -> KindName {
+    S::Bpf::KIND.into()
+}
+
+impl<E: EngineRef<Set: BpfKinds>, F: Fn()> Bpf<E, F> {
     /// Programs in the memory of an engine.
-    pub fn new(engine: &'e Engine<B, L>, options: Options<F>) -> Self {
+    pub fn new(engine: E, options: Options<F>) -> Self {
         Bpf {
             client: Client::new(engine, options.limit),
             random: Lock::new(options.seed | 1),
@@ -120,8 +131,8 @@ impl<'e, B: Backend, L: Locking, F: Fn()> Bpf<'e, B, L, F> {
     /// # Errors
     ///
     /// [`Error::OverLimit`], [`Error::OutOfMemory`], [`Error::Engine`].
-    pub fn alloc(&self, request: &Request) -> Result<Binary<'_, 'e, B, L>, Error> {
-        let out_of_memory = Error::OutOfMemory { kind: Kind::Bpf, len: request.len };
+    pub fn alloc(&self, request: &ProgramRequest) -> Result<Binary<'_, E>, Error> {
+        let out_of_memory = Error::OutOfMemory { kind: kind_name::<E::Set>(), len: request.len };
         let len = usize::try_from(request.len).map_err(|_| out_of_memory)?;
         let align = request.align.clamp(1, MAX_ALIGN).next_power_of_two();
         let extra = EXTRA_BYTES.max(HEADER_BYTES.next_multiple_of(align));
@@ -129,30 +140,42 @@ impl<'e, B: Backend, L: Locking, F: Fn()> Bpf<'e, B, L, F> {
         let draft = self.place(needed, request)?;
         let granted = usize::try_from(draft.extent().len()).unwrap_or(usize::MAX);
         let mut twin = Vec::new();
-        if twin.try_reserve_exact(granted).is_err() {
+        if self.prepare_free().and_then(|()| fill_up(&mut twin, granted)).is_err() {
             self.client.free(draft);
             return Err(out_of_memory);
         }
-        twin.resize(granted, 0);
-        self.client.engine.table().machine().trap.fill(draft.address(), &mut twin);
+        self.client.engine().table().machine().trap().fill(draft.address(), &mut twin);
         Header { len: draft.extent().len() }.put(&mut twin);
         let start = self.hole(granted - len, align);
         Ok(Binary::new(&self.client, draft, twin, start..start + len))
     }
 
+    /// Makes sure that everything which is allocated now can go without heap.
+    fn prepare_free(&self) -> Result<(), Error> {
+        let programs = self.client.usage().live;
+        self.dirty.with(|dirty| dirty.reserve(programs))
+    }
+
     /// A place that is clean if it has to be, flushing predictors if nothing else helps.
-    fn place(&self, len: u64, request: &Request) -> Result<Draft<BpfKind>, Error> {
-        let first = self.client.alloc::<BpfKind>(len, request.credit)?;
-        let is_dirty = |draft: &Draft<BpfKind>| self.dirty.with(|dirty| dirty.overlaps(draft.extent()));
+    fn place(&self, len: u64, request: &ProgramRequest) -> Result<Draft<<E::Set as BpfKinds>::Bpf>, Error> {
+        let first = self.client.alloc::<<E::Set as BpfKinds>::Bpf>(len, request.credit)?;
+        let is_dirty =
+            |draft: &Draft<<E::Set as BpfKinds>::Bpf>| self.dirty.with(|dirty| dirty.overlaps(draft.extent()));
         if request.trust == Trust::Trusted || !is_dirty(&first) {
             return Ok(first);
         }
-        let mut refused = alloc::vec![first];
+        let mut refused = [const { None }; TRIES];
+        refused[0] = Some(first);
         let mut found = None;
-        while refused.len() < TRIES && found.is_none() {
+        for place in &mut refused[1..] {
             // All of them are charged until they are freed below, so fewer are tried close to the limit.
-            let Ok(draft) = self.client.alloc::<BpfKind>(len, request.credit) else { break };
-            if is_dirty(&draft) { refused.push(draft) } else { found = Some(draft) }
+            let Ok(draft) = self.client.alloc::<<E::Set as BpfKinds>::Bpf>(len, request.credit) else { break };
+            if is_dirty(&draft) {
+                *place = Some(draft);
+            } else {
+                found = Some(draft);
+                break;
+            }
         }
         let draft = found.or_else(|| {
             // A program that goes during the flush waits for the lock, and is dirty after it.
@@ -160,10 +183,10 @@ impl<'e, B: Backend, L: Locking, F: Fn()> Bpf<'e, B, L, F> {
                 (self.flush_predictors)();
                 dirty.clear();
             });
-            refused.pop()
+            refused.iter_mut().rev().find_map(Option::take)
         });
-        refused.into_iter().for_each(|draft| self.client.free(draft));
-        draft.ok_or(Error::OutOfMemory { kind: Kind::Bpf, len })
+        refused.into_iter().flatten().for_each(|draft| self.client.free(draft));
+        draft.ok_or(Error::OutOfMemory { kind: kind_name::<E::Set>(), len })
     }
 
     /// Where the image starts, behind the header: a random multiple of `align` such that `free` bytes, which is at least
@@ -186,7 +209,7 @@ impl<'e, B: Backend, L: Locking, F: Fn()> Bpf<'e, B, L, F> {
     /// # Errors
     ///
     /// [`Error::StaleId`], [`Error::ForeignId`].
-    pub fn image(&self, program: Id<Program>) -> Result<Extent, Error> {
+    pub fn image(&self, program: Id<Program<E::Set>>) -> Result<Extent, Error> {
         self.client.with(program, |program| Ok(program.image))
     }
 
@@ -195,18 +218,18 @@ impl<'e, B: Backend, L: Locking, F: Fn()> Bpf<'e, B, L, F> {
     /// # Errors
     ///
     /// [`Error::StaleId`], [`Error::ForeignId`], [`Error::Engine`].
-    pub fn header(&self, program: Id<Program>) -> Result<Header, Error> {
-        self.client.with(program, |program| Ok(Header::read(self.client.engine, &program.code)?))
+    pub fn header(&self, program: Id<Program<E::Set>>) -> Result<Header, Error> {
+        self.client.with(program, |program| Ok(Header::read::<E, _>(self.client.engine(), &program.code)?))
     }
 
-    /// Frees a program. Nobody may execute it any more.
+    /// Frees a program. No processor may execute it any more.
     ///
     /// # Errors
     ///
-    /// [`Error::StaleId`] if it is free already; [`Error::ForeignId`].
-    pub fn free(&self, program: Id<Program>) -> Result<(), Error> {
+    /// [`Error::StaleId`] if it is free already; [`Error::ForeignId`]. Takes no heap.
+    pub fn free(&self, program: Id<Program<E::Set>>) -> Result<(), Error> {
         let program = self.client.take(program)?;
-        // Dirty first: once it is free, somebody else may get it.
+        // Dirty first: once it is free, another caller may get it.
         self.dirty.with(|dirty| dirty.add(program.code.extent()));
         self.client.free(program.code);
         Ok(())
@@ -214,7 +237,7 @@ impl<'e, B: Backend, L: Locking, F: Fn()> Bpf<'e, B, L, F> {
 
     /// The program that an address lies in.
     #[must_use]
-    pub fn find(&self, address: u64) -> Option<Id<Program>> {
+    pub fn find(&self, address: u64) -> Option<Id<Program<E::Set>>> {
         self.client.find(address)
     }
 
@@ -235,8 +258,8 @@ impl<'e, B: Backend, L: Locking, F: Fn()> Bpf<'e, B, L, F> {
     /// # Errors
     ///
     /// [`Error::UnknownMachine`], [`Error::NotPatchable`], [`Error::OverLimit`], [`Error::Engine`].
-    pub fn dispatcher<P: Breakpoints>(&self, breakpoints: P) -> Result<Dispatcher<P>, Error> {
-        Dispatcher::new(&self.client, breakpoints)
+    pub fn dispatcher<P: Breakpoints>(&self, breakpoints: P) -> Result<Dispatcher<P, E::Set>, Error> {
+        Dispatcher::new(&self.client, breakpoints, || self.prepare_free())
     }
 
     /// Points a dispatcher at other targets.
@@ -246,19 +269,19 @@ impl<'e, B: Backend, L: Locking, F: Fn()> Bpf<'e, B, L, F> {
     /// As [`Dispatcher::update`].
     pub fn update<P: Breakpoints>(
         &self,
-        dispatcher: &mut Dispatcher<P>,
+        dispatcher: &mut Dispatcher<P, E::Set>,
         targets: &[u64],
         grace: impl FnOnce(),
     ) -> Result<(), Error> {
         dispatcher.update(&self.client, targets, grace)
     }
 
-    /// Frees the code of a dispatcher. Nobody may call it any more.
+    /// Frees the code of a dispatcher. No thread may call it any more.
     ///
     /// # Errors
     ///
     /// [`Error::StaleId`] if it was closed before; [`Error::ForeignId`].
-    pub fn close<P>(&self, dispatcher: &Dispatcher<P>) -> Result<(), Error> {
+    pub fn close<P>(&self, dispatcher: &Dispatcher<P, E::Set>) -> Result<(), Error> {
         self.free(dispatcher.id())
     }
 
@@ -270,12 +293,13 @@ impl<'e, B: Backend, L: Locking, F: Fn()> Bpf<'e, B, L, F> {
     /// What `build` and `switch` say, and the errors of [`alloc`](Self::alloc); the image before stays in use then.
     pub fn replace_trampoline(
         &self,
-        trampoline: &mut Trampoline,
+        trampoline: &mut Trampoline<E::Set>,
         len: u64,
         build: impl FnOnce(u64) -> Result<Vec<u8>, Error>,
         switch: impl FnOnce(u64) -> Result<(), Error>,
         grace: impl FnOnce(),
     ) -> Result<(), Error> {
+        let build = |address| self.prepare_free().and_then(|()| build(address));
         let before = trampoline.replace(&self.client, len, build, switch)?;
         let Some(before) = before else { return Ok(()) };
         grace();

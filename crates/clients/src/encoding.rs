@@ -1,6 +1,17 @@
-//! Ways to write instructions as data, for the rows of clients.
+//! What clients have of their own for an instruction set, as rows of data: code, and ways to write it.
+//!
+//! What a machine's calls, jumps, veneers and breakpoints look like is not here: an
+//! [`InstructionSet`](execmem_types::InstructionSet) says that.
 
-use execmem_types::{ByteOrder, Operand, Origin, Sequence, Slice, Template};
+use execmem_types::{ByteOrder, Isa, Operand, Origin, Sequence, Slice, Template};
+
+/// What a client has for each instruction set that it knows.
+pub(crate) type Rows<T> = [(Isa, T)];
+
+/// The row of an instruction set.
+pub(crate) fn row<T: Copy>(rows: &Rows<T>, isa: Isa) -> Option<T> {
+    rows.iter().find(|(known, _)| *known == isa).map(|(_, row)| *row)
+}
 
 /// Instructions of a little-endian machine of 64 bits.
 pub(crate) const fn little(templates: &'static [Template]) -> Sequence {

@@ -1,9 +1,10 @@
 //! What can be wrong with a module, with code that is to be placed, or with the use of a client.
 
-use execmem::Kind;
+use execmem::{BackendError, KindName};
 use thiserror::Error;
 
-use crate::Name;
+use crate::module::{AlternativeFault, ElfMachine, RelocationSite, Resource, SectionRefusal, SymbolRefusal};
+use crate::{Field, Name};
 
 /// Why a client refused. Nothing of what it did stays. (I9)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -16,12 +17,66 @@ pub enum Error {
         field: Field,
     },
     /// The object is for another machine than the engine's table.
-    #[error("the object is for ELF machine {found}, this loader for {wanted}")]
+    #[error("the object is for {found}, this loader for {wanted}")]
     WrongMachine {
         /// `e_machine` of the object.
-        found: u16,
+        found: ElfMachine,
         /// `e_machine` of the table's machine.
-        wanted: u16,
+        wanted: ElfMachine,
+    },
+    /// Addresses in the object are wider or narrower than the machine's.
+    #[error("the object has {} bits, {machine} objects have not", if *.is_64_bit { 64 } else { 32 })]
+    WrongClass {
+        /// The machine.
+        machine: ElfMachine,
+        /// The object has addresses of 64 bits.
+        is_64_bit: bool,
+    },
+    /// The object has another byte order than the machine.
+    #[error("the object is {}-endian, this loader's {machine} is not", if *.is_big_endian { "big" } else { "little" })]
+    WrongByteOrder {
+        /// The machine.
+        machine: ElfMachine,
+        /// The object is big-endian.
+        is_big_endian: bool,
+    },
+    /// The header's flags have bits that mean nothing to this loader.
+    #[error("flags {unknown:#x} of the {machine} object are not known")]
+    UnknownFlags {
+        /// The machine.
+        machine: ElfMachine,
+        /// The bits.
+        unknown: u32,
+    },
+    /// A section is of a sort that is not loaded.
+    #[error("section {section} ({name}) {reason}")]
+    RefusedSection {
+        /// Index of the section.
+        section: usize,
+        /// Its name.
+        name: Name,
+        /// Why.
+        reason: SectionRefusal,
+    },
+    /// A symbol is of a sort that is not loaded.
+    #[error("symbol {name}{}{section} {reason}", if section.as_str().is_empty() { "" } else { " in section " })]
+    RefusedSymbol {
+        /// Its name.
+        name: Name,
+        /// Name of its section, empty if it is in none.
+        section: Name,
+        /// Why.
+        reason: SymbolRefusal,
+    },
+    /// The object wants more of something than the loader's [limits](crate::module::LoadLimits) allow.
+    #[error("{wanted} {resource} or more are wanted, the limit is {limit}")]
+    OverBudget {
+        /// What it wants too much of.
+        resource: Resource,
+        /// How much it wants at least.
+        wanted: u64,
+        /// How much it may have.
+        limit: u64,
     },
     /// There are no rules for relocations of the table's machine.
     #[error("modules of this table's machine cannot be loaded")]
@@ -48,15 +103,17 @@ pub enum Error {
     #[error("{kind}: the sections up to number {section} are too large together")]
     TooLarge {
         /// The kind.
-        kind: Kind,
+        kind: KindName,
         /// Index of the section that is one too many.
         section: usize,
     },
     /// A symbol's entry makes no sense.
-    #[error("symbol {symbol}: {field} is missing or makes no sense")]
+    #[error("symbol {symbol} ({name}): {field} is missing or makes no sense")]
     BadSymbol {
         /// Index of the symbol.
         symbol: usize,
+        /// Its name.
+        name: Name,
         /// What is wrong.
         field: Field,
     },
@@ -66,71 +123,79 @@ pub enum Error {
         /// Its name.
         name: Name,
     },
-    /// A symbol is in common storage, which a module must not have.
-    #[error("symbol {name} is in common storage: compile with -fno-common")]
-    Common {
-        /// Its name.
-        name: Name,
-    },
     /// A relocation of a type the machine has no rule for.
-    #[error("section {section}, relocation {relocation}: type {number} is not known")]
+    #[error("{at}: type {number} of {machine} is not known")]
     UnknownRelocation {
-        /// Index of the section that is patched.
-        section: usize,
-        /// Index of the relocation.
-        relocation: usize,
+        /// Which.
+        at: RelocationSite,
+        /// The machine.
+        machine: ElfMachine,
         /// Number of the type.
         number: u32,
     },
     /// A relocation patches bytes outside its section, or bytes that the file does not have.
-    #[error("section {section}, relocation {relocation}: {name} at offset {offset:#x} is outside the section")]
+    #[error("{at}: {name} at offset {offset:#x} is outside the section")]
     OutsideSection {
-        /// Index of the section that is patched.
-        section: usize,
-        /// Index of the relocation.
-        relocation: usize,
+        /// Which.
+        at: RelocationSite,
         /// Name of the type.
         name: &'static str,
         /// Where it wants to patch.
         offset: u64,
     },
     /// A relocation refers to a symbol that does not exist, or that lies in a section that is not loaded.
-    #[error("section {section}, relocation {relocation}: symbol {symbol} is not part of the loaded module")]
+    #[error("{at}: symbol {symbol} is not part of the loaded module")]
     BadReference {
-        /// Index of the section that is patched.
-        section: usize,
-        /// Index of the relocation.
-        relocation: usize,
+        /// Which.
+        at: RelocationSite,
         /// Index of the symbol.
         symbol: usize,
     },
     /// The value does not fit the field.
-    #[error("section {section}, relocation {relocation}: {name} cannot hold {value:#x}; its target is out of reach")]
+    #[error("{at}: {name} cannot hold {value:#x}; its target is out of reach")]
     OutOfReach {
-        /// Index of the section that is patched.
-        section: usize,
-        /// Index of the relocation.
-        relocation: usize,
+        /// Which.
+        at: RelocationSite,
         /// Name of the type.
         name: &'static str,
         /// The value.
-        value: i128,
+        value: i64,
     },
     /// The field is not zero before it is patched: it was patched before, or the object is damaged.
-    #[error("section {section}, relocation {relocation}: {name} patches bytes that are not zero")]
+    #[error("{at}: {name} patches bytes that are not zero")]
     AlreadyPatched {
-        /// Index of the section that is patched.
-        section: usize,
-        /// Index of the relocation.
-        relocation: usize,
+        /// Which.
+        at: RelocationSite,
         /// Name of the type.
         name: &'static str,
+    },
+    /// Half of a pair of relocations, or a field that the pair cannot fill.
+    #[error("{at}: {name} is half of a pair whose other half is not beside it")]
+    Unpaired {
+        /// Which.
+        at: RelocationSite,
+        /// Name of the type.
+        name: &'static str,
+    },
+    /// An alternative that cannot be applied.
+    #[error("alternative {entry}: {fault}")]
+    BadAlternative {
+        /// Index of its entry.
+        entry: usize,
+        /// What is wrong.
+        fault: AlternativeFault,
+    },
+    /// There is no memory of which each processor has its own copy, or not so much.
+    #[error("no memory for {len:#x} bytes of which each processor has its own")]
+    NoPerCpu {
+        /// Bytes wanted.
+        len: u64,
     },
     /// Memory for the content could not be had.
     #[error("{kind}: no memory to prepare {len:#x} bytes")]
     OutOfMemory {
         /// The kind.
-        kind: Kind,
+        kind: KindName,
         /// Bytes wanted.
         len: u64,
     },
@@ -200,17 +265,38 @@ pub enum Error {
         /// The site.
         site: u64,
     },
-    /// The site is not a multiple of what the machine needs to replace an instruction in one step.
-    #[error("{site:#x} is not aligned for an instruction that is patched")]
-    MisalignedSite {
+    /// The machine has no way to replace the instruction while others execute it: stop them, and use
+    /// [`patch_unexecuted`](execmem::Engine::patch_unexecuted).
+    #[error(
+        "{site:#x}: {len} bytes there are not fetched whole (at most {whole} aligned ones are): stop the others first"
+    )]
+    OthersExecute {
         /// The site.
         site: u64,
+        /// Bytes of the instruction.
+        len: u64,
+        /// Aligned bytes that are fetched whole.
+        whole: u64,
+    },
+    /// An address is not in the code that it should be in, or that code is about to go.
+    #[error("no code that may be patched is at {address:#x}")]
+    NoCode {
+        /// The address.
+        address: u64,
+    },
+    /// The memory of an image refused.
+    #[error("{address:#x}: {source}")]
+    Image {
+        /// Where.
+        address: u64,
+        /// Why.
+        source: BackendError,
     },
     /// The table says that published memory of the kind cannot be changed while it is executed.
     #[error("{kind} memory cannot be changed while it is executed")]
     NotPatchable {
         /// The kind.
-        kind: Kind,
+        kind: KindName,
     },
     /// Call sites still refer to it.
     #[error("{sites} sites still refer to it")]
@@ -252,6 +338,14 @@ pub enum Error {
         /// How many refer to it.
         users: u64,
     },
+    /// Clients hold code of the module: a lease, or a site that they patched.
+    #[error("code of module {module} is held {leases} times")]
+    Leased {
+        /// The name.
+        module: Name,
+        /// How often.
+        leases: u64,
+    },
     /// No module has that name.
     #[error("no module named {module} is loaded")]
     NoSuchModule {
@@ -279,45 +373,6 @@ pub enum Error {
         address: u64,
     },
     /// The engine refused.
-    #[error("{0}")]
+    #[error(transparent)]
     Engine(#[from] execmem::Error),
-}
-
-/// Part of an ELF file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Field {
-    /// The header of the file.
-    Header,
-    /// The table of sections.
-    SectionTable,
-    /// The table of symbols.
-    SymbolTable,
-    /// A name.
-    Name,
-    /// A section's place in the file.
-    Place,
-    /// An alignment.
-    Alignment,
-    /// A section's list of relocations.
-    Relocations,
-    /// The section a symbol or list of relocations refers to.
-    Section,
-    /// The place in its section of a symbol.
-    Value,
-}
-
-impl core::fmt::Display for Field {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Field::Header => "the header",
-            Field::SectionTable => "the table of sections",
-            Field::SymbolTable => "the table of symbols",
-            Field::Name => "the name",
-            Field::Place => "the place in the file",
-            Field::Alignment => "the alignment",
-            Field::Relocations => "the list of relocations",
-            Field::Section => "the section",
-            Field::Value => "the value",
-        })
-    }
 }

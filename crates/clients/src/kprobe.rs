@@ -15,16 +15,16 @@
 
 mod format;
 pub mod word;
+#[cfg(feature = "x86-decoder")]
 pub mod x86;
 
 use alloc::vec::Vec;
 
-use execmem::kinds::Kprobe;
-use execmem::sync::{Lock, Locking};
-use execmem::{Backend, Draft, Engine, Extent, Handle, Kind, Live};
+use execmem::sync::Lock;
+use execmem::{Draft, EngineRef, Extent, Kind, KnownKind as _, Live};
 
-use crate::client::{Client, Held};
-use crate::{Credit, Error, Id, Usage};
+use crate::client::{Client, Held, Spin};
+use crate::{Credit, Error, Id, KprobeKinds, Usage};
 
 pub use format::SlotFormat;
 
@@ -33,14 +33,35 @@ const PAGE_BYTES: u64 = 4096;
 
 /// A slot that holds an instruction.
 #[derive(Debug)]
-pub struct Slot {
-    code: Live<Kprobe>,
+pub struct Slot<S: KprobeKinds = Kind> {
+    code: Live<S::Kprobe>,
     is_dirty: bool,
+    /// The slot that was released before this one, and is dirty too.
+    before: Option<Id<Slot<S>>>,
 }
 
-impl Held for Slot {
+impl<S: KprobeKinds> Held for Slot<S> {
+    type Kind = S::Kprobe;
+
     fn extent(&self) -> Extent {
         self.code.extent()
+    }
+
+    fn into_code(self) -> Live<S::Kprobe> {
+        self.code
+    }
+}
+
+/// A list of dirty slots, which goes through the slots: releasing one takes no heap.
+#[derive(Debug)]
+struct Dirty<S: KprobeKinds> {
+    last: Option<Id<Slot<S>>>,
+    count: usize,
+}
+
+impl<S: KprobeKinds> Default for Dirty<S> {
+    fn default() -> Self {
+        Dirty { last: None, count: 0 }
     }
 }
 
@@ -57,23 +78,27 @@ pub struct Slots {
 
 /// The instruction slots of one engine.
 #[derive(Debug)]
-pub struct Kprobes<'e, B, L: Locking> {
-    client: Client<'e, B, L, Slot>,
+pub struct Kprobes<E: EngineRef<Set: KprobeKinds>> {
+    client: Client<E, Slot<E::Set>>,
     format: SlotFormat,
     /// Clean slots that are kept, and dirty ones beyond which it is time to collect.
     kept: usize,
-    clean: Lock<L, Vec<Draft<Kprobe>>>,
-    /// What was released since somebody last began to collect.
-    dirty: Lock<L, Vec<Id<Slot>>>,
+    clean: Lock<Spin<E>, Vec<CleanSlot<E>>>,
+    /// What was released since a thread last began to collect.
+    dirty: Lock<Spin<E>, Dirty<E::Set>>,
 }
 
-impl<'e, B: Backend, L: Locking> Kprobes<'e, B, L> {
+/// A slot that is kept.
+type CleanSlot<E> = Draft<<<E as EngineRef>::Set as KprobeKinds>::Kprobe>;
+
+impl<E: EngineRef<Set: KprobeKinds>> Kprobes<E> {
     /// Slots of a format, of at most `limit` bytes together.
-    pub fn new(engine: &'e Engine<B, L>, format: SlotFormat, limit: u64) -> Self {
-        let granted = engine.table().quantum(Kind::Kprobe).round_up(format.bytes).unwrap_or(PAGE_BYTES);
+    pub fn new(engine: E, format: SlotFormat, limit: u64) -> Self {
+        let kind = <E::Set as KprobeKinds>::Kprobe::KIND;
+        let granted = engine.engine().table().quantum(kind).round_up(format.bytes).unwrap_or(PAGE_BYTES);
         let kept = usize::try_from(PAGE_BYTES / granted.max(1)).unwrap_or(0).max(1);
         let client = Client::new(engine, limit);
-        Kprobes { client, format, kept, clean: Lock::new(Vec::new()), dirty: Lock::new(Vec::new()) }
+        Kprobes { client, format, kept, clean: Lock::new(Vec::new()), dirty: Lock::new(Dirty::default()) }
     }
 
     /// Puts code into a slot. `build` makes it for the address of the slot.
@@ -81,8 +106,9 @@ impl<'e, B: Backend, L: Locking> Kprobes<'e, B, L> {
     /// # Errors
     ///
     /// What `build` says; [`Error::CodeTooLong`], [`Error::OverLimit`], [`Error::Engine`]. Nothing stays in use then.
-    pub fn insert(&self, build: impl FnOnce(u64) -> Result<Vec<u8>, Error>) -> Result<Id<Slot>, Error> {
+    pub fn insert(&self, build: impl FnOnce(u64) -> Result<Vec<u8>, Error>) -> Result<Id<Slot<E::Set>>, Error> {
         let room = self.format.bytes;
+        self.client.make_room()?;
         let draft = match self.clean.with(Vec::pop) {
             Some(draft) => draft,
             None => self.client.alloc(room, Credit::Limited)?,
@@ -94,7 +120,7 @@ impl<'e, B: Backend, L: Locking> Kprobes<'e, B, L> {
         match code {
             Ok(code) => {
                 let code = self.client.publish(draft, &code)?;
-                Ok(self.client.hold(Slot { code, is_dirty: false }))
+                self.client.hold(Slot { code, is_dirty: false, before: None })
             }
             Err(error) => {
                 // Nothing was written to it.
@@ -109,7 +135,7 @@ impl<'e, B: Backend, L: Locking> Kprobes<'e, B, L> {
     /// # Errors
     ///
     /// [`Error::StaleId`], [`Error::ForeignId`].
-    pub fn address(&self, slot: Id<Slot>) -> Result<u64, Error> {
+    pub fn address(&self, slot: Id<Slot<E::Set>>) -> Result<u64, Error> {
         self.client.with(slot, |slot| Ok(slot.code.address()))
     }
 
@@ -119,31 +145,34 @@ impl<'e, B: Backend, L: Locking> Kprobes<'e, B, L> {
     /// # Errors
     ///
     /// [`Error::StaleId`] if it was released before; [`Error::ForeignId`].
-    pub fn release(&self, slot: Id<Slot>) -> Result<bool, Error> {
-        self.client.with(slot, |held| match held.is_dirty {
-            true => Err(Error::StaleId { index: slot.index() }),
-            false => {
-                held.is_dirty = true;
-                Ok(())
-            }
-        })?;
-        Ok(self.dirty.with(|dirty| {
-            dirty.push(slot);
-            dirty.len() > self.kept
-        }))
+    pub fn release(&self, slot: Id<Slot<E::Set>>) -> Result<bool, Error> {
+        self.dirty.with(|dirty| {
+            self.client.with(slot, |held| match held.is_dirty {
+                true => Err(Error::StaleId { index: slot.index() }),
+                false => {
+                    held.is_dirty = true;
+                    held.before = dirty.last.replace(slot);
+                    dirty.count += 1;
+                    Ok(dirty.count > self.kept)
+                }
+            })
+        })
     }
 
     /// Waits until no processor is in any slot that is dirty now, by calling `grace`, and destroys these slots. Returns
     /// how many.
     pub fn collect(&self, grace: impl FnOnce()) -> usize {
         let dirty = self.dirty.with(core::mem::take);
-        if dirty.is_empty() {
+        if dirty.last.is_none() {
             return 0;
         }
         grace();
-        let slots: Vec<Slot> = dirty.into_iter().filter_map(|id| self.client.take(id).ok()).collect();
-        let count = slots.len();
-        slots.into_iter().for_each(|slot| self.client.free(slot.code));
+        let (mut count, mut next) = (0, dirty.last);
+        while let Some(Ok(slot)) = next.map(|id| self.client.take(id)) {
+            next = slot.before;
+            self.client.free(slot.code);
+            count += 1;
+        }
         self.refill(count);
         count
     }
@@ -160,7 +189,7 @@ impl<'e, B: Backend, L: Locking> Kprobes<'e, B, L> {
         }
     }
 
-    fn keep(&self, draft: Draft<Kprobe>) {
+    fn keep(&self, draft: CleanSlot<E>) {
         let surplus = self.clean.with(|clean| {
             if clean.len() >= self.kept || clean.try_reserve(1).is_err() {
                 return Some(draft);
@@ -173,15 +202,15 @@ impl<'e, B: Backend, L: Locking> Kprobes<'e, B, L> {
 
     /// The slot that an address lies in, dirty ones included: whether a processor that stopped there was in a probe.
     #[must_use]
-    pub fn find(&self, address: u64) -> Option<Id<Slot>> {
+    pub fn find(&self, address: u64) -> Option<Id<Slot<E::Set>>> {
         self.client.find(address)
     }
 
     /// How many slots there are. Asks every one of them.
     #[must_use]
     pub fn slots(&self) -> Slots {
-        let dirty = self.client.ids(|slot| slot.is_dirty).len();
-        let used = self.client.ids(|slot| !slot.is_dirty).len();
+        let dirty = self.client.count(|slot| slot.is_dirty);
+        let used = self.client.count(|slot| !slot.is_dirty);
         Slots { clean: self.clean.with(|clean| clean.len()), dirty, used }
     }
 
@@ -194,9 +223,7 @@ impl<'e, B: Backend, L: Locking> Kprobes<'e, B, L> {
     /// Frees every slot, in use or not, once `grace` says that no processor is in one.
     pub fn close(self, grace: impl FnOnce()) {
         grace();
-        for id in self.client.ids(|_| true) {
-            self.client.take(id).into_iter().for_each(|slot| self.client.free(slot.code));
-        }
+        self.client.free_all();
         self.clean.with(core::mem::take).into_iter().for_each(|draft| self.client.free(draft));
     }
 }

@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-const MAX_BYTES: usize = 46;
+const MAX_BYTES: usize = 38;
 
-/// The name of a section or symbol, cut to 46 bytes.
+/// The name of a section or symbol, cut to 38 bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Name {
     bytes: [u8; MAX_BYTES],
@@ -55,7 +55,7 @@ mod tests {
     fn long_names_are_cut_at_a_character() {
         assert_eq!(Name::new(".text").to_string(), ".text");
         let long: String = core::iter::repeat_n('é', 40).collect();
-        assert_eq!(Name::new(&long).as_str().chars().count(), 23);
+        assert_eq!(Name::new(&long).as_str().chars().count(), 19);
         assert!(Name::new(&long).to_string().ends_with('…'));
     }
 }

@@ -5,13 +5,13 @@
 
 use alloc::vec::Vec;
 
-use execmem::kinds::Bpf;
 use execmem::sync::{Lock, Locking};
-use execmem::{Backend, Engine, Handle, Live};
+use execmem::{EngineRef, Live};
 
 use crate::account::{Account, Usage};
+use crate::growth::{fill_up, try_reserve};
 use crate::registry::{Id, Registry};
-use crate::{Credit, Error};
+use crate::{BpfKinds, Credit, Error};
 
 /// Bytes of a pack.
 pub const PACK_BYTES: u64 = 2 << 20;
@@ -33,14 +33,14 @@ pub struct Packed {
 
 /// A pack, executable from the start.
 #[derive(Debug)]
-struct Pack {
-    memory: Live<Bpf>,
+struct Pack<S: BpfKinds> {
+    memory: Live<S::Bpf>,
     /// A bit for each chunk.
     used: Vec<u64>,
     used_count: usize,
 }
 
-impl Pack {
+impl<S: BpfKinds> Pack<S> {
     fn is_used(&self, chunk: usize) -> bool {
         self.used[chunk / 64] >> (chunk % 64) & 1 != 0
     }
@@ -79,24 +79,25 @@ impl Pack {
 }
 
 #[derive(Debug)]
-struct State {
-    packs: Vec<Pack>,
+struct State<S: BpfKinds> {
+    packs: Vec<Pack<S>>,
     programs: Registry<Packed>,
     account: Account,
 }
 
 /// Programs in packs.
 #[derive(Debug)]
-pub struct ProgPacks<'e, B, L: Locking> {
-    engine: &'e Engine<B, L>,
-    state: Lock<L, State>,
+pub struct ProgPacks<E: EngineRef<Set: BpfKinds>> {
+    home: E,
+    /// Held while packs are mapped: there is one lock for all.
+    state: Lock<<E::Locks as Locking>::Sleep, State<E::Set>>,
 }
 
-impl<'e, B: Backend, L: Locking> ProgPacks<'e, B, L> {
+impl<E: EngineRef<Set: BpfKinds>> ProgPacks<E> {
     /// No packs yet, and at most `limit` bytes in chunks.
-    pub fn new(engine: &'e Engine<B, L>, limit: u64) -> Self {
+    pub fn new(home: E, limit: u64) -> Self {
         let state = State { packs: Vec::new(), programs: Registry::new(), account: Account::new(limit) };
-        ProgPacks { engine, state: Lock::new(state) }
+        ProgPacks { home, state: Lock::new(state) }
     }
 
     /// Takes chunks for a program of `len` bytes. They hold traps.
@@ -117,7 +118,7 @@ impl<'e, B: Backend, L: Locking> ProgPacks<'e, B, L> {
         })
     }
 
-    fn place(&self, state: &mut State, count: usize) -> Result<Id<Packed>, Error> {
+    fn place(&self, state: &mut State<E::Set>, count: usize) -> Result<Id<Packed>, Error> {
         let mut found = None;
         for (index, pack) in state.packs.iter().enumerate() {
             if let Some(first) = pack.first_fit(count) {
@@ -125,25 +126,32 @@ impl<'e, B: Backend, L: Locking> ProgPacks<'e, B, L> {
                 break;
             }
         }
+        state.programs.reserve()?;
         let (index, first) = match found {
             Some(place) => place,
             None => {
+                try_reserve(&mut state.packs, 1)?;
                 state.packs.push(self.new_pack()?);
                 (state.packs.len() - 1, 0)
             }
         };
         let pack = &mut state.packs[index];
+        let packed = Packed { pack: pack.memory.address(), first, count };
+        let program = state.programs.insert(packed).map_err(|(_, error)| error)?;
         pack.mark(first, count, true);
-        Ok(state.programs.insert(Packed { pack: pack.memory.address(), first, count }))
+        Ok(program)
     }
 
-    fn new_pack(&self) -> Result<Pack, Error> {
-        let draft = self.engine.alloc::<Bpf>(PACK_BYTES)?;
-        match self.engine.publish(draft) {
-            Ok(memory) => Ok(Pack { memory, used: alloc::vec![0; CHUNKS / 64], used_count: 0 }),
+    fn new_pack(&self) -> Result<Pack<E::Set>, Error> {
+        let mut used = Vec::new();
+        try_reserve(&mut used, CHUNKS / 64)?;
+        used.resize(CHUNKS / 64, 0);
+        let draft = self.home.engine().alloc::<<E::Set as BpfKinds>::Bpf>(PACK_BYTES)?;
+        match self.home.engine().publish(draft) {
+            Ok(memory) => Ok(Pack { memory, used, used_count: 0 }),
             Err(failed) => {
                 // A draft of this very engine is always accepted.
-                let _ = self.engine.free(failed.handle);
+                let _ = self.home.engine().free(failed.handle);
                 Err(failed.error.into())
             }
         }
@@ -163,7 +171,7 @@ impl<'e, B: Backend, L: Locking> ProgPacks<'e, B, L> {
             }
             let pack = state.packs.iter().find(|other| other.memory.address() == pack);
             let pack = pack.ok_or(Error::StaleId { index: program.index() })?;
-            Ok(self.engine.patch(&pack.memory, first as u64 * CHUNK_BYTES + offset, code)?)
+            Ok(self.home.engine().patch_unexecuted(&pack.memory, first as u64 * CHUNK_BYTES + offset, code)?)
         })
     }
 
@@ -183,23 +191,25 @@ impl<'e, B: Backend, L: Locking> ProgPacks<'e, B, L> {
     ///
     /// # Errors
     ///
-    /// [`Error::StaleId`], [`Error::ForeignId`]; [`Error::Engine`] if the chunks cannot be trapped: the program stays.
+    /// [`Error::StaleId`], [`Error::ForeignId`]; [`Error::Engine`] if the chunks cannot be trapped, which takes as much heap as
+    /// they are long: the program stays.
     pub fn free(&self, program: Id<Packed>) -> Result<(), Error> {
         self.state.with(|state| {
             let Packed { pack, first, count } = *state.programs.get_mut(program)?;
             let index = state.packs.iter().position(|other| other.memory.address() == pack);
             let index = index.ok_or(Error::StaleId { index: program.index() })?;
             let offset = first as u64 * CHUNK_BYTES;
-            let mut traps = alloc::vec![0; count * 64];
-            self.engine.table().machine().trap.fill(pack + offset, &mut traps);
-            self.engine.patch(&state.packs[index].memory, offset, &traps)?;
+            let mut traps = Vec::new();
+            fill_up(&mut traps, count * 64)?;
+            self.home.engine().table().machine().trap().fill(pack + offset, &mut traps);
+            self.home.engine().patch_unexecuted(&state.packs[index].memory, offset, &traps)?;
             state.programs.remove(program)?;
             state.account.uncharge(count as u64 * CHUNK_BYTES);
             state.packs[index].mark(first, count, false);
             if state.packs[index].used_count == 0 {
                 let empty = state.packs.remove(index);
                 // Memory of this very engine is always accepted.
-                let _ = self.engine.free(empty.memory);
+                let _ = self.home.engine().free(empty.memory);
             }
             Ok(())
         })

@@ -101,6 +101,15 @@ impl Builder {
         self
     }
 
+    /// Begins what this crate adds to the code, such as the entries of [`hot_swap`](Self::hot_swap), with landing pads for
+    /// indirect branches: ENDBR64 on x86-64. On arm64 it always does (BTI). What Cranelift compiles has them if its flags
+    /// say so, on arm64.
+    #[must_use]
+    pub fn landing_pads(mut self) -> Self {
+        self.shape = self.shape.with_landing_pad();
+        self
+    }
+
     /// Tells a profiler or debugger about the functions. What it fails to write down does not stop the module.
     #[must_use]
     pub fn listener(mut self, listener: Arc<dyn Listener>) -> Self {

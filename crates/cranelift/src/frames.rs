@@ -10,7 +10,7 @@ use execmem_linux::tools::Frames;
 /// Tells unwinders how to leave a function, until the result is dropped. Nothing if the machine has no such records.
 pub(crate) fn register(isa: &dyn TargetIsa, unwind: &UnwindInfo, address: u64) -> Option<Frames> {
     let table = table(isa, unwind, address)?;
-    // SAFETY: well-formed records that Cranelift made for this code, which was published at the address; whoever holds
+    // SAFETY: well-formed records that Cranelift made for this code, which was published at the address; the caller that holds
     // the result drops it before the code is freed.
     Some(unsafe { Frames::register(table) })
 }

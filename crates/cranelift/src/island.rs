@@ -11,6 +11,10 @@ pub(crate) struct Shape {
     code: &'static [u8],
 }
 
+/// `jmp [rip + 2]; ud2`, and the same behind a landing pad: `endbr64; jmp [rip + 6]; ud2; ud2; ud2`.
+const X86_64: &[u8] = &[0xff, 0x25, 2, 0, 0, 0, 0x0f, 0x0b];
+const X86_64_LANDING: &[u8] = &[0xf3, 0x0f, 0x1e, 0xfa, 0xff, 0x25, 6, 0, 0, 0, 0x0f, 0x0b, 0x0f, 0x0b, 0x0f, 0x0b];
+
 /// Islands start at a multiple of this.
 pub(crate) const ALIGNMENT: usize = 8;
 
@@ -18,8 +22,7 @@ impl Shape {
     /// The islands of a machine, if this crate knows it.
     pub(crate) fn of(architecture: Architecture) -> Option<Shape> {
         let code: &[u8] = match architecture {
-            // jmp [rip + 2]; ud2
-            Architecture::X86_64 => &[0xff, 0x25, 2, 0, 0, 0, 0x0f, 0x0b],
+            Architecture::X86_64 => X86_64,
             // bti jc; ldr x16, 12; br x16; nop: a landing pad, so that islands work where branches are guarded
             Architecture::Aarch64(_) => &[0xdf, 0x24, 3, 0xd5, 0x70, 0, 0, 0x58, 0, 2, 0x1f, 0xd6, 0x1f, 0x20, 3, 0xd5],
             // auipc t1, 0; ld t1, 16(t1); jr t1; nop
@@ -27,6 +30,11 @@ impl Shape {
             _ => return None,
         };
         Some(Shape { code })
+    }
+
+    /// The same with a landing pad for indirect branches, where it has none by itself.
+    pub(crate) fn with_landing_pad(self) -> Shape {
+        if self.code == X86_64 { Shape { code: X86_64_LANDING } } else { self }
     }
 
     /// Bytes of an island.
@@ -103,9 +111,13 @@ mod tests {
     fn every_shape_ends_with_an_aligned_address() {
         for name in ["x86_64", "aarch64", "riscv64gc"] {
             let shape = Shape::of(name.parse().expect("an architecture")).expect("known");
-            assert_eq!(shape.len() % ALIGNMENT, 0);
-            assert_eq!(shape.address_offset() % ALIGNMENT, 0);
+            for shape in [shape, shape.with_landing_pad()] {
+                assert_eq!(shape.len() % ALIGNMENT, 0);
+                assert_eq!(shape.address_offset() % ALIGNMENT, 0);
+            }
         }
+        let guarded = Shape::of(Architecture::X86_64).expect("known").with_landing_pad();
+        assert_eq!(guarded.to(0)[..4], [0xf3, 0x0f, 0x1e, 0xfa], "endbr64");
         assert_eq!(Shape::of(Architecture::S390x), None);
     }
 }

@@ -2,9 +2,9 @@
 
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::isa::unwind::UnwindInfo;
-use execmem::{Draft, Engine, Handle as _, Kind, Live, PowerOfTwo, Request, kinds::Any};
-use execmem_linux::Linux;
+use execmem::{Draft, Engine, Kind, Live, PowerOfTwo, Request};
 use execmem_linux::tools::Frames;
+use execmem_linux::{Linux, Publish};
 
 use crate::{Error, frames};
 
@@ -20,8 +20,8 @@ pub(crate) struct Piece {
 
 #[derive(Debug)]
 enum Stage {
-    Draft(Draft<Any>),
-    Live(Live<Any>),
+    Draft(Draft),
+    Live(Live),
 }
 
 impl Piece {
@@ -46,12 +46,25 @@ impl Piece {
         self.len
     }
 
-    /// Writes at an offset. Published code is patched.
+    /// Writes at an offset. No processor may be executing it.
     pub(crate) fn write(&mut self, engine: &Engine<Linux>, offset: usize, bytes: &[u8]) -> Result<(), Error> {
         let at = |first: u64| self.start - first + offset as u64;
         match &mut self.stage {
             Stage::Draft(draft) => engine.write(draft, at(draft.address()), bytes)?,
-            Stage::Live(live) => engine.patch(live, at(live.address()), bytes)?,
+            Stage::Live(live) => engine.patch_unexecuted(live, at(live.address()), bytes)?,
+        }
+        Ok(())
+    }
+
+    /// Replaces an address in published code by one store, so that jumps through it go to the old target or the new. Where
+    /// memory is mapped once, no processor may be jumping meanwhile.
+    pub(crate) fn aim(&self, engine: &Engine<Linux>, offset: usize, target: u64) -> Result<(), Error> {
+        let Stage::Live(live) = &self.stage else { return Ok(()) };
+        let offset = self.start - live.address() + offset as u64;
+        let bytes = target.to_le_bytes();
+        match engine.facts().publish() {
+            Publish::Poke => engine.patch_literal(live, offset, &bytes)?,
+            _ => engine.patch_unexecuted(live, offset, &bytes)?,
         }
         Ok(())
     }
@@ -78,7 +91,7 @@ impl Piece {
         self.frames = unwind.and_then(|unwind| frames::register(isa, unwind, self.start));
     }
 
-    /// Frees the memory. Whoever still executes it answers for that.
+    /// Frees the memory. A caller that still executes it answers for that.
     pub(crate) fn free(self, engine: &Engine<Linux>) {
         drop(self.frames);
         let freed = match self.stage {

@@ -22,7 +22,7 @@ use crate::resolve::{Item, data_item, function_item, item_of};
 /// A Cranelift module whose code and data live in an [`Engine`].
 ///
 /// Definitions become executable by [`finalize_definitions`](Self::finalize_definitions). Dropping the module frees
-/// everything in it; whoever still executes it answers for that.
+/// everything in it; a caller that still executes it answers for that.
 pub struct CodeModule {
     pub(crate) engine: Arc<Engine<Linux>>,
     pub(crate) isa: OwnedTargetIsa,
@@ -92,8 +92,8 @@ impl CodeModule {
     }
 
     pub(crate) fn of(builder: Builder) -> Self {
-        let window = builder.engine.backend().window();
-        let reach = builder.engine.backend().machine().reach;
+        let window = builder.engine.facts().window();
+        let reach = builder.engine.facts().machine().reach();
         CodeModule {
             is_all_in_reach: reach.connects(window, window),
             engine: builder.engine,
@@ -244,7 +244,7 @@ impl CodeModule {
         }
     }
 
-    /// Frees a function. Nobody may execute it any more. The name stays declared, and can be defined again.
+    /// Frees a function. No processor may execute it any more. The name stays declared, and can be defined again.
     ///
     /// # Errors
     ///

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use cranelift_jit::{BranchProtection, JITMemoryKind, JITMemoryProvider};
 use cranelift_module::ModuleResult;
-use execmem::{Draft, Engine, Handle as _, Kind, Live, PowerOfTwo, kinds::Any};
+use execmem::{Draft, Engine, Kind, Live, PowerOfTwo};
 use execmem_linux::{Linux, Options, Publish};
 
 use crate::Error;
@@ -29,13 +29,13 @@ pub struct Provider {
     /// What is being filled, by kind.
     open: [Vec<Chunk>; KINDS.len()],
     /// What is finalized.
-    live: Vec<Live<Any>>,
+    live: Vec<Live>,
 }
 
 /// Memory that is handed out from its beginning on.
 #[derive(Debug)]
 struct Chunk {
-    draft: Draft<Any>,
+    draft: Draft,
     used: u64,
 }
 
@@ -47,6 +47,18 @@ impl Provider {
     /// [`Error::Setup`], [`Error::Memory`].
     pub fn on_linux() -> Result<Self, Error> {
         let linux = Linux::reserve(&Options::default().publish(Publish::Flip))?;
+        Provider::new(Arc::new(Engine::new(linux.table()?, linux)?))
+    }
+
+    /// The same in memory where indirect branches end at landing pads only, if the processor can check that (BTI of arm64).
+    /// For code that Cranelift compiles with `use_bti`; other code stops at its first indirect call.
+    ///
+    /// # Errors
+    ///
+    /// As [`on_linux`](Self::on_linux).
+    pub fn with_landing_pads() -> Result<Self, Error> {
+        let mut linux = Linux::reserve(&Options::default().publish(Publish::Flip))?;
+        linux.guard_branches();
         Provider::new(Arc::new(Engine::new(linux.table()?, linux)?))
     }
 
@@ -129,12 +141,8 @@ impl JITMemoryProvider for Provider {
         debug_assert!(freed.is_ok(), "its own engine");
     }
 
-    /// Code with landing pads is checked for them where the processor can: from then on, all code that is published in
-    /// the provider's window.
-    fn finalize(&mut self, branch_protection: BranchProtection) -> ModuleResult<()> {
-        if branch_protection == BranchProtection::BTI {
-            self.engine.backend().guard_branches();
-        }
+    /// Publishes what was filled. Whether landing pads are checked was decided when the memory was made.
+    fn finalize(&mut self, _: BranchProtection) -> ModuleResult<()> {
         for index in 0..KINDS.len() {
             while let Some(chunk) = self.open[index].pop() {
                 self.publish(index, chunk)?;

@@ -14,7 +14,7 @@ impl CodeModule {
     /// Replaces a finalized function by new code of the same signature, at the same address.
     ///
     /// Calls that begin from now on run the new code. The old stays until [`free_retired`](Self::free_retired), since
-    /// somebody may be executing it. Where memory is mapped once (all but [`execmem_linux::Publish::Poke`]), nobody may
+    /// a processor may be executing it. Where memory is mapped once (all but [`execmem_linux::Publish::Poke`]), no thread may
     /// call functions of the module meanwhile.
     ///
     /// # Errors
@@ -61,13 +61,13 @@ impl CodeModule {
     }
 
     /// Lets the permanent entry of a function jump elsewhere: one aligned store of the address in it.
-    fn enter(&mut self, item: Item, target: u64) -> Result<(), Error> {
+    fn enter(&self, item: Item, target: u64) -> Result<(), Error> {
         let offset = self.shape.address_offset();
-        let stub = self.items.get_mut(&item).and_then(|definition| definition.stub.as_mut());
-        stub.map_or(Ok(()), |stub| stub.write(&self.engine, offset, &target.to_le_bytes()))
+        let stub = self.items.get(&item).and_then(|definition| definition.stub.as_ref());
+        stub.map_or(Ok(()), |stub| stub.aim(&self.engine, offset, target))
     }
 
-    /// Frees the code that was replaced. Nobody may be executing it.
+    /// Frees the code that was replaced. No processor may be executing it.
     pub fn free_retired(&mut self) {
         self.retired.drain(..).for_each(|piece| discard(piece, &self.engine, &self.listeners));
     }

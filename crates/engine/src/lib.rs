@@ -5,7 +5,7 @@
 //! an existing block changes no rights and flushes nothing.
 //!
 //! ```
-//! use execmem::{Engine, Handle as _, kinds::{Data, Text}};
+//! use execmem::{Engine, kinds::{Data, Text}};
 //! use execmem_arch_x86::TABLE;
 //! use execmem_sim::Sim;
 //!
@@ -25,48 +25,40 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! The life of an allocation, file by file, is told in ARCHITECTURE.md.
+//! # Storeys
+//!
+//! Each uses only those below it, and the order of the modules is theirs:
+//!
+//! | storey | has | commands memory |
+//! |---|---|---|
+//! | `api` | [`Engine`] and what callers do with it | – |
+//! | `pool` | one row of the table: where a request is served, growth, the end of allocations | through `memory` |
+//! | `memory` | the one seam to the backend and to the user's [`Hooks`] | yes |
+//! | `space` | which addresses hold blocks | no |
+//! | `region` | the blocks of one shard in one window, and the ranges in them | no |
+//! | [`sync`] | the locks | no |
+//! | `base` | errors, owners, counters, requests, handles | no |
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
-mod audit;
-mod block;
-mod content;
-mod counters;
-mod donations;
-mod drain;
-mod engine;
-mod error;
-mod group;
-mod grow;
-mod handle;
-mod homes;
-mod life;
-mod lookup;
-mod owner;
+mod api;
+mod base;
+mod memory;
 mod pool;
-mod reclaim;
 mod region;
-mod request;
-mod seal;
-mod shard;
 mod space;
-mod stats;
 pub mod sync;
-mod tail;
 
-pub use audit::Violation;
-pub use counters::{Counters, KindStats};
-pub use engine::Engine;
-pub use error::{Error, Failed, Operation};
+pub use api::{Engine, EngineOf, EngineRef, Found, Owned, PoolStats, Stats, Violation};
+pub use base::counters::{Counters, KindStats};
+pub use base::error::{Error, Failed, Operation};
+pub use base::handle::{Draft, Handle, Live, Sealed, Stage, Writes, stage};
+pub use base::owner::Owner;
+pub use base::request::Request;
 pub use execmem_types::{
-    Backend, BackendError, CodeTag, Extent, Kind, KindTag, KnownKind, PageSize, PowerOfTwo, Protection, SealableTag,
-    Table, WritableTag, kinds,
+    Backend, BackendError, CodeTag, Describe, Extent, Kind, KindName, KindSet, KindTag, KnownKind, PageSize,
+    PowerOfTwo, Protection, SealableTag, Table, WritableTag, kinds,
 };
-pub use handle::{Draft, Handle, Live, Sealed, Writable};
-pub use lookup::Found;
-pub use owner::Owner;
-pub use request::Request;
-pub use stats::{PoolStats, Stats};
+pub use memory::{Hooked, Hooks, Memory, NoHooks};

@@ -1,137 +1,187 @@
 //! The allocator of one row of the table: its windows, its shards and its locks.
 //!
-//! A pool whose blocks are as large as a page of the ledger is divided into *shards*, each with blocks and a lock of its
-//! own. A caller allocates from the shard of its lane if it can; [`take`] says when from another. A new block goes to the
-//! shard of the caller who needed it.
+//! A pool whose blocks are as large as a page of the live map is divided into *shards*, each with blocks and a lock of its
+//! own. A thread allocates from the shard of its hint if it can; [`steal`] says when from another. A new block goes to the
+//! shard of the thread that needed it.
 //!
 //! # Invariants (I10)
 //!
-//! The locks of the *shards* are held for the time of a search or a few words of bookkeeping, never across a backend
-//! call (I10), and never two at once. The *change* lock is held while blocks are mapped or their rights changed; whoever
-//! finds room in an existing block never takes it. Order: change, then a shard, then the lock of the
-//! [space](crate::space) or of the events.
+//! The locks of the *shards* are held for the time of a search or a few words of bookkeeping, never across a call of the
+//! backend or of a hook, and never two at once. The *change* lock is held while blocks are mapped or their rights changed; a
+//! thread that finds room in an existing block never takes it. Order: change, then a shard or the lock of the
+//! [space](crate::space).
 
-mod take;
+mod adopt;
+mod extend;
+mod grow;
+mod place;
+mod retire;
+mod seal_blocks;
+mod shard;
+mod steal;
+mod worker;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use execmem_range::PAGE_QUANTA;
-use execmem_types::{Descriptor, Extent, Growth, Kind, MAX_WINDOWS, PowerOfTwo, Seal, Table};
+use execmem_types::{Descriptor, Extent, Growth, KindSet, MAX_WINDOWS, PowerOfTwo, Row, Seal, Table};
+use once_cell::race::OnceBox;
 use smallvec::SmallVec;
 
 use crate::Error;
-use crate::block::Block;
-use crate::counters::Counters;
-use crate::donations::Donations;
-use crate::region::{Region, Want, Window};
-use crate::shard::{Shard, Site};
+use crate::base::location::{Location, MAX_DONATIONS, MAX_SHARDS};
+use crate::memory::PoolRow;
+use crate::region::{Block, Region, Window};
 use crate::space::{base_alignment, usable};
-use crate::sync::{AtomicBool, AtomicU8, Lock, Locking, Ordering};
+use crate::sync::{AtomicBool, AtomicU8, Lock, Locking, Ordering, RawMutex};
+
+pub(crate) use place::Taken;
+pub(crate) use retire::TOGETHER;
+pub(crate) use shard::Shard;
+pub(crate) use worker::Worker;
 
 /// Shards of a pool that has several; at most as many as a byte has bits.
 const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
-const _: () = assert!(SHARDS.is_power_of_two(), "the low bits of a lane say which shard");
+const _: () = assert!(SHARDS.is_power_of_two() && SHARDS <= MAX_SHARDS, "the low bits of a hint say which shard");
 
 /// The allocator of one kind, and of the kinds that share its blocks.
 pub(crate) struct Pool<L: Locking> {
-    pub(crate) kind: Kind,
     /// Which of the engine's pools it is.
     pub(crate) number: u8,
-    pub(crate) descriptor: Descriptor,
-    /// Smallest quantum of all kinds served.
-    pub(crate) quantum: PowerOfTwo,
-    /// The windows as far as they are used, best first.
-    pub(crate) windows: SmallVec<[Window; MAX_WINDOWS]>,
+    pub(crate) row: PoolRow,
+    /// Numbers of the kinds that it serves, its own first.
+    pub(crate) sharers: SmallVec<[u8; 4]>,
+    /// The windows of the row as far as they are used, best first.
+    windows: SmallVec<[Window; MAX_WINDOWS]>,
+    /// Memory that was mapped before the engine had it; used first. The list only grows.
+    donated: [OnceBox<[Window; 1]>; MAX_DONATIONS],
     /// Longest allocation that any window could hold.
     pub(crate) limit: u64,
     /// The largest alignment that can be asked for.
     pub(crate) alignment_limit: PowerOfTwo,
-    shards: Vec<Apart<Lock<L, Shard>>>,
+    shards: Vec<Apart<Lock<L::Spin, Shard>>>,
     /// Bit `n` is set before shard `n` gets its first block. Others need no look, which would only move their locks from
     /// one processor to another.
     used: AtomicU8,
-    /// No large block could be had the last time: every hole serves everybody until one can.
+    /// No large block could be had the last time: every hole serves every thread until one can.
     is_short: AtomicBool,
-    pub(crate) donations: Donations,
-    pub(crate) change: Lock<L, ()>,
-    pub(crate) events: Lock<L, Events>,
+    pub(crate) change: Lock<L::Sleep, ()>,
 }
 
 /// Aligned so that no two share a cache line.
 #[repr(align(128))]
 struct Apart<T>(T);
 
-/// What happens rarely.
-#[derive(Debug, Default)]
-pub(crate) struct Events {
-    pub(crate) counters: Counters,
-    /// Bytes of ranges that stay live although nobody holds them.
-    pub(crate) quarantined_live_bytes: u64,
-    /// Reservations whose memory the backend did not unmap.
-    pub(crate) lost: Vec<Extent>,
-}
-
 impl<L: Locking> Pool<L> {
-    pub(crate) fn new(table: &Table, kind: Kind, number: u8) -> Result<Self, Error> {
-        let descriptor = *table.descriptor(kind);
-        let quantum = table.shared_quantum(kind);
-        let alignment_limit = base_alignment(&descriptor);
-        let mut windows = SmallVec::new();
-        for window in descriptor.windows() {
-            let used = usable(window, quantum, descriptor.placement);
-            windows.push(Window::new(used, quantum, alignment_limit, false)?);
+    /// The pools of a table, in the order of the kinds that have rows of their own.
+    #[inline(never)] // Its frame is large, and gone before that of the space is there.
+    pub(crate) fn of_table<S: KindSet>(table: &Table<S>) -> Result<Vec<Self>, Error> {
+        let rows = || S::ALL.iter().filter_map(|kind| PoolRow::of(table, *kind));
+        let mut pools = Vec::new();
+        let own = S::ALL.iter().filter(|kind| matches!(table.row(**kind), Row::Own(_)));
+        pools.try_reserve_exact(own.count()).map_err(|_| Error::OutOfMemory)?;
+        for (row, number) in rows().zip(0..) {
+            let mut sharers = SmallVec::new();
+            let others = S::ALL.iter().filter(|kind| table.home(**kind).number() == row.kind).map(|kind| kind.number());
+            sharers.try_reserve_exact(others.clone().count()).map_err(|_| Error::OutOfMemory)?;
+            sharers.push(row.kind);
+            sharers.extend(others.filter(|kind| *kind != row.kind));
+            let shards = shards_of(&row, sharers.len())?;
+            // It is made where it stays: a stack may be small.
+            pools.push(Pool {
+                number,
+                limit: row.descriptor.windows().map(|window| used_of(&row, window).len()).max().unwrap_or(0),
+                alignment_limit: base_alignment(&row.descriptor),
+                row,
+                sharers,
+                windows: SmallVec::new(),
+                donated: [const { OnceBox::new() }; MAX_DONATIONS],
+                shards,
+                used: AtomicU8::new(0),
+                is_short: AtomicBool::new(false),
+                change: Lock::new(()),
+            });
         }
-        let limit = windows.iter().map(|window: &Window| window.extent.len()).max().unwrap_or(0);
-        let mut shards = Vec::new();
-        let count = shard_count(&descriptor, quantum);
-        shards.try_reserve_exact(count).map_err(|_| Error::OutOfMemory)?;
-        shards.extend((0..count).map(|_| Apart(Lock::new(Shard::new(kind)))));
-        Ok(Pool {
-            kind,
-            number,
-            descriptor,
-            quantum,
-            windows,
-            limit,
-            alignment_limit,
-            shards,
-            used: AtomicU8::new(0),
-            is_short: AtomicBool::new(false),
-            donations: Donations::default(),
-            change: Lock::new(()),
-            events: Lock::new(Events::default()),
-        })
+        pools.iter_mut().try_for_each(Pool::make_windows)?;
+        Ok(pools)
+    }
+
+    fn make_windows(&mut self) -> Result<(), Error> {
+        for window in self.row.descriptor.windows() {
+            let used = used_of(&self.row, window);
+            self.windows.push(Window::new(used, self.row.quantum, self.alignment_limit, false)?);
+        }
+        Ok(())
+    }
+
+    /// The windows of the row, best first.
+    pub(crate) fn windows(&self) -> &[Window] {
+        &self.windows
+    }
+
+    /// The donated windows with their numbers.
+    pub(crate) fn donated(&self) -> impl Iterator<Item = (usize, &Window)> {
+        let windows = self.donated.iter().map_while(|slot| slot.get().map(|[window]| window));
+        (MAX_WINDOWS..).zip(windows)
+    }
+
+    /// All windows with their numbers.
+    pub(crate) fn all_windows(&self) -> impl Iterator<Item = (usize, &Window)> {
+        self.windows.iter().enumerate().chain(self.donated())
+    }
+
+    /// The window of a number.
+    #[inline]
+    pub(crate) fn window(&self, number: usize) -> &Window {
+        let donated = |number: usize| self.donated.get(number.checked_sub(MAX_WINDOWS)?)?.get();
+        let window = self.windows.get(number).or_else(|| donated(number).map(|[window]| window));
+        let Some(window) = window else { panic!("I3: a location names window {number}, which is none") };
+        window
+    }
+
+    /// The number of the next donated window, if there can be one more.
+    fn next_donation(&self) -> Option<usize> {
+        let count = self.donated().count();
+        (count < MAX_DONATIONS).then_some(MAX_WINDOWS + count)
+    }
+
+    /// Adds a donated window. Under the change lock.
+    fn add_donation(&self, window: Box<[Window; 1]>) {
+        let slot = self.donated.iter().find(|slot| slot.get().is_none());
+        let is_added = slot.is_some_and(|slot| slot.set(window).is_ok());
+        assert!(is_added, "I10: a donation was added without the lock of changes");
     }
 
     /// The shards.
-    pub(crate) fn shards(&self) -> impl Iterator<Item = &Lock<L, Shard>> {
+    pub(crate) fn shards(&self) -> impl Iterator<Item = &Lock<L::Spin, Shard>> {
         self.shards.iter().map(|Apart(shard)| shard)
     }
 
-    /// The shard of a site.
+    /// The shard of a location.
     #[inline]
-    pub(crate) fn shard(&self, site: Site) -> &Lock<L, Shard> {
-        self.numbered(usize::from(site.shard))
+    pub(crate) fn shard(&self, location: Location) -> &Lock<L::Spin, Shard> {
+        self.numbered(location.shard())
     }
 
-    /// The shard of a site at which the caller frees.
+    /// The shard of a location at which the caller frees.
     #[inline]
-    pub(crate) fn shard_to_free_in(&self, site: Site) -> &Lock<L, Shard> {
-        if self.number_of(L::lane()) != usize::from(site.shard) {
-            L::freed_on(site.shard.into());
+    pub(crate) fn shard_to_free_in(&self, location: Location) -> &Lock<L::Spin, Shard> {
+        if self.number_of(L::shard_hint()) != location.shard() {
+            L::freed_elsewhere(location.shard());
         }
-        self.shard(site)
+        self.shard(location)
     }
 
     #[inline]
-    fn numbered(&self, number: usize) -> &Lock<L, Shard> {
+    fn numbered(&self, number: usize) -> &Lock<L::Spin, Shard> {
         &self.shards[number].0
     }
 
-    /// The number of the shard of a lane.
+    /// The number of the shard of a hint.
     #[inline]
-    fn number_of(&self, lane: usize) -> usize {
-        lane & (self.shards.len() - 1)
+    fn number_of(&self, hint: usize) -> usize {
+        hint & (self.shards.len() - 1)
     }
 
     /// The numbers of all shards but one, those behind it first.
@@ -146,66 +196,87 @@ impl<L: Locking> Pool<L> {
         self.others(own).filter(move |number| used & 1 << number != 0)
     }
 
-    /// The shard that fresh blocks go to: the caller's if they cover whole pages of the ledger, of which each is one
+    /// The shard that fresh blocks go to: the caller's if they cover whole pages of the live map, of which each is one
     /// shard's, or else the first.
-    pub(crate) fn shard_for(&self, blocks: &[Block], window: &Window) -> usize {
-        let page = PAGE_QUANTA * self.quantum.bytes();
+    fn shard_for(&self, blocks: &[Block], window: &Window) -> usize {
+        let page = PAGE_QUANTA * self.row.quantum.bytes();
         let is_whole = |extent: Extent| {
             let offset = extent.start() - window.base;
             offset.is_multiple_of(page) && extent.len().is_multiple_of(page)
         };
-        if blocks.iter().all(|block| is_whole(block.reserved)) { self.number_of(L::lane()) } else { 0 }
+        if blocks.iter().all(|block| is_whole(block.reserved)) { self.number_of(L::shard_hint()) } else { 0 }
     }
 
-    /// Carves a place out of donated memory.
-    #[inline]
-    pub(crate) fn take_donated(&self, want: &Want) -> Result<Option<Extent>, Error> {
-        if self.donations.is_empty() {
-            Ok(None)
-        } else {
-            self.shard(Site::DONATED).with(|shard| shard.take_donated(want))
-        }
+    /// The shard of a number is about to get a block.
+    fn note_used(&self, shard: usize) {
+        self.used.fetch_or(1 << shard, Ordering::Release);
     }
 
-    /// The shard of a site is about to get a block.
-    pub(crate) fn note_used(&self, site: Site) {
-        self.used.fetch_or(1 << site.shard, Ordering::Release);
+    /// Gives back the bookkeeping of a window of a shard that only what is gone needed.
+    pub(crate) fn trim(&self, location: Location) {
+        let window = self.window(location.window());
+        self.shard(location).with(|shard| {
+            if let Some(region) = shard.region_mut(location.window()) {
+                region.trim(window);
+            }
+        });
     }
 
-    /// Gives every region, one shard after the other, to `visit`.
-    pub(crate) fn visit(&self, mut visit: impl FnMut(&Region)) {
+    /// Gives back the parts of live maps in which nothing is.
+    pub(crate) fn trim_maps(&mut self) {
+        self.windows.iter_mut().for_each(|window| window.map.trim());
+    }
+
+    /// Every window of every shard.
+    pub(crate) fn locations(&self) -> impl Iterator<Item = Location> + '_ {
+        (0..self.shards.len()).flat_map(|shard| self.all_windows().map(move |(number, _)| Location::new(shard, number)))
+    }
+
+    /// Gives every region, one shard after the other, to `visit`, under the lock of the shard.
+    pub(crate) fn visit(&self, mut visit: impl FnMut(&Region, &Window)) {
         for shard in self.shards() {
-            shard.with(|shard| shard.regions().for_each(&mut visit));
+            shard.with(|shard| {
+                for (number, window) in self.all_windows() {
+                    if let Some(region) = shard.region(number) {
+                        visit(region, window);
+                    }
+                }
+            });
         }
+    }
+
+    /// The first free range of a window of a shard that serves requests and starts at an address or behind it.
+    pub(crate) fn next_unused(&self, location: Location, from: u64) -> Option<Extent> {
+        let window = self.window(location.window());
+        self.shard(location).with(|shard| shard.region(location.window())?.next_unused(window, from))
     }
 
     /// Length of the longest free range.
     pub(crate) fn largest_hole(&self) -> u64 {
         let mut largest = 0;
-        self.visit(|region| largest = region.arena().largest_hole().max(largest));
+        self.visit(|region, _| largest = region.arena().largest_hole().max(largest));
         largest
-    }
-
-    /// Counts an event.
-    pub(crate) fn count(&self, count: impl FnOnce(&mut Counters)) {
-        self.events.with(|events| count(&mut events.counters));
-    }
-
-    /// Remembers a block that the backend did not unmap.
-    pub(crate) fn lose(&self, block: &Block) {
-        self.events.with(|events| {
-            events.counters.quarantined_bytes += block.extent.len();
-            if block.owns_reservation() && events.lost.try_reserve(1).is_ok() {
-                events.lost.push(block.reserved);
-            }
-        });
     }
 }
 
-/// Several where the largest blocks are whole pages of the ledger and each is by itself.
+/// The part of a window that blocks can be in.
+fn used_of(row: &PoolRow, window: Extent) -> Extent {
+    usable(window, row.quantum, row.descriptor.placement)
+}
+
+/// Shards without memory, for a row that so many kinds share.
+fn shards_of<R: RawMutex>(row: &PoolRow, sharers: usize) -> Result<Vec<Apart<Lock<R, Shard>>>, Error> {
+    let mut shards = Vec::new();
+    let count = shard_count(&row.descriptor, row.quantum);
+    shards.try_reserve_exact(count).map_err(|_| Error::OutOfMemory)?;
+    shards.extend((0..count).map(|_| Apart(Lock::new(Shard::new(sharers)))));
+    Ok(shards)
+}
+
+/// Several where the largest blocks are whole pages of the live map and each is by itself.
 fn shard_count(descriptor: &Descriptor, quantum: PowerOfTwo) -> usize {
     let largest = descriptor.granularities().next().map_or(0, |page| page.bytes());
     let is_divisible = largest > 0 && largest.is_multiple_of(PAGE_QUANTA * quantum.bytes());
-    let is_independent = descriptor.growth == Growth::Whole && descriptor.seal != Seal::Block;
+    let is_independent = descriptor.growth != Growth::Tail && descriptor.seal != Seal::Block;
     if is_divisible && is_independent { SHARDS } else { 1 }
 }

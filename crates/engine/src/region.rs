@@ -1,73 +1,31 @@
 //! The blocks of one shard of a pool in one window, and the ranges carved from them.
 
-use alloc::sync::Arc;
-use alloc::vec::Vec;
-use core::ops::Range;
+mod block;
+mod drain;
+mod want;
+mod window;
 
-use execmem_range::{Arena, Ledger, Request};
-use execmem_types::{Extent, Kind, PowerOfTwo};
+use alloc::vec::Vec;
+
+use execmem_range::{Arena, State};
+use execmem_types::Extent;
+
+pub(crate) use block::{Block, Tail, joined};
+pub(crate) use want::Want;
+pub(crate) use window::Window;
 
 use crate::Error;
-use crate::block::{Block, Ordered as _, Tail, joined, without_tail};
-use crate::drain::Drain;
-use crate::owner::{Owner, tag_of};
+use block::{Ordered as _, without_tail};
+use drain::Drain;
 
-/// What is looked for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Want {
-    pub(crate) kind: Kind,
-    pub(crate) owner: Owner,
-    /// Bytes, a multiple of the quantum of the kind.
-    pub(crate) len: u64,
-    pub(crate) align: PowerOfTwo,
-    pub(crate) requested: u64,
-}
-
-/// A window as far as it is used, or a donated extent, and what is live in it.
-#[derive(Debug, Clone)]
-pub(crate) struct Window {
-    pub(crate) extent: Extent,
-    /// What offsets in the ledger count from.
-    pub(crate) base: u64,
-    pub(crate) ledger: Arc<Ledger>,
-    pub(crate) is_donated: bool,
-}
-
-impl Window {
-    /// A window in which ranges can be aligned to at most `alignment`.
-    pub(crate) fn new(
-        extent: Extent,
-        quantum: PowerOfTwo,
-        alignment: PowerOfTwo,
-        is_donated: bool,
-    ) -> Result<Self, Error> {
-        let base = alignment.round_down(extent.start());
-        let ledger = Ledger::new(quantum.log2(), extent.last() - base + 1).map_err(|_| Error::OutOfMemory)?;
-        Ok(Window { extent, base, ledger: Arc::new(ledger), is_donated })
-    }
-
-    fn offsets(&self, extent: Extent) -> Range<u64> {
-        let start = extent.start() - self.base;
-        start..start + extent.len()
-    }
-
-    #[inline]
-    pub(crate) fn extent_of(&self, range: &Range<u64>) -> Extent {
-        let extent = Extent::new(self.base + range.start, range.end - range.start);
-        let Some(extent) = extent else { panic!("I1: an empty range, {range:x?}") };
-        extent
-    }
-}
-
-/// Blocks, and ranges in them.
+/// Blocks, and ranges in them. Every call names the window, whose live map the ranges are in.
 ///
 /// # Invariants (I1)
 ///
-/// The spans of the arena are exactly the blocks. A block that is not donated goes back when it is empty and not
+/// The spans of the arena are exactly the blocks. A block of a window that is not donated goes back when it is empty and not
 /// needed.
 #[derive(Debug)]
 pub(crate) struct Region {
-    pub(crate) window: Window,
     arena: Arena,
     /// In order of address.
     blocks: Vec<Block>,
@@ -75,59 +33,140 @@ pub(crate) struct Region {
     drain: Drain,
 }
 
+/// What [`Region::free`] did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Freed {
+    /// There are more empty blocks than should be kept: [`take_surplus`](Region::take_surplus) has one.
+    pub(crate) has_surplus: bool,
+    /// There are withheld holes.
+    pub(crate) has_withheld: bool,
+}
+
+impl Freed {
+    /// Of nothing.
+    pub(crate) const NOTHING: Self = Freed { has_surplus: false, has_withheld: false };
+
+    /// What both did.
+    #[inline]
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Freed {
+            has_surplus: self.has_surplus || other.has_surplus,
+            has_withheld: self.has_withheld || other.has_withheld,
+        }
+    }
+}
+
 impl Region {
     /// A region without blocks.
     pub(crate) fn new(window: &Window) -> Self {
-        let arena = Arena::over(Arc::clone(&window.ledger));
-        Region { window: window.clone(), arena, blocks: Vec::new(), smallest_block: 0, drain: Drain::default() }
+        let arena = Arena::over(&window.map);
+        Region { arena, blocks: Vec::new(), smallest_block: 0, drain: Drain::default() }
     }
 
-    /// Carves the tightest place out of the blocks. `None` if they have none.
+    /// Carves the tightest place out of the blocks, and returns where it starts. `None` if they have none.
     #[inline]
-    pub(crate) fn alloc(&mut self, want: &Want, home: Kind) -> Result<Option<Extent>, Error> {
-        let request = Request::new(want.len).aligned(want.align.bytes()).tagged(tag_of(want.kind, home, want.owner));
-        match self.arena.try_alloc(&request) {
-            Ok(Some(range)) => {
-                let extent = self.window.extent_of(&range);
+    pub(crate) fn alloc(&mut self, window: &Window, want: &Want) -> Result<Option<u64>, Error> {
+        match self.arena.try_alloc(&window.map, want.len, want.align.bytes(), want.tag) {
+            Ok(Some(start)) => {
                 if self.drain.empty() > 0 {
-                    self.note_used(extent);
+                    self.note_used(window, start, want.len);
                 }
-                Ok(Some(extent))
+                Ok(Some(window.base + start))
             }
             Err(execmem_range::Error::OutOfMemory) => Err(Error::OutOfMemory),
             Ok(None) | Err(_) => Ok(None),
         }
     }
 
-    /// Frees a range. Returns whether there are empty blocks now that [may go](Self::take_unneeded), or `None` if
-    /// nothing live starts there.
+    /// Frees the range that starts at an address; `None` if nothing live does. Takes no heap.
     #[inline]
-    pub(crate) fn free(&mut self, start: u64) -> Option<bool> {
-        let freed = self.arena.free(start - self.window.base).ok()?;
-        if self.window.is_donated {
-            return Some(false);
+    pub(crate) fn free(&mut self, window: &Window, start: u64) -> Option<Freed> {
+        let freed = self.arena.free(&window.map, start - window.base).ok()?;
+        if window.is_donated {
+            return Some(self.freed(false));
         }
-        self.note_empty(&freed.hole);
+        if freed.hole_len >= self.smallest_block {
+            self.note_empty(window, start);
+        }
+        if self.arena.withholds() {
+            self.note_withheld(window);
+        }
         if self.drain.is_time() {
-            self.choose();
+            self.choose(window);
         }
-        self.drain.note_freed(freed.range.end - freed.range.start);
-        Some(self.drain.has_unneeded(&self.blocks))
+        self.drain.note_freed(freed.len);
+        Some(self.freed(self.drain.has_surplus(&self.blocks)))
     }
 
-    /// Marks the blocks that a hole covers.
     #[inline]
-    fn note_empty(&mut self, hole: &Range<u64>) {
-        if hole.end - hole.start >= self.smallest_block {
-            let hole = self.window.extent_of(hole);
-            self.mark(hole, true);
+    fn freed(&self, has_surplus: bool) -> Freed {
+        Freed { has_surplus, has_withheld: self.arena.withholds() }
+    }
+
+    /// Frees a range whose content is not destroyed yet: it serves nothing until it is [released](Self::release). Takes no
+    /// heap. False if nothing live starts there.
+    #[cold]
+    pub(crate) fn free_withheld(&mut self, window: &Window, start: u64) -> bool {
+        let is_freed = self.arena.free_withheld(&window.map, start - window.base).is_ok();
+        self.note_withheld(window);
+        is_freed
+    }
+
+    /// The holes whose content is not destroyed yet, the one withheld last first.
+    pub(crate) fn withheld<'r>(&'r self, window: &'r Window) -> impl Iterator<Item = Extent> + 'r {
+        self.arena.withheld().map(|hole| window.extent_of(&hole))
+    }
+
+    /// The content of a withheld hole is destroyed: it serves requests again. False if it is not the same any more. Takes no
+    /// heap.
+    pub(crate) fn release(&mut self, window: &Window, hole: Extent) -> bool {
+        let is_same = |withheld: core::ops::Range<u64>| window.extent_of(&withheld) == hole;
+        if !self.arena.withheld().any(is_same) {
+            return false;
+        }
+        let Ok(len) = self.arena.release(&window.map, hole.start() - window.base) else { return false };
+        if !window.is_donated && len >= self.smallest_block {
+            self.note_empty(window, hole.start());
+        }
+        true
+    }
+
+    /// Bytes of withheld holes.
+    pub(crate) fn withheld_bytes(&self) -> u64 {
+        self.arena.withheld().map(|hole| hole.end - hole.start).sum()
+    }
+
+    /// Marks the blocks that the hole at an address covers.
+    #[cold]
+    fn note_empty(&mut self, window: &Window, address: u64) {
+        if let Some(hole) = self.arena.hole_at(&window.map, address - window.base) {
+            self.mark(window.extent_of(&hole), true);
+        }
+    }
+
+    /// Unmarks the blocks that withheld holes touch: their content is not destroyed yet. A hole may have become withheld by
+    /// any free.
+    #[cold]
+    fn note_withheld(&mut self, window: &Window) {
+        let mut empty = self.drain.empty();
+        if empty == 0 {
+            return;
+        }
+        for hole in self.arena.withheld() {
+            for block in self.blocks.touched(window.extent_of(&hole)).iter_mut().filter(|block| block.is_empty) {
+                block.is_empty = false;
+                empty -= 1;
+            }
+        }
+        if empty != self.drain.empty() {
+            self.drain.set_empty(empty);
         }
     }
 
     /// Unmarks the blocks that an allocation touches.
     #[cold]
-    fn note_used(&mut self, extent: Extent) {
-        self.mark(extent, false);
+    fn note_used(&mut self, window: &Window, start: u64, len: u64) {
+        self.mark(window.extent_of(&(start..start + len)), false);
     }
 
     fn mark(&mut self, extent: Extent, is_empty: bool) {
@@ -143,51 +182,57 @@ impl Region {
         }
     }
 
-    /// Chooses the block to avoid.
+    /// Chooses the block to drain.
     #[cold]
-    fn choose(&mut self) {
-        let holes = self.arena.holes_unordered().map(|hole| self.window.extent_of(&hole));
-        if let Some(avoided) = self.drain.choose(&mut self.blocks, holes) {
-            // Out of memory for it, nothing is avoided until the next choice.
-            let _ = self.arena.avoid(avoided.map(|extent| self.window.offsets(extent)));
-        }
-    }
-
-    /// Takes an empty block out of the region if there are more than should be kept.
-    #[cold]
-    pub(crate) fn take_unneeded(&mut self) -> Option<Block> {
-        if self.drain.has_unneeded(&self.blocks) { self.take_empty() } else { None }
-    }
-
-    /// Takes an empty block out of the region.
-    pub(crate) fn take_empty(&mut self) -> Option<Block> {
-        if self.window.is_donated {
-            return None;
-        }
-        for index in (0..self.blocks.len()).rev() {
-            let block = self.blocks[index];
-            // Out of memory for cutting it out, a block stays until the next time.
-            if block.is_empty && self.arena.remove(self.window.offsets(block.extent)).is_ok() {
-                self.drain.let_go(block.extent);
-                return Some(self.blocks.remove(index));
+    fn choose(&mut self, window: &Window) {
+        let holes = self.arena.holes_unordered().map(|hole| window.extent_of(&hole));
+        if let Some(draining) = self.drain.choose(&mut self.blocks, holes) {
+            let drained = self.arena.drain(draining.map(|extent| window.offsets(extent)));
+            if drained.is_err() {
+                self.drain.forget_choice();
             }
         }
-        None
     }
 
-    /// Cuts a range in two after `len` bytes.
-    pub(crate) fn split(&mut self, start: u64, len: u64) -> Result<[Extent; 2], Error> {
-        let halves = self.arena.split(start - self.window.base, len).map_err(|_| Error::OutOfMemory)?;
-        Ok(halves.map(|half| self.window.extent_of(&half)))
+    /// Takes an empty block out of the region if there are more than should be kept. Takes no heap.
+    #[cold]
+    pub(crate) fn take_surplus(&mut self, window: &Window) -> Option<Block> {
+        if self.drain.has_surplus(&self.blocks) { self.take_empty(window) } else { None }
     }
 
-    /// Adds mapped blocks that lie next to each other; their space is free. A block that continues an incomplete one
-    /// becomes part of it.
-    pub(crate) fn add(&mut self, blocks: &[Block]) -> Result<(), Error> {
-        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(()) };
+    /// Takes an empty block out of the region. Takes no heap.
+    pub(crate) fn take_empty(&mut self, window: &Window) -> Option<Block> {
+        if window.is_donated {
+            return None;
+        }
+        let index = self.blocks.iter().rposition(|block| block.is_empty)?;
+        let block = self.blocks.remove(index);
+        let removed = self.arena.remove(&window.map, window.offsets(block.extent));
+        assert!(removed.is_ok(), "I1: {} is marked empty and is not: {removed:?}", block.extent);
+        self.arena.count_spans(self.blocks.len());
+        self.drain.let_go(block.extent);
+        Some(block)
+    }
+
+    /// Cuts a range in two after `len` bytes, and returns where the second starts.
+    pub(crate) fn split(&mut self, window: &Window, start: u64, len: u64) -> Result<u64, Error> {
+        let second = self.arena.split(&window.map, start - window.base, len).map_err(|_| Error::OutOfMemory)?;
+        Ok(window.base + second.start)
+    }
+
+    /// Adds mapped blocks; their space is free. A block that continues an incomplete one becomes part of it.
+    pub(crate) fn add(&mut self, window: &Window, blocks: &[Block]) -> Result<(), Error> {
         self.blocks.try_reserve(blocks.len()).map_err(|_| Error::OutOfMemory)?;
-        let start = self.window.offsets(first.extent).start;
-        self.arena.add(start..self.window.offsets(last.extent).end).map_err(|_| Error::OutOfMemory)?;
+        for (index, block) in blocks.iter().enumerate() {
+            if self.arena.add(&window.map, window.offsets(block.extent)).is_err() {
+                self.remove_spans(window, &blocks[..index]);
+                return Err(Error::OutOfMemory);
+            }
+        }
+        if self.blocks.len() + blocks.len() > 1 {
+            // Without memory for it, no block is drained.
+            let _ = self.arena.prepare_to_drain();
+        }
         for block in blocks {
             let at = self.blocks.partition_point(|other| other.extent.start() < block.extent.start());
             match at.checked_sub(1).and_then(|before| self.blocks.get_mut(before)) {
@@ -201,11 +246,10 @@ impl Region {
         Ok(())
     }
 
-    /// Takes back what [`add`](Self::add) added, all of which is free. Cannot fail: adding secured what this needs.
-    pub(crate) fn remove(&mut self, blocks: &[Block]) {
+    /// Takes back what [`add`](Self::add) added, all of which is free. Takes no heap.
+    pub(crate) fn remove(&mut self, window: &Window, blocks: &[Block]) {
+        self.remove_spans(window, blocks);
         for block in blocks {
-            let removed = self.arena.remove(self.window.offsets(block.extent));
-            assert!(removed.is_ok(), "I9: {} cannot be taken back: {removed:?}", block.extent);
             self.blocks.retain_mut(|other| {
                 if other.extent == block.extent {
                     return false;
@@ -219,52 +263,66 @@ impl Region {
         self.recount_blocks();
     }
 
+    /// Takes the space of blocks, all of which is free, out of the arena.
+    fn remove_spans(&mut self, window: &Window, blocks: &[Block]) {
+        for block in blocks {
+            let removed = self.arena.remove(&window.map, window.offsets(block.extent));
+            assert!(removed.is_ok(), "I9: {} cannot be taken back: {removed:?}", block.extent);
+        }
+    }
+
     fn recount_blocks(&mut self) {
+        self.arena.count_spans(self.blocks.len());
         self.smallest_block = self.blocks.iter().map(|block| block.extent.len()).min().unwrap_or(0);
         self.drain.set_empty(self.blocks.iter().filter(|block| block.is_empty).count());
     }
 
     /// The incomplete block, if there is one, and how far it would have to grow for a request.
-    pub(crate) fn tail(&self, want: &Want) -> Option<Tail> {
+    pub(crate) fn tail(&self, window: &Window, want: &Want) -> Option<Tail> {
         let block = *self.blocks.iter().rev().find(|block| !block.is_complete())?;
-        let free = self.unused_before(block.extent.end());
+        let free = self.unused_before(window, block.extent.end());
         let start = want.align.round_up(free)?;
         Some(Tail { block, end: u128::from(start) + u128::from(want.len) })
     }
 
     /// Where the free range that ends at an address starts; the address itself if none does.
-    fn unused_before(&self, end: u128) -> u64 {
+    fn unused_before(&self, window: &Window, end: u128) -> u64 {
         let end = u64::try_from(end).unwrap_or(u64::MAX);
-        let hole = self.arena.hole_before(end - self.window.base);
-        hole.map_or(end, |hole| self.window.base + hole.start)
+        let hole = self.arena.hole_at(&window.map, end - 1 - window.base);
+        hole.map_or(end, |hole| window.base + hole.start)
     }
 
-    /// Tells the blocks of an unsealed allocation that was cut in two that it counts twice where both parts touch.
-    pub(crate) fn recount(&mut self, whole: Extent, [first, second]: [Extent; 2]) {
-        for block in self.blocks_of(whole) {
-            if block.extent.overlaps(first) && block.extent.overlaps(second) {
-                block.open += 1;
-            }
-        }
+    /// Bytes of all blocks.
+    pub(crate) fn mapped_bytes(&self) -> u64 {
+        self.blocks.iter().map(|block| block.extent.len()).sum()
     }
 
     /// Whether the arena manages exactly the blocks.
-    pub(crate) fn spans_are_blocks(&self) -> bool {
-        let mut runs: Vec<Extent> = Vec::new();
-        for block in &self.blocks {
-            match runs.last_mut().filter(|run| run.end() == u128::from(block.extent.start())) {
-                Some(run) => *run = joined(*run, block.extent),
-                None => runs.push(block.extent),
+    pub(crate) fn spans_are_blocks(&self, window: &Window) -> bool {
+        let mut blocks = self.blocks.iter().map(|block| block.extent).peekable();
+        let mut runs = core::iter::from_fn(|| {
+            let mut run = blocks.next()?;
+            while let Some(next) = blocks.next_if(|next| run.end() == u128::from(next.start())) {
+                run = joined(run, next);
             }
-        }
-        self.arena.spans().map(|span| self.window.extent_of(&span)).eq(runs)
+            Some(run)
+        });
+        self.arena.spans(&window.map).map(|span| window.extent_of(&span)).eq(&mut runs)
     }
 
     /// Whether the blocks that are marked empty are, and are counted.
-    pub(crate) fn are_marks_right(&self) -> bool {
+    pub(crate) fn are_marks_right(&self, window: &Window) -> bool {
         let marked = || self.blocks.iter().filter(|block| block.is_empty);
-        let is_free = |block: &Block| self.arena.is_free(self.window.offsets(block.extent));
-        marked().count() == self.drain.empty() && (self.window.is_donated || marked().all(is_free))
+        let is_free = |block: &Block| {
+            let range = window.offsets(block.extent);
+            self.arena.hole_at(&window.map, range.start).is_some_and(|hole| range.end <= hole.end)
+        };
+        marked().count() == self.drain.empty() && (window.is_donated || marked().all(is_free))
+    }
+
+    /// Length of the hole that fits most tightly.
+    pub(crate) fn tightest_hole(&self, len: u64) -> Option<u64> {
+        self.arena.tightest_hole(len)
     }
 
     /// The blocks in order of address.
@@ -277,12 +335,24 @@ impl Region {
         self.blocks.touched(extent)
     }
 
-    /// The free ranges in order, as extents.
-    pub(crate) fn unused(&self) -> impl Iterator<Item = Extent> + '_ {
-        self.arena.free_ranges().map(|range| self.window.extent_of(&range))
+    /// The first free range that serves requests and starts at an address or behind it.
+    pub(crate) fn next_unused(&self, window: &Window, from: u64) -> Option<Extent> {
+        let mut ranges = self.arena.ranges_from(&window.map, from.saturating_sub(window.base));
+        let free = ranges.find(|(_, state)| *state == State::Free);
+        free.map(|(range, _)| window.extent_of(&range))
     }
 
-    pub(crate) fn arena(&self) -> &Arena {
+    /// Checks the ranges.
+    pub(crate) fn audit(&self, window: &Window) -> Result<(), execmem_range::Violation> {
+        self.arena.audit(&window.map)
+    }
+
+    /// Gives back the bookkeeping that only what is gone needed.
+    pub(crate) fn trim(&mut self, window: &Window) {
+        self.arena.trim(&window.map);
+    }
+
+    pub(crate) const fn arena(&self) -> &Arena {
         &self.arena
     }
 }

@@ -1,17 +1,23 @@
 //! Which addresses of the windows hold blocks.
 //!
 //! Windows of different kinds overlap, so the space they lie in is managed once for the whole engine. Overlapping
-//! windows form a *zone*, an [`Arena`] of whole pages. Only addresses are handed out here: no memory, and nothing slow.
+//! windows form a *zone*, whose [pages] are reserved by number. Only addresses are handed out here: no memory, and nothing
+//! slow. Which window an address was reserved for is told to look-ups without a lock.
 
-use alloc::sync::Arc;
+mod address_index;
+mod pages;
+
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use execmem_range::{Arena, Fit, Ledger, Request};
-use execmem_types::{Descriptor, Extent, Kind, PageSize, Placement, PowerOfTwo, Row, Table};
+use execmem_types::{Descriptor, Extent, PageSize, Placement, PowerOfTwo};
+
+pub(crate) use address_index::{ReservationTag, Slot};
 
 use crate::Error;
-use crate::homes::Homes;
+use crate::sync::{Lock, RawMutex};
+use address_index::AddressIndex;
+use pages::Pages;
 
 /// The longest part of a window that is used. No kind of memory needs as much.
 const WINDOW_MAX_BYTES: u64 = 8 << 30;
@@ -32,187 +38,159 @@ pub(crate) fn base_alignment(descriptor: &Descriptor) -> PowerOfTwo {
     descriptor.granularities().fold(descriptor.alignment, PowerOfTwo::max)
 }
 
+/// A window as far as it is used, and the largest alignment of blocks in it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SpaceWindow {
+    pub(crate) extent: Extent,
+    pub(crate) alignment: PowerOfTwo,
+}
+
+/// The zones, in order of address, and the pages of each that are reserved.
+#[derive(Debug)]
+pub(crate) struct Space<R> {
+    zones: Vec<Zone>,
+    reserved: Lock<R, Vec<Pages>>,
+}
+
 /// Whole pages that can be reserved together.
 #[derive(Debug)]
 struct Zone {
     extent: Extent,
+    /// Where pages and the index count from: every alignment of an address is one of the offset.
     base: u64,
-    arena: Arena,
-    homes: Arc<Homes>,
+    page: PageSize,
+    index: AddressIndex,
 }
 
-/// A zone for those who look up addresses.
-#[derive(Debug)]
-pub(crate) struct ZoneView {
-    pub(crate) extent: Extent,
-    /// What offsets in the ledger count from.
-    pub(crate) base: u64,
-    /// Says whose blocks are where, mostly.
-    pub(crate) homes: Arc<Homes>,
-    /// Says which addresses are reserved, tagged by whose blocks are there.
-    pub(crate) ledger: Arc<Ledger>,
-}
-
-/// The zones, in order of address.
-#[derive(Debug)]
-pub(crate) struct Space {
-    zones: Vec<Zone>,
-}
-
-impl Space {
-    /// The space of every window of a table.
-    pub(crate) fn new(table: &Table) -> Result<Self, Error> {
-        let page = table.machine().page();
-        let mut alignment = page;
-        let mut windows = Vec::new();
-        for kind in Kind::ALL {
-            let Row::Own(descriptor) = table.row(kind) else { continue };
-            alignment = alignment.max(base_alignment(descriptor));
-            for window in descriptor.windows() {
-                let usable = usable(window, table.shared_quantum(kind), descriptor.placement);
-                windows.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
-                windows.extend(whole_pages(usable, page));
-            }
-        }
-        windows.sort_by_key(|window| window.start());
-        windows.dedup_by(|window, zone| match union(*zone, *window) {
+impl<R: RawMutex> Space<R> {
+    /// The space of some windows.
+    #[inline(never)] // Its frame is gone before the engine is put together.
+    pub(crate) fn new<W: Iterator<Item = SpaceWindow>>(page: PageSize, windows: impl Fn() -> W) -> Result<Self, Error> {
+        let alignment = windows().map(|window| window.alignment).fold(page, PowerOfTwo::max);
+        let mut extents = Vec::new();
+        extents.try_reserve_exact(windows().count()).map_err(|_| Error::OutOfMemory)?;
+        extents.extend(windows().filter_map(|window| whole_pages(window.extent, page)));
+        extents.sort_unstable_by_key(|extent| extent.start());
+        extents.dedup_by(|extent, zone| match union(*zone, *extent) {
             Some(both) => {
                 *zone = both;
                 true
             }
             None => false,
         });
-        let mut zones = Vec::new();
-        zones.try_reserve_exact(windows.len()).map_err(|_| Error::OutOfMemory)?;
-        for extent in windows {
+        let (mut zones, mut pages) = (Vec::new(), Vec::new());
+        zones.try_reserve_exact(extents.len()).map_err(|_| Error::OutOfMemory)?;
+        pages.try_reserve_exact(extents.len()).map_err(|_| Error::OutOfMemory)?;
+        for extent in extents {
             zones.push(Zone::new(extent, page, alignment)?);
+            pages.push(Pages::default());
         }
-        Ok(Space { zones })
+        Ok(Space { zones, reserved: Lock::new(pages) })
     }
 
-    /// The zones for those who look up addresses.
-    pub(crate) fn views(&self) -> Result<Vec<ZoneView>, Error> {
-        let mut views = Vec::new();
-        views.try_reserve_exact(self.zones.len()).map_err(|_| Error::OutOfMemory)?;
-        views.extend(self.zones.iter().map(Zone::view));
-        Ok(views)
+    /// Which window an address was reserved for. Takes no lock.
+    #[inline]
+    pub(crate) fn slot_of(&self, address: u64) -> Slot {
+        let zone = self.zones.iter().find(|zone| zone.extent.contains(address));
+        zone.map_or(Slot::Outside, |zone| zone.index.at(address - zone.base))
     }
 
-    /// Takes `len` bytes of a window whose reservations have a [tag](crate::lookup::reservation_tag). `None` if it has no
-    /// such place.
+    /// Takes `len` bytes of a window. `None` if it has no such place.
     pub(crate) fn reserve(
-        &mut self,
+        &self,
         window: Extent,
         len: u64,
         align: PowerOfTwo,
         placement: Placement,
-        tag: u32,
+        tag: ReservationTag,
     ) -> Result<Option<Extent>, Error> {
-        let fit = match placement {
-            Placement::BottomUp => Fit::Lowest,
-            Placement::TopDown => Fit::Highest,
-        };
-        let Some(zone) = self.zone_of(window) else { return Ok(None) };
-        let Some(within) = whole_pages(window, zone.page()) else { return Ok(None) };
-        let request = Request::new(len).aligned(align.bytes()).within(zone.offsets(within)).placed(fit).tagged(tag);
-        match zone.reserve(&request) {
-            Ok(Some(range)) => Ok(zone.extent_of(&range)),
-            Err(execmem_range::Error::OutOfMemory) => Err(Error::OutOfMemory),
-            Ok(None) | Err(_) => Ok(None),
-        }
+        let Some((number, zone)) = self.zone_of(window) else { return Ok(None) };
+        let Some(within) = whole_pages(window, zone.page).map(|within| zone.pages_of(within)) else { return Ok(None) };
+        let (count, mask) = (len.div_ceil(zone.page.bytes()), align.bytes().div_ceil(zone.page.bytes()) - 1);
+        self.reserved.with(|reserved| {
+            let pages = &mut reserved[number];
+            let place = match placement {
+                Placement::BottomUp => pages.lowest(count, mask, &within),
+                Placement::TopDown => pages.highest(count, mask, &within),
+            };
+            place.map(|place| zone.take(pages, place..place + count, tag)).transpose()
+        })
     }
 
     /// Takes exactly `extent`, if it lies in `window` and is free.
-    pub(crate) fn reserve_at(&mut self, window: Extent, extent: Extent, tag: u32) -> bool {
-        let Some(zone) = self.zone_of(extent).filter(|_| window.covers(extent)) else { return false };
-        let request = Request::new(extent.len()).within(zone.offsets(extent)).tagged(tag);
-        matches!(zone.reserve(&request), Ok(Some(_)))
+    pub(crate) fn reserve_at(&self, window: Extent, extent: Extent, tag: ReservationTag) -> bool {
+        let Some((number, zone)) = self.zone_of(extent).filter(|_| window.covers(extent)) else { return false };
+        let place = zone.pages_of(extent);
+        self.reserved.with(|reserved| {
+            let pages = &mut reserved[number];
+            pages.are_free(&place) && zone.take(pages, place, tag).is_ok()
+        })
     }
 
-    /// Gives back what was reserved, starting at the start of a reservation.
-    pub(crate) fn release(&mut self, extent: Extent) {
-        let freed = self.zone_of(extent).map(|zone| zone.arena.free(extent.start() - zone.base));
-        assert!(matches!(freed, Some(Ok(_))), "I1: released {extent}, which was not reserved");
+    /// Gives back what was reserved, or a part of it.
+    pub(crate) fn release(&self, extent: Extent) {
+        let released = self.zone_of(extent).is_some_and(|(number, zone)| {
+            self.reserved.with(|reserved| {
+                zone.index.forget(extent.start() - zone.base, extent.len());
+                reserved[number].release(&zone.pages_of(extent))
+            })
+        });
+        assert!(released, "I1: released {extent}, which was not reserved");
     }
 
-    /// Cuts a reservation into reservations of `unit` bytes. On failure it is given back as a whole.
-    pub(crate) fn divide(&mut self, extent: Extent, unit: u64) -> Result<(), Error> {
-        let mut rest = extent;
-        while rest.len() > unit {
-            let Some(zone) = self.zone_of(rest) else { break };
-            if zone.arena.split(rest.start() - zone.base, unit).is_err() {
-                self.release_all(extent, unit);
-                return Err(Error::OutOfMemory);
-            }
-            rest = rest.part(unit, rest.len() - unit).unwrap_or(rest);
-        }
-        Ok(())
-    }
-
-    /// Gives back every reservation in an extent, each of which starts at a multiple of `unit` in it.
-    pub(crate) fn release_all(&mut self, extent: Extent, unit: u64) {
-        for start in (0..extent.len()).step_by(usize::try_from(unit).unwrap_or(usize::MAX)) {
-            if let Some(zone) = self.zone_of(extent) {
-                // What was not divided any further went with the part before it.
-                let _ = zone.arena.free(extent.start() + start - zone.base);
-            }
-        }
-    }
-
-    fn zone_of(&mut self, extent: Extent) -> Option<&mut Zone> {
-        self.zones.iter_mut().find(|zone| zone.extent.overlaps(extent))
+    fn zone_of(&self, extent: Extent) -> Option<(usize, &Zone)> {
+        self.zones.iter().enumerate().find(|(_, zone)| zone.extent.overlaps(extent))
     }
 
     /// Whether any managed address lies in `extent`.
     pub(crate) fn overlaps(&self, extent: Extent) -> bool {
-        self.zones.iter().any(|zone| zone.extent.overlaps(extent))
+        self.zone_of(extent).is_some()
     }
 
-    /// The reservations in order.
-    pub(crate) fn reserved(&self) -> impl Iterator<Item = Extent> + '_ {
-        self.zones.iter().flat_map(|zone| zone.arena.live().filter_map(|range| zone.extent_of(&range)))
+    /// Whether all of an extent is reserved.
+    pub(crate) fn is_reserved(&self, extent: Extent) -> bool {
+        self.zone_of(extent).is_some_and(|(number, zone)| {
+            self.reserved.with(|reserved| reserved[number].are_reserved(&zone.pages_of(extent)))
+        })
     }
 
-    /// Checks the arenas.
-    pub(crate) fn audit(&self) -> Result<(), execmem_range::Violation> {
-        self.zones.iter().try_for_each(|zone| zone.arena.audit().map(drop))
+    /// Bytes that are reserved.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        let bytes = |(zone, pages): (&Zone, &Pages)| {
+            pages.reserved().map(|run| run.end - run.start).sum::<u64>() << zone.page.log2()
+        };
+        self.reserved.with(|reserved| self.zones.iter().zip(&*reserved).map(bytes).sum())
+    }
+
+    /// Whether the pages know what is free.
+    pub(crate) fn audit(&self) -> bool {
+        self.reserved.with(|reserved| reserved.iter().all(Pages::audit))
     }
 }
 
 impl Zone {
     fn new(extent: Extent, page: PageSize, alignment: PowerOfTwo) -> Result<Self, Error> {
         let base = alignment.round_down(extent.start());
-        let end = extent.last() - base + 1;
-        let ledger = Ledger::new(page.log2(), end).map_err(|_| Error::OutOfMemory)?;
-        let mut arena = Arena::over(Arc::new(ledger));
-        arena.add(extent.start() - base..end).map_err(|_| Error::OutOfMemory)?;
-        let homes = Arc::new(Homes::new(end, alignment)?);
-        Ok(Zone { extent, base, arena, homes })
+        let index = AddressIndex::new(extent.last() - base + 1, alignment)?;
+        Ok(Zone { extent, base, page, index })
     }
 
-    /// Takes offsets, and lets look-ups know for whom.
-    fn reserve(&mut self, request: &Request) -> Result<Option<Range<u64>>, execmem_range::Error> {
-        let range = self.arena.try_alloc(request)?;
-        Ok(range.inspect(|range| self.homes.note(range.start, range.end - range.start, request.tag)))
+    /// Reserves pages, and lets look-ups know for which window.
+    fn take(&self, pages: &mut Pages, place: Range<u64>, tag: ReservationTag) -> Result<Extent, Error> {
+        let Some(extent) = self.extent_of(&place) else { return Err(Error::OutOfMemory) };
+        pages.reserve(place)?;
+        self.index.note(extent.start() - self.base, extent.len(), tag);
+        Ok(extent)
     }
 
-    fn view(&self) -> ZoneView {
-        let (homes, ledger) = (Arc::clone(&self.homes), Arc::clone(self.arena.ledger()));
-        ZoneView { extent: self.extent, base: self.base, homes, ledger }
-    }
-
-    fn page(&self) -> PageSize {
-        PageSize::from_bytes(self.arena.quantum()).unwrap_or(PageSize::from_log2(0))
-    }
-
-    /// The part of an extent that lies in the zone, as offsets.
-    fn offsets(&self, extent: Extent) -> Range<u64> {
+    /// The pages of an extent, as far as it lies in the zone.
+    fn pages_of(&self, extent: Extent) -> Range<u64> {
         let (start, last) = (extent.start().max(self.extent.start()), extent.last().min(self.extent.last()));
-        start - self.base..last - self.base + 1
+        (start - self.base) >> self.page.log2()..((last - self.base) >> self.page.log2()) + 1
     }
 
-    fn extent_of(&self, range: &Range<u64>) -> Option<Extent> {
-        Extent::new(self.base + range.start, range.end - range.start)
+    fn extent_of(&self, pages: &Range<u64>) -> Option<Extent> {
+        Extent::new(self.base + (pages.start << self.page.log2()), (pages.end - pages.start) << self.page.log2())
     }
 }
 

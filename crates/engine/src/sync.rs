@@ -1,4 +1,4 @@
-//! Locks, all in one place: `parking_lot` with `std`, any raw mutex without, loom's under `cfg(loom)`.
+//! Locks, all in one place: `parking_lot` with `std`, any raw mutexes without, loom's under `cfg(loom)`.
 //!
 //! A lock has methods that take a closure: no guard outlives the expression that took it, so what happens under a lock
 //! is always visible as one block.
@@ -10,56 +10,65 @@ pub(crate) use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-/// What kind of lock an engine uses, and on which *lane* the caller is.
+/// Which locks an engine uses, and which shard suits a caller.
 ///
-/// Callers on different lanes allocate from different blocks if there are enough, and so do not wait for each other. A
-/// kernel has a lane per processor, a process one per thread. Any number is a lane; engines use the low bits.
+/// | lock | held | what happens under it |
+/// |---|---|---|
+/// | `Spin` | for a search or a few words of bookkeeping | the heap may be asked; no call of the backend, no hook |
+/// | `Sleep` | while memory is mapped, unmapped or changes its rights | calls of the backend, and the hooks that are told of memory |
+///
+/// Order: `Sleep`, then one `Spin`. An engine that [defers](crate::Engine::deferring) takes only `Spin` to free, and to
+/// allocate [without growth](crate::Request::without_growth): such calls are possible where a thread must not sleep, if
+/// `Spin` is a lock for that place.
 pub trait Locking {
-    /// The lock.
-    type Mutex: RawMutex;
+    /// The lock that is held shortly.
+    type Spin: RawMutex;
 
-    /// The lane of whoever calls. May change at any time; only speed depends on it.
+    /// The lock that is held while the backend works.
+    type Sleep: RawMutex;
+
+    /// Which shard suits the caller: its processor in a kernel, its thread in a process. Callers with different hints
+    /// allocate from different blocks if there are enough, and so do not wait for each other. May change at any time; only
+    /// speed depends on it. Engines use the low bits.
     #[must_use]
-    fn lane() -> usize;
+    fn shard_hint() -> usize;
 
-    /// Whoever calls waited for the memory of its lane, and may want another one from now on. Before, somebody on lane
-    /// `other` allocated there; if that is its own, it waited for a look or a free only.
-    fn met(other: usize) {
+    /// The caller waited for its shard. Before, a thread with the hint `other` allocated there; if that is its own, it waited
+    /// for a look or a free only. It may want another hint from now on.
+    fn contended(other: usize) {
         let _ = other;
     }
 
-    /// Whoever calls freed memory that other lanes allocate from, `other` among them, and may want to be on one of these
-    /// from now on.
-    fn freed_on(other: usize) {
+    /// The caller freed memory in the shard of another hint, and may want that from now on.
+    fn freed_elsewhere(other: usize) {
         let _ = other;
     }
 }
 
-/// Any raw mutex, and a single lane.
+/// Any raw mutexes, and one shard.
 #[derive(Debug)]
-pub struct OneLane<R>(core::marker::PhantomData<R>);
+pub struct OneShard<Spin, Sleep = Spin>(core::marker::PhantomData<(Spin, Sleep)>);
 
-impl<R: RawMutex> Locking for OneLane<R> {
-    type Mutex = R;
+impl<Spin: RawMutex, Sleep: RawMutex> Locking for OneShard<Spin, Sleep> {
+    type Spin = Spin;
+    type Sleep = Sleep;
 
-    fn lane() -> usize {
+    fn shard_hint() -> usize {
         0
     }
 }
 
 #[cfg(not(loom))]
 mod inner {
-    use lock_api::RawMutex as _;
-
-    use super::Locking;
+    use super::RawMutex;
 
     /// A value behind a lock.
-    pub struct Lock<L: Locking, T>(lock_api::Mutex<L::Mutex, T>);
+    pub struct Lock<R, T>(lock_api::Mutex<R, T>);
 
-    impl<L: Locking, T> Lock<L, T> {
+    impl<R: RawMutex, T> Lock<R, T> {
         /// Locks `value` away.
         pub const fn new(value: T) -> Self {
-            Lock(lock_api::Mutex::from_raw(L::Mutex::INIT, value))
+            Lock(lock_api::Mutex::from_raw(R::INIT, value))
         }
 
         /// Waits for the lock and runs `body` under it.
@@ -68,7 +77,7 @@ mod inner {
             body(&mut self.0.lock())
         }
 
-        /// Runs `body` under the lock unless somebody else has it.
+        /// Runs `body` under the lock unless another thread holds it.
         #[inline]
         pub fn try_with<O>(&self, body: impl FnOnce(&mut T) -> O) -> Option<O> {
             self.0.try_lock().map(|mut value| body(&mut value))
@@ -80,12 +89,10 @@ mod inner {
 mod inner {
     use core::marker::PhantomData;
 
-    use super::Locking;
-
     /// A value behind a lock that loom schedules.
-    pub struct Lock<L, T>(loom::sync::Mutex<T>, PhantomData<fn() -> L>);
+    pub struct Lock<R, T>(loom::sync::Mutex<T>, PhantomData<fn() -> R>);
 
-    impl<L: Locking, T> Lock<L, T> {
+    impl<R, T> Lock<R, T> {
         /// Locks `value` away.
         pub fn new(value: T) -> Self {
             Lock(loom::sync::Mutex::new(value), PhantomData)
@@ -97,7 +104,7 @@ mod inner {
             body(&mut guard)
         }
 
-        /// Runs `body` under the lock unless somebody else has it.
+        /// Runs `body` under the lock unless another thread holds it.
         pub fn try_with<O>(&self, body: impl FnOnce(&mut T) -> O) -> Option<O> {
             self.0.try_lock().ok().map(|mut guard| body(&mut guard))
         }
@@ -106,7 +113,7 @@ mod inner {
 
 pub use inner::Lock;
 
-impl<L: Locking, T> core::fmt::Debug for Lock<L, T> {
+impl<R, T> core::fmt::Debug for Lock<R, T> {
     /// Says that it is a lock, without taking it.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Lock(..)")

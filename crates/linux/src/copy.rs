@@ -16,7 +16,7 @@ const LINE: usize = 64;
 /// Lines of a short function.
 const FEW: usize = 4;
 
-/// Copies bytes to memory. Four or eight bytes at a multiple of their number are one store: whoever reads or executes
+/// Copies bytes to memory. Four or eight bytes at a multiple of their number are one store: a thread that reads or executes
 /// them sees the old or the new.
 ///
 /// # Safety
@@ -130,7 +130,7 @@ unsafe fn copy(to: *mut u8, bytes: &[u8]) {
     #[cfg(not(target_arch = "x86_64"))]
     for (offset, byte) in bytes.iter().enumerate() {
         // SAFETY: `offset` is less than `bytes.len()`, so the byte is valid; an atomic needs no alignment of a byte, and
-        // nobody accesses it other than atomically or by executing it.
+        // no thread accesses it other than atomically or by executing it.
         let cell = unsafe { AtomicU8::from_ptr(to.wrapping_add(offset)) };
         cell.store(*byte, Ordering::Relaxed);
     }

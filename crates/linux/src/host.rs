@@ -1,123 +1,61 @@
-//! The machine this process runs on, and the table for it.
+//! The machine this process runs on.
 
-use execmem_types::{
-    Descriptor, Extent, Fill, Growth, Kind, Machine, PageSize, Placement, PowerOfTwo, Protection, Reach, Row, Seal,
-    Table, TableError, Trap, Unused,
-};
+use execmem_types::{Features, InstructionSet, Machine, PageSize};
 
-use crate::Options;
+#[cfg(target_arch = "aarch64")]
+use execmem_arch_arm64::INSTRUCTIONS_ARM64 as INSTRUCTIONS;
+#[cfg(target_arch = "loongarch64")]
+use execmem_arch_others::loongarch::INSTRUCTIONS_LOONGARCH as INSTRUCTIONS;
+#[cfg(target_arch = "s390x")]
+use execmem_arch_others::s390::INSTRUCTIONS_S390 as INSTRUCTIONS;
+#[cfg(target_arch = "powerpc")]
+use execmem_arch_powerpc_8xx::INSTRUCTIONS_POWERPC_BOOK3S32 as INSTRUCTIONS;
+#[cfg(target_arch = "riscv64")]
+use execmem_arch_riscv::INSTRUCTIONS_RISCV64 as INSTRUCTIONS;
+#[cfg(target_arch = "x86_64")]
+use execmem_arch_x86::INSTRUCTIONS_X86 as INSTRUCTIONS;
+
+/// The instructions of a processor that no table describes.
+#[cfg(not(any(
+    target_arch = "aarch64",
+    target_arch = "loongarch64",
+    target_arch = "powerpc",
+    target_arch = "riscv64",
+    target_arch = "s390x",
+    target_arch = "x86_64"
+)))]
+const INSTRUCTIONS: InstructionSet = InstructionSet::unknown(usize::BITS);
 
 /// Size of the pages that text should be mapped with.
 pub(crate) const LARGE: PageSize = PageSize::mib(2);
 
-/// Trap instruction and reach of a direct call of the machine this is compiled for. The arch crates have the same
-/// numbers with their sources; this crate may not depend on them.
-const fn instructions() -> (Trap, Reach) {
-    if cfg!(target_arch = "x86_64") {
-        (Trap::byte(0xcc), Reach::Relative { base: 5, min: i32::MIN as i64, max: i32::MAX as i64 })
-    } else if cfg!(target_arch = "aarch64") {
-        (Trap::word([0x00, 0x20, 0x20, 0xd4]), Reach::Relative { base: 0, min: -(128 << 20), max: (128 << 20) - 4 })
-    } else if cfg!(target_arch = "riscv64") {
-        (
-            Trap::half([0x02, 0x90]),
-            Reach::Relative { base: 0, min: -(1 << 31) - (1 << 11), max: (1 << 31) - (1 << 11) - 1 },
-        )
-    } else if cfg!(target_arch = "powerpc") {
-        (Trap::word([0x7f, 0xe0, 0x00, 0x08]), Reach::Relative { base: 0, min: -(32 << 20), max: (32 << 20) - 4 })
-    } else {
-        (Trap::ZERO, Reach::Relative { base: 0, min: 0, max: 0 })
+/// What this processor promises beyond its architecture. Linux's distributions for RISC-V ask for the profile RVA20, of
+/// which Ziccif is part; of x86, AMD's processors say what they promise about fetch, Intel's do not.
+fn features() -> Features {
+    if cfg!(target_arch = "riscv64") {
+        return Features::ZICCIF;
     }
+    let is_amd = ["AuthenticAMD", "HygonGenuine"].contains(&vendor().as_str());
+    if is_amd { Features::FETCH_8 } else { Features::NONE }
+}
+
+/// The maker of an x86 processor; empty elsewhere.
+fn vendor() -> String {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let leaf = std::arch::x86_64::__cpuid(0);
+        let bytes = [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes).concat();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    String::new()
 }
 
 /// The machine this process runs on.
 pub(crate) fn machine() -> Machine {
+    static HERE: InstructionSet = INSTRUCTIONS;
     let page = PageSize::from_bytes(rustix::param::page_size() as u64).unwrap_or(PageSize::kib(4));
-    let (trap, reach) = instructions();
-    Machine {
-        name: std::env::consts::ARCH,
-        address_bits: usize::BITS,
-        leaves: [Some(page), Some(LARGE).filter(|large| *large > page), None, None, None, None, None, None],
-        trap,
-        reach,
-        anchor: None,
-        limits: execmem_types::Limits::NONE,
-    }
-}
-
-/// The table for a window: code from the bottom, data from the top, every kind packed in large pages by rights. Where
-/// rights flip, code and constants have pages of their own: flipping one small page splits a large one for good.
-pub(crate) fn table(machine: Machine, window: Extent, flips: bool, options: &Options) -> Result<Table, TableError> {
-    let inner = window.part(LARGE.bytes(), window.len().saturating_sub(2 * LARGE.bytes()));
-    let window = inner.filter(|_| options.is_guarded).unwrap_or(window);
-    let page = machine.page();
-    let large = [machine.leaves[1].or(machine.leaves[0]), machine.leaves[1].and(machine.leaves[0]), None, None];
-    let small = [Some(page), None, None, None];
-    let quantum = if flips { page } else { PowerOfTwo::from_log2(4) };
-    let fill = if flips { Fill::Flip } else { Fill::Poke };
-    let text = Descriptor {
-        windows: [Some(window), None, None],
-        placement: Placement::BottomUp,
-        granularities: if flips { small } else { large },
-        growth: Growth::Whole,
-        alignment: quantum,
-        quantum,
-        protection: Protection::ReadExecute,
-        fill,
-        unused: Unused::Trap,
-        seal: Seal::Never,
-        is_anchored: machine.anchor.is_some(),
-        is_shadowed: false,
-        is_exclusive: false,
-        is_writable_and_executable: false,
-        lead: options.lead_bytes,
-    };
-    let constants = Descriptor {
-        placement: Placement::TopDown,
-        protection: Protection::ReadOnly,
-        unused: Unused::Zero,
-        is_anchored: false,
-        lead: 0,
-        ..text
-    };
-    let data = Descriptor {
-        granularities: large,
-        alignment: PowerOfTwo::from_log2(4),
-        quantum: PowerOfTwo::from_log2(4),
-        protection: Protection::ReadWrite,
-        fill: Fill::Direct,
-        ..constants
-    };
-    let sealed = Descriptor { protection: Protection::ReadOnly, seal: Seal::Block, ..data };
-    let shares = |with, like: &Descriptor| Row::Shares { with, alignment: like.alignment, quantum: like.quantum };
-    let line = PowerOfTwo::from_log2(6).max(quantum);
-    Table::checked(
-        machine,
-        [
-            Row::Own(text),
-            Row::Own(data),
-            Row::Own(constants),
-            Row::Own(sealed),
-            shares(Kind::Text, &text),
-            shares(Kind::Data, &data),
-            shares(Kind::RoData, &constants),
-            shares(Kind::Text, &text),
-            shares(Kind::Text, &text),
-            Row::Own(Descriptor { alignment: line, quantum: line, ..text }),
-        ],
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_of_this_machine_keeps_every_rule() {
-        let window = Extent::new(0x4000_0000, 1 << 24).expect("window");
-        let table = |flips| table(machine(), window, flips, &Options::default()).expect("every rule");
-        assert_eq!(table(false).descriptor(Kind::Bpf).quantum.bytes(), 64);
-        assert_eq!(table(false).home(Kind::Ftrace), Kind::Text);
-        assert_eq!(table(true).quantum(Kind::Kprobe), machine().page());
-        assert_eq!(table(true).quantum(Kind::Data).bytes(), 16);
-    }
+    let leaves = [page, LARGE.max(page)];
+    let leaves = if leaves[0] == leaves[1] { &leaves[..1] } else { &leaves };
+    Machine { features: features(), ..Machine::new(std::env::consts::ARCH, &HERE, leaves) }
 }

@@ -8,21 +8,16 @@ use rustix::thread::{MembarrierCommand, membarrier};
 /// Whether cache instructions access the addresses that are executed, and fault where nothing is mapped.
 pub(crate) const TOUCHES_HOME: bool = cfg!(any(target_arch = "aarch64", target_arch = "powerpc"));
 
-/// Whether there is anything to do for a scope. x86-64: caches are coherent, and nobody executes code that is not known
+/// Whether there is anything to do for a scope. x86-64: caches are coherent, and no processor executes code that is not known
 /// yet or not any more.
 #[inline]
 pub(crate) const fn acts(scope: SyncScope) -> bool {
     !cfg!(target_arch = "x86_64") || matches!(scope, SyncScope::Live)
 }
 
-/// Registers this process for the barrier that [`sync`] may need.
-pub(crate) fn register() -> Result<(), Errno> {
-    membarrier(MembarrierCommand::RegisterPrivateExpeditedSyncCore)
-}
-
 /// Makes the bytes at `home`, written through `alias`, what every processor of this process executes.
 ///
-/// x86-64: caches are coherent, and code that nobody knows yet needs nothing (Intel SDM 3A, 9.1.3, "cross-modifying
+/// x86-64: caches are coherent, and code that no caller knows yet needs nothing (Intel SDM 3A, 9.1.3, "cross-modifying
 /// code": other processors must execute a serialising instruction before they execute *modified* code, which the
 /// barrier makes them do).
 ///
@@ -40,7 +35,14 @@ pub(crate) unsafe fn sync(_home: usize, _alias: usize, _len: usize, scope: SyncS
 /// Makes every other processor that runs this process execute a context-synchronising instruction.
 #[cfg(not(target_arch = "riscv64"))]
 pub(crate) fn serialise() -> Result<(), Errno> {
-    membarrier(MembarrierCommand::PrivateExpeditedSyncCore)
+    match membarrier(MembarrierCommand::PrivateExpeditedSyncCore) {
+        // The first time: the process has to say that it will want that, which takes a while if it has many threads.
+        Err(Errno::PERM) => {
+            membarrier(MembarrierCommand::RegisterPrivateExpeditedSyncCore)?;
+            membarrier(MembarrierCommand::PrivateExpeditedSyncCore)
+        }
+        done => done,
+    }
 }
 
 /// aarch64: clean the data cache to the point of unification by the address written, invalidate the instruction cache

@@ -1,6 +1,6 @@
-//! Where a window goes: the free addresses nearest to an anchor that a direct call reaches.
+//! Where a window goes: a random place from which a direct call reaches an anchor.
 //!
-//! Pure arithmetic over a list of mappings; whoever maps there asks the kernel to refuse if somebody was faster.
+//! Pure arithmetic; the caller that maps there asks the kernel to refuse what is in use.
 
 use execmem_types::{Extent, Reach};
 
@@ -14,44 +14,77 @@ const LOWEST: u64 = 1 << 20;
 /// Left free below a stack, which grows down.
 const STACK_ROOM: u64 = 64 << 20;
 
-/// The program that code at `address` belongs to: all mappings of the same file.
-pub(crate) fn program(areas: &[Area], address: u64) -> Option<Extent> {
-    let own = areas.iter().find(|area| area.extent.contains(address))?;
-    let same = areas.iter().filter(|area| area.name == own.name && !own.name.is_empty()).map(|area| area.extent);
-    same.chain([own.extent]).reduce(|all, part| {
-        let end = all.end().max(part.end());
-        Extent::between(all.start().min(part.start()), end).unwrap_or(all)
-    })
+/// Places at which a window may start: multiples of 2 MiB, the first and how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Places {
+    first: u64,
+    pub(crate) count: u64,
 }
 
-/// Starts of windows of `len` bytes from which a direct call reaches all of `anchor` and back, best first.
-///
-/// Below the anchor the nearest comes first. Above it the farthest does, because the heap of a program grows up from
-/// its end.
-pub(crate) fn candidates(areas: &[Area], anchor: Extent, len: u64, reach: Reach) -> Vec<u64> {
-    let gaps = gaps(areas);
-    let fits = |start: &u64| Extent::new(*start, len).is_some_and(|window| reach.connects(anchor, window));
-    let below = gaps.iter().rev().filter(|gap| gap.start() < anchor.start());
-    let below = below.filter_map(|gap| highest(*gap, len, anchor.start())).filter(fits);
-    let top = anchor.start().saturating_add(forward(reach));
-    let above = gaps.iter().rev().filter(|gap| gap.start() >= anchor.start());
-    let above = above.filter_map(|gap| highest(*gap, len, top)).filter(fits);
-    below.chain(above).collect()
-}
+impl Places {
+    /// The places between two addresses, both included. `None` if there is none.
+    fn between(low: u64, high: u64) -> Option<Self> {
+        let first = LARGE.round_up(low)?;
+        let count = high.checked_sub(first)? / LARGE.bytes() + 1;
+        Some(Places { first, count })
+    }
 
-/// How far forward from an address a window may end at most.
-pub(crate) fn forward(reach: Reach) -> u64 {
-    match reach {
-        Reach::Relative { min, max, .. } => max.unsigned_abs().min(min.unsigned_abs()),
-        Reach::Segment { size_log2, .. } => 1 << size_log2,
+    /// One of them.
+    pub(crate) const fn nth(self, index: u64) -> u64 {
+        self.first + index * LARGE.bytes()
     }
 }
 
-/// The highest start in a gap of a window that ends at `end` at the latest.
-fn highest(gap: Extent, len: u64, end: u64) -> Option<u64> {
-    let end = u64::try_from(gap.end()).unwrap_or(u64::MAX).min(end);
-    let start = LARGE.round_down(end.checked_sub(len)?);
-    (start >= gap.start()).then_some(start)
+/// Where windows of `len` bytes may start so that a direct call reaches all of `anchor` from them and back: below it, and
+/// above it beyond the room that the heap of a program has behind its end.
+pub(crate) fn within_reach(anchor: Extent, len: u64, reach: Reach) -> [Option<Places>; 2] {
+    let forward = forward(reach);
+    let connects = |start: u64| Extent::new(start, len).is_some_and(|window| reach.connects(anchor, window));
+    // The first estimate is a few units off; what is beyond reach is cut away.
+    let trimmed = |low: u64, high: u64| {
+        let mut places = Places::between(low, high)?;
+        while places.count > 0 && !connects(places.first) {
+            places = Places { first: places.first + LARGE.bytes(), count: places.count - 1 };
+        }
+        while places.count > 0 && !connects(places.nth(places.count - 1)) {
+            places.count -= 1;
+        }
+        Some(places).filter(|places| places.count > 0)
+    };
+    let end = u64::try_from(anchor.end()).unwrap_or(u64::MAX);
+    let below = anchor.start().checked_sub(len).and_then(|high| {
+        let low = end.saturating_sub(forward).saturating_sub(LARGE.bytes()).max(LOWEST);
+        trimmed(low, high)
+    });
+    let high = anchor.start().saturating_add(forward).saturating_sub(len);
+    [below, trimmed(end.saturating_add(forward / 4), high)]
+}
+
+/// The same places as far as nothing is mapped there, heap room or not.
+pub(crate) fn free_within_reach(areas: &[Area], anchor: Extent, len: u64, reach: Reach) -> Vec<Places> {
+    let forward = forward(reach);
+    let end = u64::try_from(anchor.end()).unwrap_or(u64::MAX);
+    let (lowest, highest) = (end.saturating_sub(forward), anchor.start().saturating_add(forward));
+    let fits = |places: &Places| {
+        let window = |start| Extent::new(start, len).is_some_and(|window| reach.connects(anchor, window));
+        window(places.first) && window(places.nth(places.count - 1))
+    };
+    let in_gap = |gap: Extent| {
+        let end = u64::try_from(gap.end()).unwrap_or(u64::MAX).min(highest);
+        Places::between(gap.start().max(lowest), end.checked_sub(len)?)
+    };
+    gaps(areas).into_iter().filter_map(in_gap).filter(fits).collect()
+}
+
+/// How far forward from an address a window may end at most.
+pub(crate) const fn forward(reach: Reach) -> u64 {
+    match reach {
+        Reach::Relative { min, max, .. } => {
+            let (min, max) = (min.unsigned_abs(), max.unsigned_abs());
+            if min < max { min } else { max }
+        }
+        Reach::Segment { size_log2, .. } => 1 << size_log2,
+    }
 }
 
 /// What lies between mappings, lowest first.
@@ -71,54 +104,53 @@ mod tests {
     use super::*;
 
     const REL32: Reach = Reach::Relative { base: 5, min: i32::MIN as i64, max: i32::MAX as i64 };
+    const PROGRAM: u64 = 0x5555_5540_0000;
 
     fn area(start: u64, end: u64, name: &str) -> Area {
         Area::of(Extent::between(start, end.into()).expect("area"), name)
     }
 
-    #[test]
-    fn a_program_is_all_mappings_of_its_file() {
-        let areas =
-            [area(0x40_0000, 0x41_0000, "/a"), area(0x41_0000, 0x42_0000, "/a"), area(0x50_0000, 0x51_0000, "")];
-        let program = |address| program(&areas, address).map(|extent| (extent.start(), extent.end()));
-        assert_eq!(program(0x40_1000), Some((0x40_0000, 0x42_0000)));
-        assert_eq!(program(0x50_1000), Some((0x50_0000, 0x51_0000)));
-        assert_eq!(program(0x60_0000), None);
+    fn anchor() -> Extent {
+        Extent::new(PROGRAM, 10 << 20).expect("a program")
     }
 
     #[test]
-    fn below_comes_nearest_first_and_above_leaves_room_for_the_heap() {
-        let base = 0x5555_5540_0000;
-        let areas = [
-            area(0x1000_0000_0000, 0x1000_1000_0000, "/far"),
-            area(base, base + 0x10_0000, "/program"),
-            area(base + 0x10_0000, base + 0x30_0000, "[heap]"),
-            area(0x7fff_0000_0000, 0x7fff_0010_0000, "[stack]"),
-        ];
-        let len = 1 << 30;
-        let found = candidates(&areas, areas[1].extent, len, REL32);
-        assert_eq!(found[0], base - len);
-        let above = found[1];
-        assert!(above + len <= base + 0x7fff_ffff && above > base + (1 << 29), "{above:#x}");
-        for start in found {
-            let window = Extent::new(start, len).expect("window");
-            assert!(REL32.connects(areas[1].extent, window));
-            assert!(areas.iter().all(|area| !area.extent.overlaps(window)));
+    fn a_window_goes_anywhere_within_reach_below_and_beyond_the_heap_above() {
+        for len in [2 << 20, 64 << 20, 1 << 30] {
+            let [below, above] = within_reach(anchor(), len, REL32).map(|places| places.expect("room"));
+            for (places, lowest, highest) in
+                [(below, PROGRAM - (1 << 31), PROGRAM - len), (above, PROGRAM + (1 << 29), PROGRAM + (1 << 31) - len)]
+            {
+                let ends = [places.nth(0), places.nth(places.count - 1)];
+                for start in ends {
+                    let window = Extent::new(start, len).expect("window");
+                    assert!(REL32.connects(anchor(), window) && start.is_multiple_of(LARGE.bytes()));
+                }
+                assert!(ends[0] >= lowest && ends[1] <= highest && highest - ends[1] <= 4 << 20);
+            }
+            assert!(below.count * LARGE.bytes() + len >= (2 << 30) - (16 << 20), "all of the reach");
         }
-        assert_eq!(
-            candidates(&areas, areas[1].extent, 2 << 30, REL32),
-            [],
-            "nothing that long is in reach at both ends"
-        );
+        assert_eq!(within_reach(anchor(), 2 << 30, REL32), [None, None], "nothing that long is in reach at both ends");
     }
 
     #[test]
     fn a_program_at_the_bottom_gets_a_window_above() {
-        let areas = [area(0x40_0000, 0x50_0000, "/program"), area(0x7fff_0000_0000, 0x7fff_0010_0000, "[stack]")];
-        let found = candidates(&areas, areas[0].extent, 1 << 30, REL32);
-        assert_eq!(found.len(), 1);
-        assert!(found[0] > 0x50_0000);
-        let full = [area(LOWEST, 0x40_0000, "x"), area(0x40_0000, 0xffff_ffff_0000, "/program")];
-        assert_eq!(candidates(&full, full[1].extent, 1 << 30, REL32), []);
+        let anchor = Extent::new(0x40_0000, 1 << 20).expect("a program");
+        let [below, above] = within_reach(anchor, 1 << 30, REL32);
+        assert!(below.is_none() && above.is_some_and(|places| places.nth(0) > 0x50_0000));
+    }
+
+    #[test]
+    fn gaps_between_mappings_are_found_if_they_are_long_enough() {
+        let areas = [
+            area(LOWEST, PROGRAM - (64 << 20), "/other"),
+            area(PROGRAM, PROGRAM + (10 << 20), "/program"),
+            area(PROGRAM + (16 << 20), PROGRAM + (8 << 30), "/more"),
+        ];
+        let free = |len| free_within_reach(&areas, anchor(), len, REL32);
+        assert_eq!(free(64 << 20), [Places { first: PROGRAM - (64 << 20), count: 1 }]);
+        let [below, between] = free(2 << 20)[..] else { panic!("two gaps") };
+        assert_eq!((below.count, between.count), (32, 3));
+        assert_eq!(free(128 << 20), []);
     }
 }

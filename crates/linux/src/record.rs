@@ -1,25 +1,17 @@
 //! What is mapped at home, page by page: the backend's own record, which answers before memory is touched.
 
-use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use execmem_types::{BackendError, Extent, PageSize, Protection};
 use once_cell::race::OnceBox;
 
 use crate::Backing;
+use crate::host::LARGE;
+use crate::page::Page;
+use crate::unit::{UNIT_BYTES, Unit};
+use crate::view::Part;
 
-/// Pages that share a piece of record.
-const PIECE: usize = 1024;
-
-/// One page in a word: rights, backing, and how many accesses rely on both at the moment.
-const RIGHTS: u16 = 0b111;
-const BACKING_SHIFT: u32 = 3;
-const PIN: u16 = 1 << 6;
-
-/// No further access can rely on a page.
-const FULL: u16 = u16::MAX - PIN + 1;
-
-/// The state of every page of a window. A piece of record appears when a page in it is first mapped.
+/// The state of every page of a window.
 ///
 /// Rights in the record are never more than the rights of the mapping: they are taken away here before, and granted
 /// here after, the mapping changes. A [`Pin`] keeps them from being taken away.
@@ -27,60 +19,39 @@ const FULL: u16 = u16::MAX - PIN + 1;
 pub(crate) struct Record {
     window: Extent,
     page: PageSize,
-    pieces: Box<[OnceBox<[AtomicU16; PIECE]>]>,
+    units: Vec<OnceBox<[Unit; 1]>>,
 }
 
-const fn encode(protection: Option<Protection>) -> u16 {
-    match protection {
-        None => 0,
-        Some(Protection::NoAccess) => 1,
-        Some(Protection::ReadOnly) => 2,
-        Some(Protection::ReadWrite) => 3,
-        Some(Protection::ReadExecute) => 4,
-    }
-}
-
-const fn decode(word: u16) -> Option<Protection> {
-    match word & RIGHTS {
-        1 => Some(Protection::NoAccess),
-        2 => Some(Protection::ReadOnly),
-        3 => Some(Protection::ReadWrite),
-        4 => Some(Protection::ReadExecute),
-        _ => None,
-    }
-}
-
-/// The rights that two have in common.
-fn common(one: Protection, other: Protection) -> Protection {
-    match (one, other) {
-        _ if one == other => one,
-        (Protection::NoAccess, _) | (_, Protection::NoAccess) => Protection::NoAccess,
-        _ => Protection::ReadOnly,
-    }
+/// Part of an extent: in one unit, and all of it [latent](Page::LATENT) or none of it, mapped twice or none of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Piece {
+    pub(crate) extent: Extent,
+    pub(crate) is_latent: bool,
 }
 
 /// Keeps the rights of some pages as they are until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Pin<'r> {
     record: &'r Record,
-    pages: RangeInclusive<usize>,
+    extent: Extent,
 }
 
 impl Drop for Pin<'_> {
     fn drop(&mut self) {
-        for page in self.pages.clone() {
-            if let Some(word) = self.record.word(page) {
-                word.fetch_sub(PIN, Ordering::Release);
-            }
-        }
+        self.record.words(self.extent).for_each(|word| {
+            word.fetch_sub(Page::PIN, Ordering::Release);
+        });
     }
 }
 
 impl Record {
-    pub(crate) fn new(window: Extent, page: PageSize) -> Self {
-        let pages = usize::try_from(window.len() / page.bytes()).unwrap_or(0);
-        let pieces = std::iter::repeat_with(OnceBox::new).take(pages.div_ceil(PIECE)).collect();
-        Record { window, page, pieces }
+    /// A record of a window in which nothing is mapped.
+    pub(crate) fn new(window: Extent, page: PageSize) -> Option<Self> {
+        let count = usize::try_from(window.len() / UNIT_BYTES).ok()?;
+        let mut units = Vec::new();
+        units.try_reserve_exact(count).ok()?;
+        units.resize_with(count, OnceBox::new);
+        Some(Record { window, page, units })
     }
 
     /// The window.
@@ -88,223 +59,284 @@ impl Record {
         self.window
     }
 
-    /// Numbers of the pages of an extent in the window.
-    fn pages(&self, extent: Extent) -> Result<RangeInclusive<usize>, BackendError> {
-        if !self.window.covers(extent) {
-            let outside = if self.window.contains(extent.start()) { self.window.last() + 1 } else { extent.start() };
-            return Err(BackendError::NotMapped { address: outside });
+    /// The smallest page.
+    pub(crate) const fn page(&self) -> PageSize {
+        self.page
+    }
+
+    /// Offset of an address in the window.
+    #[inline]
+    pub(crate) fn offset(&self, address: u64) -> usize {
+        usize::try_from(address.wrapping_sub(self.window.start())).unwrap_or(usize::MAX)
+    }
+
+    /// The part of the window that an extent in it is.
+    pub(crate) fn part(&self, extent: Extent) -> Part {
+        Part::new(self.offset(extent.start()), usize::try_from(extent.len()).unwrap_or(usize::MAX))
+    }
+
+    /// The unit that holds an address, if something was ever mapped in it.
+    #[inline]
+    pub(crate) fn unit(&self, address: u64) -> Option<&Unit> {
+        let offset = address.wrapping_sub(self.window.start());
+        let index = usize::try_from(offset / UNIT_BYTES).ok()?;
+        self.units.get(index)?.get().map(|[unit]| unit)
+    }
+
+    /// The same, made if it is not there yet. `None` if there is no memory for it.
+    pub(crate) fn make_unit(&self, address: u64) -> Option<&Unit> {
+        if let Some(unit) = self.unit(address) {
+            return Some(unit);
         }
-        let number = |address: u64| usize::try_from((address - self.window.start()) >> self.page.log2());
-        Ok(number(extent.start()).unwrap_or(0)..=number(extent.last()).unwrap_or(0))
+        let mut one = Vec::new();
+        one.try_reserve_exact(1).ok()?;
+        one.push(Unit::new());
+        let one: Box<[Unit; 1]> = one.into_boxed_slice().try_into().ok()?;
+        // Another thread may have been faster.
+        let _ = self.units.get(self.offset(address) / usize::try_from(UNIT_BYTES).ok()?)?.set(one);
+        self.unit(address)
     }
 
+    /// The units that an extent touches, and its part in each.
+    pub(crate) fn by_unit(&self, extent: Extent) -> impl Iterator<Item = Extent> + use<> {
+        let first = LARGE.round_down(extent.start());
+        let starts = (first..=extent.last()).step_by(usize::try_from(UNIT_BYTES).unwrap_or(usize::MAX));
+        starts.filter_map(move |start| Extent::new(start, UNIT_BYTES)?.intersection(extent))
+    }
+
+    /// Addresses in each page that an extent touches.
+    fn addresses(&self, extent: Extent) -> impl Iterator<Item = u64> + use<> {
+        let step = usize::try_from(self.page.bytes()).unwrap_or(usize::MAX);
+        (self.page.round_down(extent.start())..=extent.last()).step_by(step)
+    }
+
+    /// The word of the page that holds an address.
+    fn word(&self, address: u64) -> Option<&AtomicU32> {
+        let within = self.offset(address) % usize::try_from(UNIT_BYTES).ok()?;
+        self.unit(address)?.pages.get(within >> self.page.log2())
+    }
+
+    /// The words of an extent, as far as there are any.
+    fn words(&self, extent: Extent) -> impl Iterator<Item = &AtomicU32> {
+        self.addresses(extent).filter_map(|address| self.word(address))
+    }
+
+    /// The pages of an extent.
+    pub(crate) fn pages(&self, extent: Extent) -> impl Iterator<Item = Page> {
+        self.addresses(extent).map(|address| self.page_at(address))
+    }
+
+    /// The longest extents in an extent, which is whole pages, all pages of which are alike.
+    pub(crate) fn runs(&self, extent: Extent, is_alike: impl Fn(Page) -> bool + Copy) -> impl Iterator<Item = Extent> {
+        let mut rest = Some(extent);
+        std::iter::from_fn(move || {
+            let within = rest.take()?;
+            let first = self.addresses(within).find(|address| is_alike(self.page_at(*address)))?;
+            let behind = Extent::between(first, within.end())?;
+            let next = self.addresses(behind).find(|address| !is_alike(self.page_at(*address)));
+            rest = next.and_then(|next| Extent::between(next, within.end()));
+            Extent::between(first, next.map_or(within.end(), u128::from))
+        })
+    }
+
+    /// The units in which something was ever mapped.
+    pub(crate) fn units(&self) -> impl Iterator<Item = (Extent, &Unit)> {
+        self.by_unit(self.window).filter_map(|extent| Some((extent, self.unit(extent.start())?)))
+    }
+
+    /// Bytes of all units that wait for the rest of their file.
+    pub(crate) fn waiting(&self) -> usize {
+        self.units().map(|(_, unit)| unit.waiting()).sum()
+    }
+
+    /// What is known about the page that holds an address.
+    pub(crate) fn page_at(&self, address: u64) -> Page {
+        self.word(address).map_or(Page::ABSENT, |word| Page(word.load(Ordering::Acquire)))
+    }
+
+    /// Where the bytes of an extent are in the writable view, if it lies in one unit and all of its pages are
+    /// [open](Page::is_open) there.
     #[inline]
-    fn word(&self, page: usize) -> Option<&AtomicU16> {
-        Some(&self.pieces.get(page / PIECE)?.get()?[page % PIECE])
+    pub(crate) fn in_view(&self, extent: Extent) -> Option<usize> {
+        let (unit, within, words) = self.words_of_unit(extent)?;
+        let view = unit.open_view();
+        let are_open = words.iter().all(|word| Page(word.load(Ordering::Acquire)).is_open());
+        (view != 0 && are_open).then_some(view + within)
     }
 
-    /// The rights of a page.
+    /// The unit that an extent lies in, where in it, and the words of its pages. `None` if it lies in several, or nothing
+    /// was ever mapped there.
     #[inline]
-    fn rights(&self, page: usize) -> Option<Protection> {
-        decode(self.word(page)?.load(Ordering::Acquire))
+    fn words_of_unit(&self, extent: Extent) -> Option<(&Unit, usize, &[AtomicU32])> {
+        let unit = self.unit(extent.start())?;
+        let within = usize::try_from((extent.start() - self.window.start()) % UNIT_BYTES).ok()?;
+        let last = within + usize::try_from(extent.len() - 1).ok()?;
+        let words = unit.pages.get(within >> self.page.log2()..=last >> self.page.log2())?;
+        (last < usize::try_from(UNIT_BYTES).ok()?).then_some((unit, within, words))
     }
 
-    /// What a page that is mapped is made of.
-    pub(crate) fn backing(&self, address: u64) -> Option<Backing> {
-        let page = *self.pages(Extent::new(address, 1)?).ok()?.start();
-        let word = self.word(page)?.load(Ordering::Acquire);
-        decode(word)?;
-        Backing::ALL.get(usize::from(word >> BACKING_SHIFT & RIGHTS)).copied()
+    /// Cuts an extent into pieces.
+    pub(crate) fn pieces(&self, extent: Extent) -> impl Iterator<Item = Piece> {
+        let kind = |address| {
+            let page = self.page_at(address);
+            (page.is_latent(), page.is_twice())
+        };
+        let mut rest = Some(extent);
+        std::iter::from_fn(move || {
+            let within = rest.take()?;
+            let (is_latent, is_twice) = kind(within.start());
+            let end = self.whole_unit(within.start()).map_or(within.end(), |unit| unit.end().min(within.end()));
+            let own = Extent::between(within.start(), end)?;
+            let next = self.addresses(own).find(|address| kind(*address) != (is_latent, is_twice));
+            let border = next.map_or(end, u128::from);
+            rest = u64::try_from(border).ok().and_then(|border| Extent::between(border, within.end()));
+            Some(Piece { extent: Extent::between(within.start(), border)?, is_latent })
+        })
+    }
+
+    /// The unit that holds an address.
+    pub(crate) fn whole_unit(&self, address: u64) -> Option<Extent> {
+        Extent::new(LARGE.round_down(address), UNIT_BYTES)
+    }
+
+    /// Whether any page of an extent is latent.
+    #[inline]
+    pub(crate) fn has_latent(&self, extent: Extent) -> bool {
+        match self.words_of_unit(extent) {
+            Some((_, _, words)) => words.iter().any(|word| Page(word.load(Ordering::Acquire)).is_latent()),
+            None => self.pages(extent).any(Page::is_latent),
+        }
     }
 
     /// Why a page does not do.
-    fn refusal(&self, page: usize, extent: Extent, rights: Option<Protection>) -> BackendError {
-        let address = (self.window.start() + ((page as u64) << self.page.log2())).max(extent.start());
+    fn refusal(&self, address: u64, extent: Extent, rights: Option<Protection>) -> BackendError {
+        let address = address.max(extent.start());
         match rights {
             Some(protection) => BackendError::Denied { address, protection },
             None => BackendError::NotMapped { address },
         }
     }
 
+    /// Refuses an extent that is not in the window.
+    pub(crate) fn check_inside(&self, extent: Extent) -> Result<(), BackendError> {
+        if self.window.covers(extent) {
+            return Ok(());
+        }
+        let outside = if self.window.contains(extent.start()) { self.window.last() + 1 } else { extent.start() };
+        Err(BackendError::NotMapped { address: outside })
+    }
+
     /// Refuses an extent that is not whole pages.
     pub(crate) fn check_whole(&self, extent: Extent, page: PageSize) -> Result<(), BackendError> {
+        self.check_inside(extent)?;
         if extent.is_aligned(page.bytes()) { Ok(()) } else { Err(BackendError::NotPages { extent, page }) }
     }
 
-    /// Refuses an extent any page of which is mapped.
-    pub(crate) fn check_absent(&self, extent: Extent) -> Result<(), BackendError> {
-        let is_absent = self.pages(extent)?.all(|page| self.rights(page).is_none());
-        if is_absent { Ok(()) } else { Err(BackendError::AlreadyMapped { extent }) }
+    /// Whether nothing is mapped in an extent.
+    pub(crate) fn is_absent(&self, extent: Extent) -> bool {
+        self.words(extent).all(|word| Page(word.load(Ordering::Acquire)).rights().is_none())
     }
 
     /// Refuses an extent unless all its pages are mapped with rights that are `allowed`.
-    #[inline]
     pub(crate) fn check_mapped(
         &self,
         extent: Extent,
         allowed: impl Fn(Protection) -> bool,
     ) -> Result<(), BackendError> {
-        for page in self.pages(extent)? {
-            let rights = self.rights(page);
+        self.check_inside(extent)?;
+        for address in self.addresses(extent) {
+            let rights = self.page_at(address).rights();
             if !rights.is_some_and(&allowed) {
-                return Err(self.refusal(page, extent, rights));
+                return Err(self.refusal(address, extent, rights));
             }
         }
         Ok(())
     }
 
-    /// The same, and the rights stay until the pin is dropped.
+    /// Refuses rights that the mapping of a page never said it would have.
+    pub(crate) fn check_allowed(&self, extent: Extent, protection: Protection) -> Result<(), BackendError> {
+        let mut all = self.words(extent).map(|word| Page(word.load(Ordering::Acquire)).allowed());
+        let refused = all.find(|rights| !rights.contain(protection));
+        refused.map_or(Ok(()), |rights| Err(BackendError::NeverAllowed { extent, rights, protection }))
+    }
+
+    /// The rights of an extent, which must be `allowed`, stay until the pin is dropped.
     pub(crate) fn pin(&self, extent: Extent, allowed: impl Fn(Protection) -> bool) -> Result<Pin<'_>, BackendError> {
-        let pages = self.pages(extent)?;
-        let first = *pages.start();
-        for page in pages.clone() {
-            if let Err(rights) = self.pin_page(page, &allowed) {
-                if page > first {
-                    drop(Pin { record: self, pages: first..=page - 1 });
-                }
-                return Err(self.refusal(page, extent, rights));
+        self.check_inside(extent)?;
+        for address in self.addresses(extent) {
+            if let Err(rights) = self.pin_page(address, &allowed) {
+                let pinned = Extent::between(extent.start(), u128::from(address));
+                drop(pinned.map(|extent| Pin { record: self, extent }));
+                return Err(self.refusal(address, extent, rights));
             }
         }
-        Ok(Pin { record: self, pages })
+        Ok(Pin { record: self, extent })
     }
 
     /// Pins one page, unless its rights are not allowed; they are the error.
-    fn pin_page(&self, page: usize, allowed: impl Fn(Protection) -> bool) -> Result<(), Option<Protection>> {
-        let word = self.word(page).ok_or(None)?;
-        let update = |word: u16| (word < FULL && decode(word).is_some_and(&allowed)).then(|| word + PIN);
+    fn pin_page(&self, address: u64, allowed: impl Fn(Protection) -> bool) -> Result<(), Option<Protection>> {
+        let word = self.word(address).ok_or(None)?;
+        let may_pin = |page: Page| !page.is_full() && !page.is_latent() && page.rights().is_some_and(&allowed);
+        let update = |word: u32| may_pin(Page(word)).then(|| word + Page::PIN);
         loop {
             match word.fetch_update(Ordering::Acquire, Ordering::Relaxed, update) {
-                // Pages are pinned in order, so of all who wait somebody waits for accesses that go on: they end soon.
-                Err(full) if full >= FULL => std::thread::yield_now(),
-                pinned => return pinned.map(drop).map_err(decode),
+                // Pages are pinned in order, so of all accesses that wait one waits for some that go on: they end soon.
+                Err(full) if Page(full).is_full() => std::thread::yield_now(),
+                pinned => return pinned.map(drop).map_err(|word| Page(word).rights()),
             }
+        }
+    }
+
+    fn update(&self, extent: Extent, update: impl Fn(Page) -> Page) {
+        for word in self.words(extent) {
+            let _ = word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| Some(update(Page(word)).0));
         }
     }
 
     /// Takes away, before the mapping changes, the rights that pages are about to lose, and waits until no access
-    /// relies on them. Returns the rights of before, page by page.
-    pub(crate) fn restrict(&self, extent: Extent, to: Protection) -> Vec<Option<Protection>> {
-        let Ok(pages) = self.pages(extent) else { return Vec::new() };
-        let mut before = Vec::with_capacity(pages.clone().count());
-        for page in pages {
-            let Some(word) = self.word(page) else { continue };
-            let old = decode(word.load(Ordering::Acquire));
-            before.push(old);
-            let kept = old.map(|old| common(old, to));
-            if kept == old {
-                continue;
-            }
-            Self::store_rights(word, kept);
-            while word.load(Ordering::Acquire) >= PIN {
+    /// relies on them.
+    pub(crate) fn restrict(&self, extent: Extent, to: Protection) {
+        for word in self.words(extent) {
+            let update = |word: u32| Some(Page(word).restricted(to).0);
+            let before = word.fetch_update(Ordering::AcqRel, Ordering::Acquire, update).map_or(Page::ABSENT, Page);
+            let loses = before.restricted(to).rights() != before.rights();
+            while loses && Page(word.load(Ordering::Acquire)).is_pinned() {
                 // An access is a copy of some bytes: it ends soon.
                 std::thread::yield_now();
             }
         }
-        before
     }
 
     /// Puts rights back that [`restrict`](Self::restrict) took.
-    pub(crate) fn restore(&self, extent: Extent, before: &[Option<Protection>]) {
-        let Ok(pages) = self.pages(extent) else { return };
-        for (page, rights) in pages.zip(before) {
-            if let Some(word) = self.word(page) {
-                Self::store_rights(word, *rights);
-            }
-        }
+    pub(crate) fn restore(&self, extent: Extent) {
+        self.update(extent, Page::restored);
     }
 
-    fn store_rights(word: &AtomicU16, rights: Option<Protection>) {
-        let update = |word: u16| Some(word & !RIGHTS | encode(rights));
-        let _ = word.fetch_update(Ordering::AcqRel, Ordering::Acquire, update);
+    /// Notes the rights of an extent that is mapped.
+    pub(crate) fn give(&self, extent: Extent, to: Protection) {
+        self.update(extent, |page| page.given(to));
     }
 
-    /// Notes the rights of an extent; `None` is absent.
-    pub(crate) fn set(&self, extent: Extent, rights: Option<Protection>) {
-        let Ok(pages) = self.pages(extent) else { return };
-        for page in pages {
-            let piece = self.pieces[page / PIECE].get_or_init(|| Box::new([const { AtomicU16::new(0) }; PIECE]));
-            Self::store_rights(&piece[page % PIECE], rights);
-        }
+    /// Notes what the pages of an extent are, all units of which were [made](Self::make_unit).
+    pub(crate) fn set(&self, extent: Extent, page: Page) {
+        self.update(extent, |before| Page(before.only_pins().0 | page.0));
     }
 
-    /// Notes what the memory of an extent that is mapped is made of.
+    /// Notes that an extent is not mapped any more; what it is made of stays known.
+    pub(crate) fn hide(&self, extent: Extent) {
+        self.update(extent, Page::hidden);
+    }
+
+    /// Notes that the pages of an extent have memory.
+    pub(crate) fn set_solid(&self, extent: Extent) {
+        self.update(extent, |page| page.with(Page::LATENT, false));
+    }
+
+    /// Notes that the pages of an extent have memory, and what it is made of.
     pub(crate) fn set_backing(&self, extent: Extent, backing: Backing) {
-        let bits = (backing as u16) << BACKING_SHIFT;
-        for word in self.pages(extent).into_iter().flatten().filter_map(|page| self.word(page)) {
-            let update = |word: u16| Some(word & !(RIGHTS << BACKING_SHIFT) | bits);
-            let _ = word.fetch_update(Ordering::AcqRel, Ordering::Acquire, update);
-        }
+        self.update(extent, |page| page.with(Page::LATENT, false).made_of(backing));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record() -> (Record, Extent, Extent) {
-        let window = Extent::new(0x10000, 0x10000).expect("window");
-        let part = |offset| window.part(offset, 0x1000).expect("page");
-        (Record::new(window, PageSize::kib(4)), part(0), part(0x1000))
-    }
-
-    #[test]
-    fn accesses_are_judged_by_every_page_they_touch() {
-        let (record, first, second) = record();
-        record.set(first, Some(Protection::ReadWrite));
-        let across = Extent::new(0x10ff0, 0x20).expect("across");
-        assert_eq!(record.check_mapped(across, |_| true), Err(BackendError::NotMapped { address: 0x11000 }));
-        record.set(second, Some(Protection::ReadExecute));
-        let denied = BackendError::Denied { address: 0x11000, protection: Protection::ReadExecute };
-        assert_eq!(record.check_mapped(across, Protection::is_writable), Err(denied));
-        assert_eq!(record.pin(across, Protection::is_writable).expect_err("the second"), denied);
-        assert_eq!(record.restrict(across, Protection::NoAccess).len(), 2, "no pin is left on the first");
-        assert_eq!(record.check_absent(across), Err(BackendError::AlreadyMapped { extent: across }));
-        let beyond = Extent::new(0x1fff0, 0x20).expect("beyond");
-        assert_eq!(record.check_mapped(beyond, |_| true), Err(BackendError::NotMapped { address: 0x20000 }));
-        record.set(across, None);
-        assert_eq!(record.check_absent(across), Ok(()));
-    }
-
-    #[test]
-    fn rights_are_taken_away_only_when_no_access_relies_on_them() {
-        let (record, page, _) = record();
-        record.set(page, Some(Protection::ReadWrite));
-        record.set_backing(page, Backing::Collapsed);
-        let pin = record.pin(page, Protection::is_writable).expect("writable");
-        std::thread::scope(|scope| {
-            let restricted = scope.spawn(|| record.restrict(page, Protection::ReadExecute));
-            while record.check_mapped(page, Protection::is_writable).is_ok() {
-                std::thread::yield_now();
-            }
-            assert!(!restricted.is_finished());
-            assert!(
-                record.pin(page, |rights| rights != Protection::NoAccess).is_ok(),
-                "reading is possible throughout"
-            );
-            drop(pin);
-            assert_eq!(restricted.join().expect("no panic"), [Some(Protection::ReadWrite)]);
-        });
-        record.restore(page, &[Some(Protection::ReadWrite)]);
-        assert!(record.check_mapped(page, Protection::is_writable).is_ok());
-        assert_eq!(record.backing(page.start()), Some(Backing::Collapsed));
-    }
-
-    #[test]
-    fn an_access_waits_when_a_page_has_as_many_pins_as_can_be_counted() {
-        let (record, page, _) = record();
-        record.set(page, Some(Protection::ReadWrite));
-        record.set_backing(page, Backing::Secret);
-        let pin = || record.pin(page, Protection::is_writable).expect("writable");
-        let mut pins: Vec<_> = (0..FULL / PIN).map(|_| pin()).collect();
-        std::thread::scope(|scope| {
-            let late = scope.spawn(|| drop(pin()));
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            assert!(!late.is_finished());
-            pins.pop();
-            late.join().expect("no panic");
-        });
-        drop(pins);
-        assert_eq!(record.restrict(page, Protection::NoAccess), [Some(Protection::ReadWrite)], "no pin is left");
-        assert_eq!(record.backing(page.start()), Some(Backing::Secret));
-    }
-}
+mod tests;

@@ -1,83 +1,69 @@
 //! How a window comes to be: which addresses, which memory, and what is tried if the system forbids the first.
 
-use std::os::fd::OwnedFd;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 use execmem_types::{Extent, Machine, Protection};
-use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
 
+use crate::file::{Guard, Guarded, memory_file, secret_file};
+use crate::fork::{self, Mark};
+use crate::home::find_home;
 use crate::host::LARGE;
-use crate::proc_mem::ProcMem;
-use crate::view::{Origin, View, secret_file};
-use crate::window::{Dual, Memory, Window};
-use crate::{DataSource, Options, Place, Publish, SetupError, limits, place, proc};
+use crate::material::Means;
+use crate::random::Random;
+use crate::record::Record;
+use crate::view::{Part, View};
+use crate::window::Window;
+use crate::{DataSource, Options, Publish, SetupError, limits, proc_mem};
 
 /// The largest window: everything in it is within reach of everything else.
 const WINDOW_MAX_BYTES: u64 = 2 << 30;
-
-/// How often addresses are looked for again when another thread was faster.
-const ATTEMPTS: usize = 16;
 
 /// A window, and what became of the choices.
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) window: Window,
-    pub(crate) anchor: Option<Extent>,
+    /// What the window was to be near to, and whether it is.
+    pub(crate) anchor: Option<(Extent, bool)>,
     pub(crate) refusal: Option<SetupError>,
-    pub(crate) node: Option<u32>,
+    pub(crate) narrowed: Option<SetupError>,
 }
 
 /// Reserves a window.
 pub(crate) fn reserve(options: &Options, machine: &Machine) -> Result<Setup, SetupError> {
-    let bytes = options.window_bytes.unwrap_or_else(|| default_bytes(machine));
-    check_size(bytes, machine)?;
-    let (home, anchor) = find_home(options.place, bytes, machine)?;
-    let (memory, refusal) = memory_of(&home, bytes, options)?;
-    let mut window = Window::new(home, memory, machine.page());
-    window.hides_data = hides_data(options.data)?;
-    let node = options.node.filter(|node| prefer(&window, *node).is_ok());
-    Ok(Setup { window, anchor, refusal, node })
-}
-
-/// What is behind the addresses of home, and why it is not the best there is.
-fn memory_of(home: &View, bytes: u64, options: &Options) -> Result<(Memory, Option<SetupError>), SetupError> {
-    let twice = || mapped_twice(home, bytes, options.uses_reserved_pages);
-    let once = || probe_single(home).map(|()| Memory::Single);
-    match options.publish {
-        Publish::Poke => Ok((twice()?, None)),
-        Publish::ProcMem => Ok((written_by_kernel(home)?, None)),
-        Publish::Flip => Ok((once()?, None)),
-        Publish::Best => match twice() {
-            Ok(memory) => Ok((memory, None)),
-            Err(refusal) => Ok((written_by_kernel(home).or_else(|_| once())?, Some(refusal))),
-        },
+    if let Some(bytes) = options.window_bytes {
+        check_size(bytes, machine)?;
     }
-}
-
-/// Whether data goes where the kernel has no mapping.
-fn hides_data(source: DataSource) -> Result<bool, SetupError> {
-    let probe = || {
-        let len = rustix::param::page_size();
-        View::anywhere(len)?.back(&secret_file(len)?, 0, len, Some(Protection::ReadWrite))
+    let refused = |errno: Errno| SetupError::NoAddresses { bytes: 0, errno: errno.raw_os_error() };
+    fork::register().map_err(refused)?;
+    let mark = Mark::of_this_process().map_err(refused)?;
+    let random = Random::new(options.seed);
+    let found = find_home(options, machine, &random, mark)?;
+    let home = found.view;
+    let Found { means, has_kernel, refusal } = means(&home, options, mark, &random)?;
+    let sink = means.guard.map(|_| sink(&random, mark)).transpose().map_err(refused)?;
+    let extent = Extent::new(home.start() as u64, home.whole().len as u64);
+    let record = extent.and_then(|extent| Record::new(extent, machine.page()));
+    let record = record.ok_or_else(|| refused(Errno::NOMEM))?;
+    let mut window = Window {
+        home,
+        record,
+        mark,
+        means,
+        random,
+        sink,
+        maps_executable: AtomicBool::new(false),
+        has_kernel_memory: AtomicBool::new(has_kernel),
+        changing: Mutex::new(()),
     };
-    let refused = |errno: Errno| SetupError::NoSecretMemory { errno: errno.raw_os_error() };
-    match source {
-        DataSource::Ordinary => Ok(false),
-        DataSource::Secret => probe().map(|()| true).map_err(refused),
-        DataSource::SecretOrOrdinary => Ok(probe().is_ok()),
-    }
+    window.means.hides_data = hides_data(&window, options.data)?;
+    window.means.node = options.node.filter(|node| takes_node(&window, *node));
+    Ok(Setup { window, anchor: found.anchor, refusal, narrowed: found.narrowed })
 }
 
-/// Asks for memory of a NUMA node: for the file behind the window, or for the window itself.
-fn prefer(window: &Window, node: u32) -> Result<(), Errno> {
-    let view = window.dual().map_or(&window.home, |(_, alias)| alias);
-    view.prefer(0, view.len(), node)
-}
-
-/// Half the reach of a direct call, so that the other half can hold whatever the window is near to.
-fn default_bytes(machine: &Machine) -> u64 {
-    // The reach is a unit short of a power of two in one direction.
-    (place::forward(machine.reach).next_power_of_two() / 2).clamp(LARGE.bytes(), 1 << 30)
+fn page_bytes() -> usize {
+    rustix::param::page_size()
 }
 
 fn check_size(bytes: u64, machine: &Machine) -> Result<(), SetupError> {
@@ -88,118 +74,135 @@ fn check_size(bytes: u64, machine: &Machine) -> Result<(), SetupError> {
     Ok(())
 }
 
-/// Reserves the addresses of home, and says what they are near to.
-fn find_home(place: Place, bytes: u64, machine: &Machine) -> Result<(View, Option<Extent>), SetupError> {
-    let refused = |errno: Errno| SetupError::NoAddresses { bytes, errno: errno.raw_os_error() };
-    let len = usize::try_from(bytes).map_err(|_| refused(Errno::OVERFLOW))?;
-    let anywhere = || View::anywhere(len).map(|view| (view, None)).map_err(refused);
-    match place {
-        Place::Anywhere => anywhere(),
-        Place::Near(anchor) => near(anchor, len, machine).map(|view| (view, Some(anchor))),
-        Place::NearProgram => match own_program().map(|anchor| (near(anchor, len, machine), anchor)) {
-            Some((Ok(view), anchor)) => Ok((view, Some(anchor))),
-            Some((Err(_), _)) | None => anywhere(),
-        },
-    }
+/// What there is for writable views without a file: shared memory that nothing else shows.
+fn sink(random: &Random, mark: Mark) -> Result<View, Errno> {
+    let len = usize::try_from(LARGE.bytes()).map_err(|_| Errno::OVERFLOW)?;
+    let view = View::somewhere(len, random, mark)?;
+    view.map_shared(view.whole(), Protection::NoAccess)?;
+    view.keep_from_children(view.whole())?;
+    view.set_dumped(view.whole(), false)?;
+    let _ = view.unlock(view.whole());
+    view.protect(view.whole(), Protection::ReadWrite)?;
+    Ok(view)
 }
 
-/// The program this crate is linked into.
-fn own_program() -> Option<Extent> {
-    let here: fn(&Options, &Machine) -> Result<Setup, SetupError> = reserve;
-    place::program(&proc::mappings().ok()?, here as usize as u64)
+/// What memory is made of here, and why it is not the best.
+struct Found {
+    means: Means,
+    /// The kernel writes.
+    has_kernel: bool,
+    refusal: Option<SetupError>,
 }
 
-/// Reserves addresses near an anchor. The kernel refuses those that somebody else took since they were looked up.
-fn near(anchor: Extent, len: usize, machine: &Machine) -> Result<View, SetupError> {
-    let full = SetupError::NoRoomNear { anchor, bytes: len as u64 };
-    for _ in 0..ATTEMPTS {
-        let mappings = proc::mappings().map_err(|_| full)?;
-        let mut was_overtaken = false;
-        for start in place::candidates(&mappings, anchor, len as u64, machine.reach) {
-            let Ok(start) = usize::try_from(start) else { continue };
-            match View::at(start, len) {
-                Ok(view) => return Ok(view),
-                Err(errno) => was_overtaken |= errno == Errno::EXIST,
-            }
-        }
-        if !was_overtaken {
-            break;
-        }
-    }
-    Err(full)
-}
-
-/// Creates the file and maps it twice. On failure the addresses of home are as they were: reserved.
-fn mapped_twice(home: &View, bytes: u64, uses_reserved_pages: bool) -> Result<Memory, SetupError> {
-    if let Some(limit) = limits::file_bytes().filter(|limit| *limit < bytes) {
-        return Err(SetupError::FileSizeLimit { limit, bytes });
-    }
-    let refused = |errno: Errno| SetupError::NoAddresses { bytes, errno: errno.raw_os_error() };
-    let file = memory_file(bytes, MemfdFlags::empty());
-    let file = file.map_err(|errno| SetupError::NoMemoryFile { errno: errno.raw_os_error() })?;
-    let origin = Origin::mark().map_err(refused)?;
-    let mut alias = View::anywhere(home.len()).map_err(refused)?;
-    alias.keep_from_children().map_err(refused)?;
-    alias.back(&file, 0, alias.len(), Some(Protection::ReadWrite)).map_err(refused)?;
-    home.back(&file, 0, home.len(), None).map_err(refused)?;
-    let maps_executable = match probe_execution(home) {
-        Ok(()) => false,
-        Err(_) if probe_mapping(home, &file).is_ok() => true,
-        Err(errno) => {
-            home.reset(0, home.len()).map_err(refused)?;
-            return Err(SetupError::NotExecutable { errno: errno.raw_os_error() });
-        }
+fn means(home: &View, options: &Options, mark: Mark, random: &Random) -> Result<Found, SetupError> {
+    let none = Means {
+        guard: None,
+        may_fall_back: options.publish == Publish::Best,
+        hides_data: false,
+        hides_views: options.hides_views,
+        uses_pool: false,
+        starts_large: options.starts_large,
+        node: None,
     };
-    let wants_reserved = uses_reserved_pages && limits::has_reserved_pages();
-    let reserved = wants_reserved.then(|| memory_file(bytes, MemfdFlags::HUGETLB | MemfdFlags::HUGE_2MB).ok());
-    Ok(Memory::Dual(Box::new(Dual { file, reserved: reserved.flatten(), alias: Some(alias), origin, maps_executable })))
+    let uses_pool = options.uses_reserved_pages && limits::has_reserved_pages();
+    let twice = || {
+        let means = Means { guard: Some(probe_twice(home, mark, random)?), uses_pool, ..none };
+        Ok(Found { means, has_kernel: false, refusal: None })
+    };
+    let kernel = || probe_kernel(home).map(|()| Found { means: none, has_kernel: true, refusal: None });
+    let single = || probe_single(home).map(|()| Found { means: none, has_kernel: false, refusal: None });
+    match options.publish {
+        Publish::Poke => twice(),
+        Publish::ProcMem => kernel(),
+        Publish::Flip => single(),
+        Publish::Best if options.is_debuggable => kernel().or_else(|_| single()),
+        Publish::Best => twice().or_else(|refusal| match refusal {
+            // No prohibition, and gone in a moment.
+            SetupError::NoDescriptor => Err(refusal),
+            _ => Ok(Found { refusal: Some(refusal), ..kernel().or_else(|_| single())? }),
+        }),
+    }
 }
 
-/// Makes sure that memory of home can be executable, once, before anybody relies on it.
-fn probe_execution(home: &View) -> Result<(), Errno> {
-    let page = rustix::param::page_size();
-    home.protect(0, page, Protection::ReadExecute)?;
-    home.protect(0, page, Protection::NoAccess)
+/// Makes sure that a memory file can be executable at home and not become writable there. Says how that is ensured.
+fn probe_twice(home: &View, mark: Mark, random: &Random) -> Result<Guard, SetupError> {
+    let block = usize::try_from(LARGE.bytes()).unwrap_or(usize::MAX);
+    if let Some(limit) = limits::file_bytes().filter(|limit| *limit < block as u64) {
+        return Err(SetupError::FileSizeLimit { limit, bytes: block as u64 });
+    }
+    let mut refusal = SetupError::NotGuarded { errno: 0 };
+    for guard in Guard::ALL {
+        match probe_guard(home, guard, mark, random) {
+            Ok(()) => return Ok(guard),
+            // Neither the guard nor anything else will help.
+            Err(error @ (SetupError::NoMemoryFile { .. } | SetupError::NoDescriptor)) => return Err(error),
+            Err(error) => refusal = error,
+        }
+    }
+    Err(refusal)
 }
 
-/// The same for memory that is mapped executable from the start, which systems allow that refuse the other
-/// (`PR_SET_MDWE`, PaX).
-fn probe_mapping(home: &View, file: &OwnedFd) -> Result<(), Errno> {
-    let page = rustix::param::page_size();
-    home.back(file, 0, page, Some(Protection::ReadExecute))?;
-    home.protect(0, page, Protection::NoAccess)
+/// The same for one guard.
+fn probe_guard(home: &View, guard: Guard, mark: Mark, random: &Random) -> Result<(), SetupError> {
+    let page = Part::new(0, page_bytes());
+    let errno = |errno: Errno| errno.raw_os_error();
+    let not_guarded = |refused| SetupError::NotGuarded { errno: errno(refused) };
+    let not_executable = |refused| SetupError::NotExecutable { errno: errno(refused) };
+    let _kept_away = fork::keep_away();
+    let file = memory_file(page.len, false).map_err(|refused| match refused {
+        Errno::MFILE | Errno::NFILE => SetupError::NoDescriptor,
+        other => SetupError::NoMemoryFile { errno: errno(other) },
+    })?;
+    let file = Guarded::new(&file, guard).map_err(not_guarded)?;
+    let tried = home.map_file(page, file.reader(), 0, Protection::NoAccess).and_then(|()| {
+        let changed = home.protect(page, Protection::ReadExecute);
+        // Where rights are not changed so, they may come with the mapping.
+        changed.or_else(|errno| home.map_file(page, file.reader(), 0, Protection::ReadExecute).map_err(|_| errno))
+    });
+    home.reset(page).and(tried).map_err(not_executable)?;
+    // Tried somewhere else, where there is nothing that a thread could execute.
+    let view = View::somewhere(page.len, random, mark).map_err(not_guarded)?;
+    view.map_file(view.whole(), file.reader(), 0, Protection::ReadOnly).map_err(not_guarded)?;
+    let changed = view.protect(view.whole(), Protection::ReadWrite);
+    if changed.is_err() { Ok(()) } else { Err(SetupError::NotGuarded { errno: 0 }) }
 }
 
-/// The same for memory that is writable before.
+/// Makes sure that memory that was writable can become executable.
 fn probe_single(home: &View) -> Result<(), SetupError> {
-    let writable = home.protect(0, rustix::param::page_size(), Protection::ReadWrite);
-    let probed = writable.and_then(|()| probe_execution(home));
+    let page = Part::new(0, page_bytes());
+    let probed =
+        home.map_private(page, Protection::ReadWrite).and_then(|()| home.protect(page, Protection::ReadExecute));
+    let probed = probed.and(home.reset(page));
     probed.map_err(|errno| SetupError::NotExecutable { errno: errno.raw_os_error() })
 }
 
 /// Makes sure that the kernel writes to memory of home that can be executed and not written.
-fn written_by_kernel(home: &View) -> Result<Memory, SetupError> {
+fn probe_kernel(home: &View) -> Result<(), SetupError> {
     probe_single(home)?;
-    let page = rustix::param::page_size();
-    let written = home.protect(0, page, Protection::ReadExecute).and_then(|()| {
-        let kernel = ProcMem::open()?;
-        kernel.write(home.start() as u64, &[0])?;
-        home.forget(0, page)?;
-        home.protect(0, page, Protection::NoAccess)?;
-        Ok(kernel)
-    });
-    let kernel = written.map_err(|errno| SetupError::NoProcMem { errno: errno.raw_os_error() })?;
-    Ok(Memory::Kernel(Box::new(kernel)))
+    proc_mem::probe(home, Part::new(0, page_bytes())).map_err(|errno| match errno {
+        Errno::MFILE | Errno::NFILE => SetupError::NoDescriptor,
+        other => SetupError::NoProcMem { errno: other.raw_os_error() },
+    })
 }
 
-/// A memory file of a size that nobody can change, not even this process.
-fn memory_file(bytes: u64, more: MemfdFlags) -> Result<OwnedFd, Errno> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | more;
-    let create = |flags| rustix::fs::memfd_create("execmem", flags);
-    // The file itself is never executed as a program, which is all this flag forbids; `vm.memfd_noexec` may insist on
-    // it. Kernels before 6.3 lack it.
-    let file = create(flags | MemfdFlags::NOEXEC_SEAL).or_else(|_| create(flags))?;
-    rustix::fs::ftruncate(&file, bytes)?;
-    rustix::fs::fcntl_add_seals(&file, SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
-    Ok(file)
+/// Whether the kernel takes a hint for a NUMA node.
+fn takes_node(window: &Window, node: u32) -> bool {
+    let page = Part::new(0, page_bytes());
+    window.home.prefer(page, node).is_ok() && window.home.reset(page).is_ok()
+}
+
+/// Whether data goes where the kernel has no mapping.
+fn hides_data(window: &Window, source: DataSource) -> Result<bool, SetupError> {
+    let probe = || {
+        let _kept_away = fork::keep_away();
+        let file = secret_file(page_bytes())?;
+        let view = View::somewhere(page_bytes(), &window.random, window.mark)?;
+        view.map_file(view.whole(), &file, 0, Protection::ReadWrite)
+    };
+    let refused = |errno: Errno| SetupError::NoSecretMemory { errno: errno.raw_os_error() };
+    match source {
+        DataSource::Ordinary => Ok(false),
+        DataSource::Secret => probe().map(|()| true).map_err(refused),
+        DataSource::SecretOrOrdinary => Ok(probe().is_ok()),
+    }
 }

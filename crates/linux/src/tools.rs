@@ -9,6 +9,8 @@
 //! | `gdb` | `Gdb` | backtraces with names in gdb and lldb, by GDB's JIT interface |
 //! | `unwind` | `Frames` | unwinding through code, by `__register_frame` |
 
+#[cfg(feature = "perf")]
+mod file;
 #[cfg(feature = "gdb")]
 mod gdb;
 #[cfg(feature = "perf")]
@@ -41,7 +43,7 @@ pub struct Code<'c> {
     pub bytes: &'c [u8],
 }
 
-/// Somebody who wants to know what code has which name.
+/// A tool that wants to know what code has which name.
 pub trait Listener: Debug + Send + Sync {
     /// Code was published, or other code took its place.
     ///

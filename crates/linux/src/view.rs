@@ -1,49 +1,104 @@
-//! Stretches of addresses that belong to one window: how they are reserved, backed and given back.
-#![expect(unsafe_code, reason = "changes mappings: a wrong range would pull memory from under somebody else")]
+//! Stretches of addresses that belong to this crate: how they are found, what is mapped there, and how they go back.
+#![expect(unsafe_code, reason = "changes mappings: a wrong range would pull memory from under another owner")]
 
 use std::ffi::c_void;
-use std::os::fd::{FromRawFd as _, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use execmem_types::Protection;
 use rustix::io::Errno;
-use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
+use rustix::mm::{MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 
+use crate::fork::Mark;
 use crate::host::LARGE;
-
-/// `MADV_COLLAPSE` of linux/mman.h, since Linux 6.1. Not in rustix.
-const MADV_COLLAPSE: libc::c_int = 25;
-
-/// `memfd_secret` (since Linux 5.14) has one number on every machine that has it.
-const SYS_MEMFD_SECRET: libc::c_long = 447;
+use crate::random::Random;
 
 /// `PROT_BTI` of asm/mman.h and `HWCAP2_BTI` of asm/hwcap.h on arm64.
 const PROT_BTI: u32 = 0x10;
 const HWCAP2_BTI: usize = 1 << 17;
 
-/// Nodes that a mask can name.
-const NODES: usize = 1024;
-const WORD_BITS: usize = libc::c_ulong::BITS as usize;
+/// `mseal` (since Linux 6.10) has one number on every machine.
+const SYS_MSEAL: libc::c_long = 462;
+
+/// How often a random place is tried before the kernel chooses one.
+const ATTEMPTS: usize = 32;
+
+/// Nothing is placed below by chance: programs that are not position-independent, and 32-bit pointers, live there.
+const LOWEST: u64 = if usize::BITS == 64 { 1 << 36 } else { 1 << 24 };
+
+/// Left free below the stack of the main thread.
+const STACK_ROOM: u64 = if usize::BITS == 64 { 4 << 30 } else { 64 << 20 };
+
+/// Part of a view: an offset and a length in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) offset: usize,
+    pub(crate) len: usize,
+}
+
+impl Part {
+    /// A part. Where it matters, [`View`] checks that it lies in the view.
+    pub(crate) const fn new(offset: usize, len: usize) -> Self {
+        Part { offset, len }
+    }
+
+    /// Offset of the first byte behind it.
+    pub(crate) const fn end(self) -> usize {
+        self.offset + self.len
+    }
+}
 
 /// Addresses that were reserved here, and what is mapped there.
 ///
 /// # Invariants
 ///
-/// `len` bytes from `start` were mapped by this value and belong to it until it is dropped: there is a mapping at every
-/// address of them at any time, and no Rust reference points into them. `start` is a multiple of 2 MiB.
-#[derive(Debug)]
+/// In the process of `mark`, `len` bytes from `start` were mapped by this value and belong to it until it is dropped:
+/// there is a mapping at every address of them at any time, and no Rust reference points into them. `start` is a
+/// multiple of 2 MiB.
 pub(crate) struct View {
     start: usize,
     len: usize,
-    /// Whether forked processes go without it.
-    is_private: bool,
+    mark: Mark,
+    /// Part of it was [sealed](Self::seal) and cannot be unmapped.
+    is_sealed: AtomicBool,
     /// Whether what becomes executable is checked for landing pads.
     guards_branches: AtomicBool,
 }
 
 impl View {
-    /// Reserves addresses that the system chooses.
-    pub(crate) fn anywhere(len: usize) -> Result<View, Errno> {
+    /// Reserves these addresses, which start at a multiple of 2 MiB, unless something is mapped at any of them.
+    pub(crate) fn at(start: usize, len: usize, mark: Mark) -> Result<View, Errno> {
+        // SAFETY: MAP_FIXED_NOREPLACE never replaces a mapping; a kernel that does not know it (before 4.17) takes the
+        // address for a hint.
+        let found = unsafe { reserve(pointer(start).cast::<c_void>(), len, MapFlags::FIXED_NOREPLACE) }?.addr();
+        if found != start {
+            // Owned from here on, so that it is unmapped.
+            drop(View::of(found, len, mark));
+            return Err(Errno::EXIST);
+        }
+        let view = View::of(start, len, mark);
+        // After mlockall(2) it would count against what may be locked, although nothing is there.
+        let _ = view.unlock(view.whole());
+        Ok(view)
+    }
+
+    /// Reserves addresses at random.
+    pub(crate) fn somewhere(len: usize, random: &Random, mark: Mark) -> Result<View, Errno> {
+        let (low, high) = (LARGE.round_down(LOWEST), top().saturating_sub(len as u64));
+        let places = high.saturating_sub(low) / LARGE.bytes();
+        for _ in 0..ATTEMPTS {
+            let start = low + LARGE.bytes() * random.below(places);
+            let start = usize::try_from(start).map_err(|_| Errno::OVERFLOW)?;
+            match View::at(start, len, mark) {
+                Err(Errno::EXIST) => {}
+                done => return done,
+            }
+        }
+        View::chosen(len, mark)
+    }
+
+    /// Reserves addresses that the kernel chooses.
+    fn chosen(len: usize, mark: Mark) -> Result<View, Errno> {
         let align = usize::try_from(LARGE.bytes()).map_err(|_| Errno::OVERFLOW)?;
         let longer = len.checked_add(align).ok_or(Errno::OVERFLOW)?;
         // SAFETY: without MAP_FIXED, and with a null hint, mmap(2) chooses addresses that nothing uses.
@@ -51,29 +106,16 @@ impl View {
         let start = found.next_multiple_of(align);
         for (cut, len) in [(found, start - found), (start + len, found + longer - (start + len))] {
             if len > 0 {
-                // SAFETY: the bytes lie in what was mapped just now and is known to nobody else; none of them belong
+                // SAFETY: the bytes lie in what was mapped just now and is known to no other code; none of them belong
                 // to the view.
                 unsafe { rustix::mm::munmap(pointer(cut).cast::<c_void>(), len) }?;
             }
         }
-        Ok(View::of(start, len))
+        Ok(View::of(start, len, mark))
     }
 
-    /// Reserves these addresses, a multiple of 2 MiB, unless somebody has any of them.
-    pub(crate) fn at(start: usize, len: usize) -> Result<View, Errno> {
-        // SAFETY: MAP_FIXED_NOREPLACE never replaces a mapping; a kernel that does not know it (before 4.17) takes the
-        // address for a hint.
-        let found = unsafe { reserve(pointer(start).cast::<c_void>(), len, MapFlags::FIXED_NOREPLACE) }?.addr();
-        if found != start {
-            // Owned from here on, so that it is unmapped.
-            drop(View::of(found, len));
-            return Err(Errno::EXIST);
-        }
-        Ok(View::of(start, len))
-    }
-
-    const fn of(start: usize, len: usize) -> View {
-        View { start, len, is_private: false, guards_branches: AtomicBool::new(false) }
+    const fn of(start: usize, len: usize, mark: Mark) -> View {
+        View { start, len, mark, is_sealed: AtomicBool::new(false), guards_branches: AtomicBool::new(false) }
     }
 
     /// First address.
@@ -81,84 +123,121 @@ impl View {
         self.start
     }
 
-    /// Length in bytes.
-    pub(crate) const fn len(&self) -> usize {
-        self.len
+    /// All of it.
+    pub(crate) const fn whole(&self) -> Part {
+        Part::new(0, self.len)
     }
 
-    /// The address of an offset. `None` unless `len` bytes from it lie in the view.
+    /// The first address of a part. `None` unless it lies in the view.
     #[inline]
-    pub(crate) fn part(&self, offset: usize, len: usize) -> Option<*mut u8> {
-        let fits = offset <= self.len && len <= self.len - offset;
-        fits.then(|| pointer(self.start + offset))
+    pub(crate) fn address(&self, part: Part) -> Option<*mut u8> {
+        let fits = part.offset <= self.len && part.len <= self.len - part.offset;
+        fits.then(|| pointer(self.start + part.offset))
     }
 
-    fn range(&self, offset: usize, len: usize) -> Result<*mut c_void, Errno> {
-        Ok(self.part(offset, len).ok_or(Errno::RANGE)?.cast::<c_void>())
+    /// The same for a system call.
+    pub(crate) fn range(&self, part: Part) -> Result<*mut c_void, Errno> {
+        Ok(self.address(part).ok_or(Errno::RANGE)?.cast::<c_void>())
     }
 
-    /// Maps the same part of a file over part of the view, in one step.
-    pub(crate) fn back(
+    /// Maps a file from a position in it over a part, in one step, shared with every other mapping of the file.
+    pub(crate) fn map_file(
         &self,
-        file: &OwnedFd,
-        offset: usize,
-        len: usize,
-        protection: Option<Protection>,
-    ) -> Result<(), Errno> {
-        self.back_from(file, offset as u64, (offset, len), protection)
-    }
-
-    /// Maps a file from a position in it over part of the view.
-    pub(crate) fn back_from(
-        &self,
-        file: &OwnedFd,
-        position: u64,
-        (offset, len): (usize, usize),
-        protection: Option<Protection>,
+        part: Part,
+        file: impl AsFd,
+        position: usize,
+        protection: Protection,
     ) -> Result<(), Errno> {
         let flags = MapFlags::SHARED | MapFlags::FIXED | MapFlags::NORESERVE;
-        let rights = ProtFlags::from_bits_retain(self.flags_of(protection.unwrap_or(Protection::NoAccess)).bits());
+        let rights = ProtFlags::from_bits_retain(self.flags_of(protection).bits());
         // SAFETY: MAP_FIXED replaces `len` bytes that lie in the view, which this value owns; an access to them sees
         // the old mapping or the new.
-        unsafe { rustix::mm::mmap(self.range(offset, len)?, len, rights, flags, file, position) }?;
-        if self.is_private { self.leave_out(offset, len) } else { Ok(()) }
-    }
-
-    /// Makes part of the view what it was at first: reserved.
-    pub(crate) fn reset(&self, offset: usize, len: usize) -> Result<(), Errno> {
-        // SAFETY: MAP_FIXED replaces `len` bytes that lie in the view, which this value owns.
-        unsafe { reserve(self.range(offset, len)?, len, MapFlags::FIXED) }?;
+        unsafe { rustix::mm::mmap(self.range(part)?, part.len, rights, flags, file, position as u64) }?;
         Ok(())
     }
 
-    /// Asks for the memory of part of the view to come from a NUMA node if it has some.
-    pub(crate) fn prefer(&self, offset: usize, len: usize, node: u32) -> Result<(), Errno> {
-        let node = usize::try_from(node).ok().filter(|node| *node < NODES).ok_or(Errno::INVAL)?;
-        let mut mask: [libc::c_ulong; NODES / WORD_BITS] = [0; _];
-        mask[node / WORD_BITS] = 1 << (node % WORD_BITS);
-        let start = self.range(offset, len)?;
-        // The kernel takes one bit less than it is told.
-        let bits = NODES + 1;
-        // SAFETY: mbind(2) reads that many bits from `mask`, and changes neither content nor rights of memory.
-        let outcome =
-            unsafe { libc::syscall(libc::SYS_mbind, start, len, libc::MPOL_PREFERRED, mask.as_ptr(), bits, 0) };
-        if outcome == 0 { Ok(()) } else { Err(last_error()) }
+    /// Maps fresh memory of this process alone over a part, in one step. It is zero.
+    pub(crate) fn map_private(&self, part: Part, protection: Protection) -> Result<(), Errno> {
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+        let rights = ProtFlags::from_bits_retain(self.flags_of(protection).bits());
+        // SAFETY: as in `map_file`.
+        unsafe { rustix::mm::mmap_anonymous(self.range(part)?, part.len, rights, flags) }?;
+        Ok(())
     }
 
-    /// Changes the rights of part of the view.
-    pub(crate) fn protect(&self, offset: usize, len: usize, protection: Protection) -> Result<(), Errno> {
+    /// Maps fresh memory that is shared with duplicates of it over a part, in one step.
+    pub(crate) fn map_shared(&self, part: Part, protection: Protection) -> Result<(), Errno> {
+        let flags = MapFlags::SHARED | MapFlags::FIXED | MapFlags::NORESERVE;
+        let rights = ProtFlags::from_bits_retain(self.flags_of(protection).bits());
+        // SAFETY: as in `map_file`.
+        unsafe { rustix::mm::mmap_anonymous(self.range(part)?, part.len, rights, flags) }?;
+        Ok(())
+    }
+
+    /// Makes a part what it was at first: reserved. What was behind it goes back unless it is mapped elsewhere.
+    pub(crate) fn reset(&self, part: Part) -> Result<(), Errno> {
+        self.map_private(part, Protection::NoAccess)
+    }
+
+    /// Maps what is behind the beginning of this view, which is shared memory, over a part of another as well, in one
+    /// step.
+    pub(crate) fn duplicate_onto(&self, to: &View, part: Part) -> Result<(), Errno> {
+        let from = self.range(Part::new(0, part.len))?;
+        let flags = MremapFlags::MAYMOVE;
+        // SAFETY: mremap(2) with an old size of 0 leaves the old mapping, which is shared, as it is; the new one
+        // replaces bytes that lie in the other view, which owns them.
+        unsafe { rustix::mm::mremap_fixed(from, 0, part.len, flags, to.range(part)?) }?;
+        Ok(())
+    }
+
+    /// Moves the mapping of this view over a part of another, of its length, in one step.
+    pub(crate) fn move_onto(self, to: &View, part: Part) -> Result<(), Errno> {
+        if part.len != self.len {
+            return Err(Errno::INVAL);
+        }
+        let (from, target) = (self.range(part_of_len(self.len))?, to.range(part)?);
+        // SAFETY: the bytes belong to this value, which gives them up, and replace bytes that lie in the other view,
+        // which owns them.
+        unsafe { rustix::mm::mremap_fixed(from, self.len, self.len, MremapFlags::MAYMOVE, target) }?;
+        // Its addresses are free now.
+        std::mem::forget(self);
+        Ok(())
+    }
+
+    /// Extends the mapping of shared memory at the beginning of a part over all of it, in one step: the same rights, the
+    /// bytes that follow in the file.
+    pub(crate) fn extend(&self, part: Part) -> Result<(), Errno> {
+        let from = self.range(part)?;
+        // SAFETY: with an old size of 0 the old mapping, which is shared, stays as it is, and the kernel chooses
+        // addresses for the new one that nothing uses (mremap(2)).
+        let longer = unsafe { rustix::mm::mremap(from, 0, part.len, MremapFlags::MAYMOVE) }?;
+        // SAFETY: what was mapped just now, and is known to no other code, replaces bytes that lie in the view.
+        let moved =
+            unsafe { rustix::mm::mremap_fixed(longer, part.len, part.len, MremapFlags::MAYMOVE, self.range(part)?) };
+        if let Err(errno) = moved {
+            // SAFETY: as before; it did not move.
+            unsafe { rustix::mm::munmap(longer, part.len) }?;
+            return Err(errno);
+        }
+        Ok(())
+    }
+
+    /// Changes the rights of a part.
+    pub(crate) fn protect(&self, part: Part, protection: Protection) -> Result<(), Errno> {
         // SAFETY: the range lies in the view, which this value owns, and no Rust reference points into it, so no
         // reference loses rights it relies on (mprotect(2) changes nothing but the rights of the pages named).
-        unsafe { rustix::mm::mprotect(self.range(offset, len)?, len, self.flags_of(protection)) }
+        unsafe { rustix::mm::mprotect(self.range(part)?, part.len, self.flags_of(protection)) }
     }
 
-    /// Asks for part of the view to be mapped in large pages, now (`MADV_COLLAPSE`).
-    pub(crate) fn collapse(&self, offset: usize, len: usize) -> Result<(), Errno> {
-        let start = self.range(offset, len)?;
-        // SAFETY: the range lies in a view that this value owns, and MADV_COLLAPSE (madvise(2)) changes neither the
-        // content nor the rights of memory, only how it is backed.
-        let outcome = unsafe { libc::madvise(start, len, MADV_COLLAPSE) };
-        if outcome == 0 { Ok(()) } else { Err(last_error()) }
+    /// Keeps the mappings of a part as they are until the process ends (mseal(2)).
+    pub(crate) fn seal(&self, part: Part) -> Result<(), Errno> {
+        // SAFETY: mseal changes neither content nor rights; that the range cannot be unmapped any more is noted.
+        let outcome = unsafe { libc::syscall(SYS_MSEAL, self.range(part)?, part.len, 0) };
+        if outcome != 0 {
+            return Err(last_error());
+        }
+        self.is_sealed.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Lets indirect branches into what becomes executable from now on end at landing pads only (BTI of arm64). False
@@ -180,60 +259,45 @@ impl View {
             Protection::ReadExecute => MprotectFlags::READ | MprotectFlags::EXEC,
         }
     }
-
-    /// Tells the kernel that large pages are welcome in part of the view (`MADV_HUGEPAGE`).
-    pub(crate) fn advise_large(&self, offset: usize, len: usize) -> Result<(), Errno> {
-        // SAFETY: as for `collapse`.
-        unsafe { rustix::mm::madvise(self.range(offset, len)?, len, Advice::LinuxHugepage) }
-    }
-
-    /// Maps what is behind part of the view now, as if each page of it was read (`MADV_POPULATE_READ`).
-    pub(crate) fn populate(&self, offset: usize, len: usize) -> Result<(), Errno> {
-        // SAFETY: as for `collapse`.
-        unsafe { rustix::mm::madvise(self.range(offset, len)?, len, Advice::LinuxPopulateRead) }
-    }
-
-    /// Gives private memory of part of the view back. It reads as zero afterwards.
-    pub(crate) fn forget(&self, offset: usize, len: usize) -> Result<(), Errno> {
-        // SAFETY: the range lies in the view, nothing refers to it, and losing its content is what the caller wants.
-        unsafe { rustix::mm::madvise(self.range(offset, len)?, len, Advice::LinuxDontNeed) }
-    }
-
-    /// Keeps the view out of processes that are forked from this one.
-    pub(crate) fn keep_from_children(&mut self) -> Result<(), Errno> {
-        self.is_private = true;
-        self.leave_out(0, self.len)
-    }
-
-    fn leave_out(&self, offset: usize, len: usize) -> Result<(), Errno> {
-        // SAFETY: MADV_DONTFORK changes nothing in this process.
-        unsafe { rustix::mm::madvise(self.range(offset, len)?, len, Advice::LinuxDontFork) }
-    }
 }
 
 impl Drop for View {
+    /// Gives the addresses back, in the process that reserved them only: in another they may be another owner's.
     fn drop(&mut self) {
-        // SAFETY: the range belongs to this value (invariant), is unmapped only here, and nothing points into it:
-        // accesses go through the window that owned this view. Code that still runs in it is the business of whoever
-        // called it.
-        let unmapped = unsafe { rustix::mm::munmap(pointer(self.start).cast::<c_void>(), self.len) };
-        debug_assert!(unmapped.is_ok(), "munmap of what was mapped: {unmapped:?}");
+        if !self.mark.is_here() {
+            return;
+        }
+        // What is sealed stays, and the rest goes piece by piece.
+        let is_sealed = self.is_sealed.load(Ordering::Relaxed);
+        let step = if is_sealed { usize::try_from(LARGE.bytes()).unwrap_or(self.len) } else { self.len };
+        for offset in (0..self.len).step_by(step.max(1)) {
+            let start = pointer(self.start + offset).cast::<c_void>();
+            // SAFETY: the range belongs to this value (invariant), is unmapped only here, and nothing points into it:
+            // accesses go through the window that owned this view. Code that still runs in it is its caller's business.
+            let unmapped = unsafe { rustix::mm::munmap(start, step.min(self.len - offset)) };
+            debug_assert!(is_sealed || unmapped.is_ok(), "munmap of what was mapped: {unmapped:?}");
+        }
     }
 }
 
-/// A file of memory that the kernel has no mapping of, closed by `exec`.
-pub(crate) fn secret_file(len: usize) -> Result<OwnedFd, Errno> {
-    // SAFETY: memfd_secret(2) takes flags only.
-    let number = unsafe { libc::syscall(SYS_MEMFD_SECRET, libc::O_CLOEXEC) };
-    let number = libc::c_int::try_from(number).ok().filter(|number| *number >= 0).ok_or_else(last_error)?;
-    // SAFETY: the descriptor was opened just now and nobody else has it.
-    let file = unsafe { OwnedFd::from_raw_fd(number) };
-    rustix::fs::ftruncate(&file, len as u64)?;
-    Ok(file)
+impl std::fmt::Debug for View {
+    /// Does not tell where it is: a view may be writable.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+const fn part_of_len(len: usize) -> Part {
+    Part::new(0, len)
 }
 
 fn pointer(address: usize) -> *mut u8 {
     std::ptr::with_exposed_provenance_mut(address)
+}
+
+/// Where a random place ends at most: below the stack of the main thread, which lies at the top of the address space.
+fn top() -> u64 {
+    (rustix::param::linux_execfn().as_ptr().addr() as u64).saturating_sub(STACK_ROOM)
 }
 
 /// Maps addresses without access or memory.
@@ -247,45 +311,6 @@ unsafe fn reserve(hint: *mut c_void, len: usize, flags: MapFlags) -> Result<*mut
     unsafe { rustix::mm::mmap_anonymous(hint, len, ProtFlags::empty(), flags) }
 }
 
-fn last_error() -> Errno {
+pub(crate) fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
-}
-
-/// A page that tells a process from those forked from it.
-#[derive(Debug)]
-pub(crate) struct Origin {
-    page: View,
-}
-
-impl Origin {
-    /// What the page begins with in the process that was marked; the rest of it is zero.
-    pub(crate) const MARK: u8 = 1;
-
-    /// Where the page is.
-    pub(crate) const fn address(&self) -> u64 {
-        self.page.start as u64
-    }
-
-    /// Marks this process.
-    pub(crate) fn mark() -> Result<Self, Errno> {
-        let page = View::anywhere(rustix::param::page_size())?;
-        page.protect(0, page.len, Protection::ReadWrite)?;
-        // SAFETY: MADV_WIPEONFORK (since Linux 4.14) changes nothing in this process; in a child the page reads zero.
-        unsafe { rustix::mm::madvise(page.range(0, page.len)?, page.len, Advice::LinuxWipeOnFork) }?;
-        let origin = Origin { page };
-        origin.cell().store(Self::MARK, Ordering::Relaxed);
-        Ok(origin)
-    }
-
-    fn cell(&self) -> &AtomicU8 {
-        // SAFETY: the page is mapped readable and writable as long as `self` lives, is accessed by this cell only, and
-        // an atomic of a byte needs no alignment.
-        unsafe { AtomicU8::from_ptr(pointer(self.page.start)) }
-    }
-
-    /// Whether this is the process that [`mark`](Self::mark) was called in, and not a child of it.
-    #[inline]
-    pub(crate) fn is_here(&self) -> bool {
-        self.cell().load(Ordering::Relaxed) == Self::MARK
-    }
 }

@@ -2,86 +2,48 @@
 
 use thiserror::Error;
 
-/// Why an operation on an [`Arena`](crate::Arena) was refused. The arena is as it was before the call.
+/// Why an operation on an [`Arena`](crate::Arena) was refused. The arena is as it was before the call. Positions and
+/// lengths are those of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The length was zero.
+    /// The length or span is empty; the smallest is one quantum.
     #[error("a range of length 0 was requested; the smallest is one quantum")]
     ZeroLength,
-    /// The length or position lies beyond what an arena can address.
-    #[error("{value:#x} is beyond the end of the arena's coordinates at {limit:#x}")]
-    TooLarge {
-        /// The offending length or position.
-        value: u64,
-        /// First position that cannot be addressed.
-        limit: u64,
-    },
-    /// The alignment was zero or not a power of two.
-    #[error("alignment {align:#x} is not a power of two")]
-    BadAlignment {
-        /// The alignment asked for.
-        align: u64,
-    },
-    /// The tag has more bits than there is room for.
-    #[error("tag {tag:#x} has more than {bits} bits")]
-    BadTag {
-        /// The tag asked for.
-        tag: u32,
-        /// Bits a tag can have.
-        bits: u32,
-    },
-    /// A position or length that must be a multiple of the quantum was not.
-    #[error("{value:#x} is not a multiple of the quantum {quantum:#x}")]
-    NotQuantized {
-        /// The offending position or length.
-        value: u64,
-        /// The arena's quantum.
-        quantum: u64,
-    },
-    /// No hole can serve the request.
-    #[error("no hole holds {len:#x} aligned to {align:#x}; the largest hole has {largest:#x}")]
-    Exhausted {
-        /// Length asked for, rounded up to the quantum.
-        len: u64,
-        /// Alignment asked for.
-        align: u64,
-        /// Length of the largest hole anywhere in the arena.
-        largest: u64,
-    },
-    /// The range named is not wholly free.
-    #[error("{len:#x} at {start:#x} are not wholly free")]
-    NotFree {
-        /// Start of the range.
-        start: u64,
-        /// Its length.
-        len: u64,
-    },
-    /// No live range starts at the position (never allocated, freed before, or inside a range).
-    #[error("no live range starts at {at:#x}")]
-    NotLive {
-        /// The position.
-        at: u64,
-    },
-    /// The cut does not lie strictly inside the live range.
-    #[error("cutting at {at:#x} does not divide the live range {start:#x}..{end:#x}")]
-    BadCut {
-        /// Where the cut was asked for.
-        at: u64,
-        /// Start of the live range.
-        start: u64,
-        /// End of the live range.
-        end: u64,
-    },
-    /// The new span overlaps one the arena already manages.
-    #[error("span {start:#x}..{end:#x} overlaps space that is already managed")]
-    Overlap {
-        /// Start of the new span.
-        start: u64,
-        /// End of the new span.
-        end: u64,
-    },
+    /// A length or position is beyond what can be addressed.
+    #[error("{0:#x} is more quanta than can be addressed; use larger quanta or less space")]
+    TooLarge(u64),
+    /// The alignment is no power of two.
+    #[error("the alignment {0:#x} is not a power of two")]
+    BadAlignment(u64),
+    /// The tag has more than 20 bits.
+    #[error("the tag {0:#x} has more than 20 bits")]
+    BadTag(u32),
+    /// A position that must be a multiple of the quantum is not.
+    #[error("{0:#x} is not a multiple of the quantum")]
+    NotQuantized(u64),
+    /// Not all of the span that starts here is managed and free.
+    #[error("the span at {0:#x} is not wholly free")]
+    NotFree(u64),
+    /// No live range starts here: it was never allocated, was freed before, or is another arena's.
+    #[error("no live range starts at {0:#x}")]
+    NotLive(u64),
+    /// No withheld hole starts here.
+    #[error("no withheld hole starts at {0:#x}")]
+    NotWithheld(u64),
+    /// A cut here leaves nothing of the live range behind it.
+    #[error("cutting at {0:#x} does not divide the live range before it")]
+    BadCut(u64),
+    /// The new span that starts here overlaps one that the arena manages already.
+    #[error("the span at {0:#x} overlaps space that is already managed")]
+    Overlap(u64),
+    /// The page of the live map is written by another arena.
+    #[error("the page of the live map at {0:#x} is another arena's; arenas must not share one")]
+    SharedPage(u64),
     /// Memory for bookkeeping could not be had.
     #[error("out of memory for bookkeeping")]
     OutOfMemory,
+    /// A space cannot drain before memory for that was secured.
+    #[error("no memory was secured to drain a space")]
+    NotPrepared,
 }

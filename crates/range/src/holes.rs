@@ -1,374 +1,347 @@
-//! What is free in an arena, found by size, by position, and around a position.
+//! What is free in an arena, found by size and by where it starts.
 //!
-//! Every hole has a *record*, found by its start and listed by its size; every ready range one that is listed by its
-//! size. Live ranges have none: all that is stored about them is in the [`Ledger`].
+//! Every hole has a record, in the bucket of its start and on a list. Live ranges have none: all that is stored about them
+//! is in the [live map](crate::LiveMap).
 //!
 //! # Invariants (I2)
 //!
-//! No two holes touch; each is in exactly one list by start and one by size.
+//! No two holes that serve requests touch, and no two that are withheld; each is in exactly one bucket and on exactly one
+//! list. Where a withheld hole would need a record that nothing was reserved for, it takes in a hole that it touches.
 
-mod bins;
-mod nodes;
-mod peaks;
-mod ready;
-mod search;
-mod starts;
+mod records;
+mod size_lists;
+mod upkeep;
 
-use alloc::sync::Arc;
 use core::ops::Range;
 
-use bins::Bins;
-use nodes::{Id, NONE, Nodes};
-use peaks::Peaks;
-use ready::Ready;
-use starts::Starts;
+use records::Records;
+use size_lists::SizeLists;
 
-pub(crate) use bins::Place;
+pub(crate) use records::{Id, NONE, Record};
 
-use crate::{Error, Ledger};
+use crate::live_map::{Page, Part};
 
-/// The holes, the ready ranges, and the ledger they are free in.
+/// Numbers of the lists of holes: of those that serve requests by their size, of those in the space that is draining by
+/// their size, and of those that are withheld on a single one.
+const SERVING: usize = 0;
+const DRAINING: usize = 1;
+const WITHHELD: usize = 2;
+
+/// The holes.
 #[derive(Debug)]
 pub(crate) struct Holes {
-    pub(crate) ledger: Arc<Ledger>,
-    nodes: Nodes,
-    starts: Starts,
-    /// Holes that start in [`avoided`](Self::avoided) are in the second.
-    bins: [Bins; 2],
+    records: Records,
+    lists: [SizeLists; 3],
     /// Where requests are served only if they cannot be elsewhere.
-    avoided: Range<u32>,
-    /// Upper bounds of the longest hole in each bucket, once somebody searched by address; see [`search`].
-    longest: Option<Peaks>,
-    ready: Option<Ready>,
-    /// Quanta in holes.
-    free: u64,
+    draining: Range<u32>,
+    /// No hole can be longer.
+    longest: u32,
 }
 
+/// Finding.
 impl Holes {
-    pub(crate) fn new(ledger: Arc<Ledger>) -> Self {
-        Holes {
-            ledger,
-            nodes: Nodes::default(),
-            starts: Starts::default(),
-            bins: [Bins::default(), Bins::default()],
-            avoided: 0..0,
-            longest: None,
-            ready: None,
-            free: 0,
+    /// The hole that fits most tightly, outside what is draining if possible, and where in it.
+    #[inline]
+    pub(crate) fn tightest(&self, n: u32, mask: u32) -> Option<(Id, u32)> {
+        if mask == 0
+            && let Some(id) = self.lists[SERVING].tightest(&self.records, n)
+        {
+            return Some((id, self.records[id].start));
         }
+        self.tightest_aligned(n, mask)
     }
 
-    /// Makes sure that there can be holes at all.
-    pub(crate) fn reserve_lists(&mut self) -> Result<(), Error> {
-        self.bins[0].reserve(self.ledger.limit())
+    fn tightest_aligned(&self, n: u32, mask: u32) -> Option<(Id, u32)> {
+        let find = |lists: usize| self.lists[lists].tightest_aligned(&self.records, n, mask);
+        find(SERVING).or_else(|| find(DRAINING))
     }
 
-    /// Makes sure that there can be `records` holes and ready ranges at once without allocating.
+    /// The record of a hole.
     #[inline]
-    pub(crate) fn reserve(&mut self, records: usize) -> Result<(), Error> {
-        self.nodes.reserve(records)
+    pub(crate) fn record(&self, id: Id) -> &Record {
+        &self.records[id]
     }
 
-    /// Makes sure that a range can start at a position without allocating.
+    /// The hole that starts at a position of a page.
     #[inline]
-    pub(crate) fn reserve_start(&mut self, position: u32) -> Result<(), Error> {
-        self.ledger.reserve(position)?;
-        self.starts.reserve(position)?;
-        self.longest.as_mut().map_or(Ok(()), |longest| longest.reserve(starts::bucket_of(position)))
-    }
-
-    /// Makes sure that `n` quanta at `place` can be [carved](Self::carve) without allocating.
-    #[inline]
-    pub(crate) fn reserve_parts(&mut self, place: Place, n: u32) -> Result<(), Error> {
-        let (hole, end) = (&self.nodes[place.hole], place.start + n);
-        let (first, last) = (hole.start, hole.end());
-        if place.start > first && self.lacks_room(first, place.start) {
-            self.reserve_start(place.start)?;
+    pub(crate) fn starting_at(&self, page: &Page, at: u32) -> Option<Id> {
+        if !page.has_other_start(at) {
+            return None;
         }
-        if end < last && self.lacks_room(first, end) { self.reserve_start(end) } else { Ok(()) }
+        let mut id = page.first_hole(at);
+        while id != NONE {
+            let hole = &self.records[id];
+            if hole.start == at {
+                return Some(id);
+            }
+            id = hole.chain;
+        }
+        None
     }
 
-    /// Whether a range may have no room to start at a position, given where one starts before. What is reserved for
-    /// starts has no smaller unit than a page of the ledger, bounds of the longest holes apart.
-    #[inline]
-    const fn lacks_room(&self, start: u32, position: u32) -> bool {
-        !Ledger::share_page(start, position) || self.longest.is_some()
+    /// The hole that ends at a position of a page.
+    #[inline(always)]
+    fn ending_at<'p>(&self, part: Part<'p>, page: &'p Page, at: u32) -> Option<Id> {
+        let (page, start) = match page.own_start_before(at) {
+            Some(start) => (page, start),
+            None if at == 0 => return None,
+            None => part.last_start(at - 1).map(|start| (start.page, start.at))?,
+        };
+        self.starting_at(page, start).filter(|id| self.records[*id].end() == at)
+    }
+
+    /// The hole that a position lies in.
+    pub(crate) fn holding(&self, part: Part<'_>, at: u32) -> Option<Id> {
+        let start = part.last_start(at)?;
+        self.starting_at(start.page, start.at).filter(|id| at < self.records[*id].end())
     }
 
     /// All holes, in no order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Range<u32>> + '_ {
-        self.starts.iter(&self.nodes).map(|id| self.nodes[id].start..self.nodes[id].end())
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Record> {
+        self.records.iter()
+    }
+
+    /// Whether there are withheld holes.
+    #[inline]
+    pub(crate) fn withholds(&self) -> bool {
+        self.lists[WITHHELD].are_filled()
+    }
+
+    /// The withheld holes; the one withheld last is the first.
+    pub(crate) fn withheld(&self) -> impl Iterator<Item = Record> {
+        self.lists[WITHHELD].iter(&self.records, 0).map(|(_, hole)| hole)
     }
 
     /// Number of holes.
-    pub(crate) fn count(&self) -> usize {
-        self.records() - self.ready_count()
-    }
-
-    /// Number of holes and ready ranges.
     #[inline]
-    pub(crate) const fn records(&self) -> usize {
-        self.nodes.in_use()
+    pub(crate) const fn count(&self) -> usize {
+        self.records.in_use()
     }
 
-    /// Quanta in holes.
-    pub(crate) const fn free(&self) -> u64 {
-        self.free
-    }
-
-    /// Length of the longest hole.
+    /// Length of the longest hole that serves requests.
     pub(crate) fn longest(&self) -> u32 {
-        self.bins.iter().map(|bins| bins.longest(&self.nodes)).max().unwrap_or(0)
-    }
-
-    /// The hole that starts at a position.
-    pub(crate) fn at(&self, position: u32) -> Option<Range<u32>> {
-        self.id_at(position).map(|id| self.nodes[id].start..self.nodes[id].end())
-    }
-
-    /// The hole that ends at a position.
-    pub(crate) fn before(&self, position: u32) -> Option<Range<u32>> {
-        self.id_before(position).map(|id| self.nodes[id].start..position)
-    }
-
-    #[inline]
-    fn id_at(&self, position: u32) -> Option<Id> {
-        if self.ledger.has_other_start(position) { self.starts.find(&self.nodes, position) } else { None }
-    }
-
-    #[inline]
-    fn id_before(&self, position: u32) -> Option<Id> {
-        let start = self.ledger.last_other_start(position.checked_sub(1)?)?;
-        self.starts.find(&self.nodes, start).filter(|&id| self.nodes[id].end() == position)
-    }
-
-    /// Whoever calls is about to [release](Self::release) what starts at a position, and reads the ledger before: what both
-    /// read is far away, and can come at the same time.
-    #[inline]
-    pub(crate) fn look_ahead(&self, position: u32) {
-        self.starts.look_ahead(position);
-    }
-
-    /// Takes `n` quanta at `place` out of their hole. Starts of ranges are there afterwards for what is left of the
-    /// hole, but not for what is carved. The parts need room [reserved](Self::reserve).
-    #[inline]
-    pub(crate) fn carve(&mut self, place: Place, n: u32) {
-        let Place { hole: id, start } = place;
-        let hole = self.nodes[id].start..self.nodes[id].end();
-        let end = start + n;
-        self.free -= u64::from(n);
-        match (start == hole.start, end == hole.end) {
-            (true, true) => self.drop_hole(id),
-            (true, false) => {
-                self.ledger.add_start(end);
-                self.relocate(id, end, hole.end);
-            }
-            (false, true) => self.resize(id, start - hole.start),
-            (false, false) => {
-                self.ledger.add_start(end);
-                self.resize(id, start - hole.start);
-                self.add_hole(end, hole.end - end);
-            }
-        }
-    }
-
-    /// Makes `start..end` free, which has its start in the ledger, and merges it with the holes it touches. Returns the
-    /// hole it ended up in. Room at `start` must have been [reserved](Self::reserve).
-    pub(crate) fn release(&mut self, start: u32, end: u32) -> Range<u32> {
-        self.free += u64::from(end - start);
-        let after = self.id_at(end);
-        let before = self.id_before(start);
-        let end = after.map_or(end, |id| self.nodes[id].end());
-        if let Some(id) = after {
-            self.ledger.remove_start(self.nodes[id].start);
-        }
-        let Some(before) = before else {
-            match after {
-                Some(id) => self.relocate(id, start, end),
-                None => self.add_hole(start, end - start),
-            }
-            return start..end;
-        };
-        if let Some(id) = after {
-            self.drop_hole(id);
-        }
-        self.ledger.remove_start(start);
-        let first = self.nodes[before].start;
-        self.resize(before, end - first);
-        first..end
-    }
-
-    /// Space comes under management and is free. Room at its start must have been [reserved](Self::reserve), and at its
-    /// end if a [mark](Ledger::needs_mark) is needed there.
-    pub(crate) fn open(&mut self, span: &Range<u32>) {
-        self.ledger.add_start(span.start);
-        if Ledger::needs_mark(span.end) {
-            self.ledger.add_start(span.end);
-        }
-        self.release(span.start, span.end);
-    }
-
-    /// Carved space goes out of management. Room at its start must have been reserved.
-    pub(crate) fn close(&mut self, span: &Range<u32>, is_managed_before: bool, is_managed_after: bool) {
-        if is_managed_before && Ledger::needs_mark(span.start) {
-            self.ledger.add_start(span.start);
-        } else {
-            self.ledger.remove_start(span.start);
-        }
-        if !is_managed_after && Ledger::needs_mark(span.end) {
-            self.ledger.remove_start(span.end);
-        }
-    }
-
-    /// A hole begins elsewhere: its record moves.
-    #[inline]
-    fn relocate(&mut self, id: Id, start: u32, end: u32) {
-        let (from, to, len) = (self.side(self.nodes[id].start), self.side(start), end - start);
-        if from == to {
-            self.bins[to].resize(&mut self.nodes, id, len);
-        } else {
-            self.bins[from].remove(&mut self.nodes, id);
-            self.nodes[id].len = len;
-            self.bins[to].add(&mut self.nodes, id);
-        }
-        self.starts.relocate(&mut self.nodes, id, start);
-        self.raise(start, len);
-    }
-
-    /// Which of the bins a hole is in.
-    #[inline]
-    fn side(&self, start: u32) -> usize {
-        usize::from(self.avoided.contains(&start))
-    }
-
-    fn add_hole(&mut self, start: u32, len: u32) {
-        let id = self.nodes.insert(start, len);
-        let side = self.side(start);
-        self.starts.add(&mut self.nodes, id);
-        self.bins[side].add(&mut self.nodes, id);
-        self.raise(start, len);
-    }
-
-    fn drop_hole(&mut self, id: Id) {
-        let side = self.side(self.nodes[id].start);
-        self.bins[side].remove(&mut self.nodes, id);
-        self.starts.remove(&mut self.nodes, id);
-        self.nodes.remove(id);
-    }
-
-    fn resize(&mut self, id: Id, len: u32) {
-        let start = self.nodes[id].start;
-        let side = self.side(start);
-        self.bins[side].resize(&mut self.nodes, id, len);
-        self.raise(start, len);
-    }
-
-    #[inline]
-    fn raise(&mut self, start: u32, len: u32) {
-        if let Some(longest) = &mut self.longest {
-            longest.raise(starts::bucket_of(start), len);
-        }
-    }
-
-    /// Sets what part of the space is used only for requests that cannot be served elsewhere.
-    pub(crate) fn avoid(&mut self, avoided: Range<u32>) -> Result<(), Error> {
-        self.bins[1].reserve(self.ledger.limit())?;
-        let old = core::mem::replace(&mut self.avoided, avoided.clone());
-        self.move_holes(old.clone(), &avoided, 1);
-        self.move_holes(avoided, &old, 0);
-        Ok(())
-    }
-
-    /// Moves the holes that start in `within` and not in `except` from one of the bins to the other.
-    fn move_holes(&mut self, within: Range<u32>, except: &Range<u32>, from: usize) {
-        let mut at = within.start;
-        while let Some(start) = self.ledger.next_start(at).filter(|start| within.contains(start)) {
-            at = start + 1;
-            if let Some(id) = self.id_at(start).filter(|_| !except.contains(&start)) {
-                self.bins[from].remove(&mut self.nodes, id);
-                self.bins[1 - from].add(&mut self.nodes, id);
-            }
-        }
-    }
-
-    /// Whether the hole at `start` is listed by size.
-    pub(crate) fn is_listed(&self, start: u32) -> bool {
-        self.id_at(start).is_some_and(|id| {
-            let len = self.nodes[id].len;
-            let bounded = self.longest.as_ref().is_none_or(|peaks| peaks.get(starts::bucket_of(start)) >= len);
-            bounded && self.bins[self.side(start)].lists(&self.nodes, id)
-        })
-    }
-
-    /// Number of holes on all lists by size.
-    pub(crate) fn listed(&self) -> usize {
-        self.bins.iter().map(|bins| bins.count(&self.nodes)).sum()
-    }
-
-    /// Bytes of heap in use, and bytes reserved for what later calls need. The ledger is not counted.
-    pub(crate) fn heap_bytes(&self) -> (usize, usize) {
-        let (used, reserved) = self.nodes.heap_bytes();
-        let bins: usize = self.bins.iter().map(Bins::heap_bytes).sum();
-        let longest = self.longest.as_ref().map_or(0, Peaks::heap_bytes);
-        let indexes = self.starts.heap_bytes() + bins + longest + self.ready.as_ref().map_or(0, Ready::heap_bytes);
-        (used + indexes, reserved + indexes)
+        self.lists[..WITHHELD].iter().map(|lists| lists.longest(&self.records)).max().unwrap_or(0)
     }
 }
 
-/// Ready ranges.
+/// Changing. Room for it was made before.
 impl Holes {
-    /// Keeps small freed ranges ready from now on.
-    pub(crate) fn keep_ready(&mut self) -> Result<(), Error> {
-        self.ready = Some(Ready::new()?);
-        Ok(())
-    }
-
-    /// Number of ready ranges.
-    pub(crate) fn ready_count(&self) -> usize {
-        self.ready.as_ref().map_or(0, Ready::count)
-    }
-
-    /// Quanta in ready ranges.
-    pub(crate) fn ready_len(&self) -> u64 {
-        self.ready.as_ref().map_or(0, Ready::quanta)
-    }
-
-    /// The ready ranges, in no order.
-    pub(crate) fn ready(&self) -> impl Iterator<Item = Range<u32>> + '_ {
-        let ids = self.ready.iter().flat_map(|ready| ready.iter(&self.nodes));
-        ids.map(|id| self.nodes[id].start..self.nodes[id].end())
-    }
-
-    /// Keeps the range `start..end` ready for the next request of its size instead of [releasing](Self::release) it, if
-    /// there are then no more than `limit` ready quanta, and room for `holes` holes is left.
-    #[inline]
-    pub(crate) fn keep(&mut self, start: u32, end: u32, limit: u64, holes: usize) -> bool {
-        let Some(ready) = &mut self.ready else { return false };
-        let is_kept = ready.takes(end - start, limit) && ready.count() + holes < self.nodes.capacity();
-        if is_kept {
-            ready.push(&mut self.nodes, start, end - start);
+    /// Takes `n` quanta at `start`, which lies in a page, out of a hole. What is left of it has its starts afterwards, and
+    /// so has what is carved. The end, if it is inside the hole, lies in a page of the part.
+    #[inline(always)]
+    pub(crate) fn carve<'p>(&mut self, part: Part<'p>, page: &'p Page, id: Id, start: u32, n: u32) {
+        let hole = self.records[id];
+        if start != hole.start {
+            return self.carve_inside(part, page, id, start, n);
         }
-        is_kept
+        self.unlist(&hole);
+        if n == hole.len() {
+            self.unchain(page, id, &hole);
+            self.records.remove(id);
+            return;
+        }
+        let end = start + n;
+        let end_page = own_page(part.page_near(page, start, end));
+        end_page.add_start(end);
+        let mut rest = hole.resized(end, hole.len() - n);
+        if !Page::share_bucket(start, end) {
+            self.unchain(page, id, &hole);
+            rest.chain = end_page.first_hole(end);
+            end_page.set_first_hole(end, id);
+        }
+        self.list(id, rest);
     }
 
-    /// The ready range of exactly `n` quanta that [`take_ready`](Self::take_ready) would take.
+    /// The same where the front of the hole stays.
+    fn carve_inside<'p>(&mut self, part: Part<'p>, page: &'p Page, id: Id, start: u32, n: u32) {
+        let (hole, end) = (self.records[id], start + n);
+        self.unlist(&hole);
+        page.add_start(start);
+        self.list(id, hole.resized(hole.start, start - hole.start));
+        if end < hole.end() {
+            let page = own_page(part.page(end));
+            page.add_start(end);
+            self.add(page, NONE, Record::new(end, hole.end() - end, false));
+        }
+    }
+
+    /// Makes `start..start + len` free, which starts in a page, and merges it with the holes of the same state that it
+    /// touches. Returns the length of the hole, or 0 if it is withheld.
+    #[inline(always)]
+    pub(crate) fn release<'p>(
+        &mut self,
+        part: Part<'p>,
+        page: &'p Page,
+        start: u32,
+        len: u32,
+        is_withheld: bool,
+    ) -> u32 {
+        let freed = Record::new(start, len, is_withheld);
+        if is_withheld || self.withholds() {
+            return self.release_among_withheld(part, page, freed);
+        }
+        let (next, before) = self.neighbours(part, page, &freed);
+        self.merge(page, freed, next, before)
+    }
+
+    /// The same where holes of both states may touch.
+    #[cold]
+    fn release_among_withheld<'p>(&mut self, part: Part<'p>, page: &'p Page, freed: Record) -> u32 {
+        if self.records.is_full() {
+            self.make_room(part);
+        }
+        let (next, before) = self.neighbours(part, page, &freed);
+        let is_alike = |id: &Id| self.records[*id].is_withheld() == freed.is_withheld();
+        let (next, before) = (next.filter(|(_, id)| is_alike(id)), before.filter(is_alike));
+        self.merge(page, freed, next, before)
+    }
+
+    /// The holes after a range that starts in a page, with the page of its end, and before it.
+    #[inline(always)]
+    fn neighbours<'p>(&self, part: Part<'p>, page: &'p Page, range: &Record) -> (Option<(&'p Page, Id)>, Option<Id>) {
+        let end = range.end();
+        let next = part.page_near(page, range.start, end).and_then(|page| Some((page, self.starting_at(page, end)?)));
+        (next, self.ending_at(part, page, range.start))
+    }
+
+    /// Adds a free range that starts in a page, joined with the holes after and before it. Returns the length of the hole, or 0
+    /// if it is withheld.
+    #[inline(always)]
+    fn merge(&mut self, page: &Page, mut freed: Record, next: Option<(&Page, Id)>, before: Option<Id>) -> u32 {
+        let (start, mut slot) = (freed.start, NONE);
+        if let Some((next_page, id)) = next {
+            let hole = self.records[id];
+            self.unlist(&hole);
+            self.unchain(next_page, id, &hole);
+            next_page.remove_start(hole.start);
+            (freed, slot) = (freed.with(&hole), id);
+        }
+        if let Some(id) = before {
+            let hole = self.records[id];
+            self.unlist(&hole);
+            page.remove_start(start);
+            if slot != NONE {
+                self.records.remove(slot);
+            }
+            freed = hole.with(&freed);
+            self.list(id, freed);
+        } else {
+            self.add(page, slot, freed);
+        }
+        if freed.is_withheld() { 0 } else { freed.len() }
+    }
+
+    /// The withheld hole that starts at a position serves requests again. Returns its length, or `None` if there is none.
+    pub(crate) fn end_withholding(&mut self, part: Part<'_>, at: u32) -> Option<u32> {
+        let id = self.holding(part, at)?;
+        let hole = self.records[id];
+        if hole.start != at || !hole.is_withheld() {
+            return None;
+        }
+        let page = self.take_out(part, id);
+        Some(self.release(part, page, at, hole.len(), false))
+    }
+
+    /// Takes a hole out of its bucket and off its list. Its start stays. Returns the page of that.
+    fn take_out<'p>(&mut self, part: Part<'p>, id: Id) -> &'p Page {
+        let hole = self.records[id];
+        let page = own_page(part.page(hole.start));
+        self.unlist(&hole);
+        self.unchain(page, id, &hole);
+        self.records.remove(id);
+        page
+    }
+
+    /// Lets a withheld hole take in the holes that it touches, so that there is a record for another. There is one that touches
+    /// some: else there would be records enough.
+    #[cold]
+    fn make_room(&mut self, part: Part<'_>) {
+        let mut crowded = None;
+        for (id, hole) in self.lists[WITHHELD].iter(&self.records, 0) {
+            if let (Some(_), _) | (_, Some(_)) = self.neighbours(part, own_page(part.page(hole.start)), &hole) {
+                crowded = Some((id, hole.start));
+                break;
+            }
+        }
+        let Some((id, start)) = crowded else { return };
+        // What they touch in turn is withheld.
+        let start = self.take_in(part, id).unwrap_or(start);
+        if let Some(id) = part.page(start).and_then(|page| self.starting_at(page, start)) {
+            self.take_in(part, id);
+        }
+    }
+
+    /// Makes a withheld hole and those that it touches one. Returns where that starts, if it is elsewhere than before.
+    fn take_in(&mut self, part: Part<'_>, id: Id) -> Option<u32> {
+        let hole = self.records[id];
+        let (next, before) = self.neighbours(part, own_page(part.page(hole.start)), &hole);
+        let start = before.map(|before| self.records[before].start);
+        let page = self.take_out(part, id);
+        self.merge(page, Record::new(hole.start, hole.len(), true), next, before);
+        start
+    }
+
+    /// A hole comes to be that starts in a page, with its record in a slot or in another one.
+    #[inline(always)]
+    fn add(&mut self, page: &Page, slot: Id, hole: Record) {
+        let id = if slot == NONE { self.records.insert() } else { slot };
+        let chain = page.first_hole(hole.start);
+        page.set_first_hole(hole.start, id);
+        self.list(id, Record { chain, ..hole });
+    }
+
+    /// Writes the record of a hole and puts it on the list that it belongs on.
+    #[inline(always)]
+    fn list(&mut self, id: Id, hole: Record) {
+        let side = side(&self.draining, &hole);
+        self.lists[side].push(&mut self.records, id, hole, mark(side));
+    }
+
+    /// Takes a hole off its list.
+    #[inline(always)]
+    fn unlist(&mut self, hole: &Record) {
+        if hole.next != NONE {
+            self.records[hole.next].prev = hole.prev;
+        }
+        match self.lists.get_mut((NONE - hole.prev) as usize) {
+            Some(lists) => lists.pop(hole),
+            None => self.records[hole.prev].next = hole.next,
+        }
+    }
+
+    /// Takes a hole out of its bucket.
     #[inline]
-    pub(crate) fn peek_ready(&self, n: u32) -> Option<u32> {
-        self.ready.as_ref()?.peek(&self.nodes, n)
-    }
-
-    /// Takes a ready range of exactly `n` quanta.
-    #[inline]
-    pub(crate) fn take_ready(&mut self, n: u32) -> Option<u32> {
-        self.ready.as_mut()?.pop(&mut self.nodes, n)
-    }
-
-    /// Merges one of the longest ready ranges with the holes it touches. Returns it and the hole it ended up in.
-    pub(crate) fn settle_one(&mut self) -> Option<(Range<u32>, Range<u32>)> {
-        let n = self.ready.as_ref()?.longest()?;
-        let start = self.take_ready(n)?;
-        Some((start..start + n, self.release(start, start + n)))
+    fn unchain(&mut self, page: &Page, id: Id, hole: &Record) {
+        let mut before = page.first_hole(hole.start);
+        if before == id {
+            page.set_first_hole(hole.start, hole.chain);
+            return;
+        }
+        while self.records[before].chain != id {
+            before = self.records[before].chain;
+        }
+        self.records[before].chain = hole.chain;
     }
 }
 
-const _: () = assert!(NONE > 1 << 31, "the end of a list is no record");
+/// The page of a position where room was made.
+#[inline]
+fn own_page(page: Option<&Page>) -> &Page {
+    page.expect("I9: room was reserved")
+}
+
+/// What the head of a list has in place of a hole before it: so the lists it is on are known where they are needed.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "there are three")]
+const fn mark(side: usize) -> Id {
+    NONE - side as Id
+}
+
+/// Which of the lists a hole is on, given the space that is draining.
+#[inline]
+const fn side(draining: &Range<u32>, hole: &Record) -> usize {
+    if hole.is_withheld() {
+        return WITHHELD;
+    }
+    if hole.start.wrapping_sub(draining.start) < draining.end - draining.start { DRAINING } else { SERVING }
+}

@@ -14,29 +14,26 @@ pub(crate) fn try_box<T>(value: T) -> Result<Box<[T; 1]>, Error> {
     one.into_boxed_slice().try_into().map_err(|_| Error::OutOfMemory)
 }
 
-/// Puts an array of equal values on the heap, and never on the stack: kernels have small ones.
-pub(crate) fn try_array<T: Copy, const N: usize>(value: T) -> Result<Box<[T; N]>, Error> {
+/// Puts an array on the heap, and never on the stack: kernels have small ones.
+pub(crate) fn try_array<T, const N: usize>(make: impl FnMut() -> T) -> Result<Box<[T; N]>, Error> {
     refuse()?;
     let mut all = Vec::new();
     all.try_reserve_exact(N).map_err(|_| Error::OutOfMemory)?;
-    all.resize(N, value);
+    all.resize_with(N, make);
     all.into_boxed_slice().try_into().map_err(|_| Error::OutOfMemory)
 }
 
 /// Makes room for `more` elements.
-pub(crate) fn try_reserve<T>(vec: &mut Vec<T>, more: usize) -> Result<(), Error> {
-    if vec.capacity() - vec.len() < more {
-        refuse()?;
-    }
-    vec.try_reserve(more).map_err(|_| Error::OutOfMemory)
+pub(crate) fn try_reserve_exact<T>(vec: &mut Vec<T>, more: usize) -> Result<(), Error> {
+    refuse()?;
+    vec.try_reserve_exact(more).map_err(|_| Error::OutOfMemory)
 }
 
-/// Extends `vec` with default values until it has at least `len` elements.
-pub(crate) fn try_extend<T: Default>(vec: &mut Vec<T>, len: usize) -> Result<(), Error> {
-    if vec.len() < len {
-        try_reserve(vec, len - vec.len())?;
-        vec.resize_with(len, T::default);
-    }
+/// Extends `vec` by a value until it has `len` elements, if it has fewer.
+pub(crate) fn try_extend<T: Clone>(vec: &mut Vec<T>, len: usize, value: T) -> Result<(), Error> {
+    let missing = len.saturating_sub(vec.len());
+    try_reserve_exact(vec, missing)?;
+    vec.extend(core::iter::repeat_n(value, missing));
     Ok(())
 }
 
@@ -48,39 +45,4 @@ const fn refuse() -> Result<(), Error> {
 }
 
 #[cfg(test)]
-use fault::refuse;
-
-/// Refusals on request, one countdown per thread.
-#[cfg(test)]
-pub(crate) mod fault {
-    extern crate std;
-
-    use core::cell::Cell;
-
-    use crate::Error;
-
-    std::thread_local! {
-        static GRANTED: Cell<Option<usize>> = const { Cell::new(None) };
-    }
-
-    /// Grants the next `requests` and refuses all after them, until [`stop`].
-    pub(crate) fn refuse_after(requests: usize) {
-        GRANTED.set(Some(requests));
-    }
-
-    /// Grants everything again.
-    pub(crate) fn stop() {
-        GRANTED.set(None);
-    }
-
-    pub(super) fn refuse() -> Result<(), Error> {
-        match GRANTED.get() {
-            Some(0) => Err(Error::OutOfMemory),
-            Some(left) => {
-                GRANTED.set(Some(left - 1));
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-}
+use crate::tests::refusals::refuse;

@@ -11,6 +11,10 @@ pub(crate) use portable_atomic::AtomicU64;
 #[cfg(loom)]
 pub(crate) use modelled::{AtomicU32, AtomicU64, Ordering};
 
+/// A number beside what readers see: only the thread that has the arena accesses it. Never modelled, because it takes part
+/// in no protocol; atomic because it lies in what threads share.
+pub(crate) use core::sync::atomic::AtomicU32 as WriterCell;
+
 /// Loom looks for other orders only where an access follows one of another thread. Of an atomic it remembers one access,
 /// and a writer that loads before it stores hides what readers did. So every load also touches a second atomic, in a way
 /// that depends on all others.
@@ -39,6 +43,14 @@ mod modelled {
 
                 pub(crate) fn store(&self, value: $number, ordering: Ordering) {
                     self.value.store(value, ordering);
+                }
+
+                pub(crate) fn fetch_or(&self, bits: $number, ordering: Ordering) -> $number {
+                    self.value.fetch_or(bits, ordering)
+                }
+
+                pub(crate) fn fetch_and(&self, bits: $number, ordering: Ordering) -> $number {
+                    self.value.fetch_and(bits, ordering)
                 }
             }
         )* };

@@ -3,7 +3,7 @@
 use execmem_types::{Access, BackendError, Extent, Protection};
 
 use crate::paging::{Leaf, Owner};
-use crate::sim::Sim;
+use crate::sim::Control;
 use crate::state::State;
 
 /// Why a simulated instruction could not run.
@@ -20,7 +20,7 @@ pub enum Fault {
     },
 }
 
-impl Sim {
+impl Control {
     /// Fetches instruction bytes, as a processor that executes them would.
     ///
     /// # Errors
@@ -34,6 +34,31 @@ impl Sim {
             Some(address) => Err(Fault::Stale { address }),
             None => Ok(()),
         }
+    }
+
+    /// Reads bytes of mapped memory, whatever its rights are.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::NotMapped`].
+    pub fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), BackendError> {
+        self.state.lock().copy_out(address, bytes, |_| true)
+    }
+
+    /// Changes bytes of mapped memory behind the engine's back, whatever its rights are: what a defect somewhere else in a
+    /// kernel does. For tests of what finds it.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::NotMapped`].
+    pub fn corrupt(&self, address: u64, bytes: &[u8]) -> Result<(), BackendError> {
+        self.state.lock().copy_in(address, bytes, |_| true)
+    }
+
+    /// Whether [`store`](Self::store) of a byte would be allowed.
+    #[must_use]
+    pub fn can_store(&self, address: u64) -> bool {
+        self.state.lock().pieces(address, 1, is_stored_to).is_ok()
     }
 
     /// Stores bytes at an address, as a program would.
@@ -51,7 +76,7 @@ impl State {
         let Some(extent) = Extent::new(address, bytes.len() as u64) else { return Ok(()) };
         match access {
             Access::Store => {
-                self.copy_in(address, bytes, |leaf| leaf.protection.is_writable() || leaf.is_writable_and_executable)?;
+                self.copy_in(address, bytes, is_stored_to)?;
                 self.counts.stores += 1;
             }
             Access::Poke => {
@@ -126,6 +151,11 @@ impl State {
             (_, protection) => BackendError::Denied { address, protection },
         }
     }
+}
+
+/// Whether stores at the addresses of a leaf are allowed.
+fn is_stored_to(leaf: &Leaf) -> bool {
+    leaf.protection.is_writable() || leaf.is_writable_and_executable
 }
 
 /// Bytes in one frame.

@@ -48,7 +48,12 @@ impl Backend for Sim {
         let mut state = self.state.lock();
         state.faults.check()?;
         state.unsynced.forget(extent);
+        state.counts.code_syncs += 1;
         Ok(())
+    }
+
+    fn collapses(&self) -> bool {
+        true
     }
 
     fn collapse(&self, extent: Extent, page: PageSize) -> Result<(), BackendError> {

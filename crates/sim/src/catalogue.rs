@@ -98,7 +98,9 @@ mod tests {
         for (name, known) in &all {
             let Processor { instruction, data, second } = known.processor();
             assert!(!known.source.is_empty(), "{name}");
-            assert!([instruction, data, second].iter().all(|arrays| arrays[0].pages[0] == PageSize::kib(4)), "{name}");
+            assert!([&instruction, &data].iter().all(|arrays| arrays[0].pages[0] == PageSize::kib(4)), "{name}");
+            // Not every processor has a second level.
+            assert!(second.iter().all(|array| array.pages[0] >= PageSize::kib(4)), "{name}");
         }
         assert!(all["sapphire-rapids"].is_model(6, 143) && !all["cortex-a76"].is_model(6, 143));
     }

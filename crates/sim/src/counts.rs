@@ -17,6 +17,9 @@ pub struct Counts {
     pub global_flushes: u64,
     /// Flushes of the translations of one processor: after writing through a temporary mapping.
     pub local_flushes: u64,
+    /// Times that instruction fetch was told of new bytes. On machines where each processor has to do something itself,
+    /// as many interrupts of all others.
+    pub code_syncs: u64,
     /// Writes through a temporary mapping.
     pub pokes: u64,
     /// Writes at the address itself.

@@ -2,6 +2,9 @@
 
 use execmem_types::{BackendError, PageSize};
 
+/// What a refused call answers: that a system has no memory.
+const REFUSAL: BackendError = BackendError::System { errno: 12 };
+
 /// Which calls to refuse. Every call of the backend that can fail counts as one.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
@@ -46,7 +49,7 @@ impl Faults {
         let nth = self.calls;
         self.calls += 1;
         let refused = self.nth.is_some_and(|refused| nth == refused || self.is_lasting && nth > refused);
-        if refused { Err(BackendError::Injected { nth }) } else { Ok(()) }
+        if refused { Err(REFUSAL) } else { Ok(()) }
     }
 
     /// Refuses pages that cannot be had; `smallest` always can.

@@ -1,6 +1,6 @@
-//! Grace periods: the time after which nobody is in a walk that began before.
+//! Grace periods: the time after which no thread is in a walk that began before.
 //!
-//! Walks are counted by the phase they began in, zero or one. The phase changes when nobody is left of the one before, so
+//! Walks are counted by the phase they began in, zero or one. The phase changes when no thread is left of the one before, so
 //! what was unlinked in a phase is out of reach once the phase after it has ended as well.
 
 use crate::sync::{AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ impl Grace {
         }
     }
 
-    /// Begins the next phase if nobody is left of the one before this. Returns the phase that is over then: what was
+    /// Begins the next phase if no thread is left of the one before this. Returns the phase that is over then: what was
     /// unlinked while it was there can be freed.
     pub(crate) fn advance(&self) -> Option<usize> {
         let over = 1 - self.phase();

@@ -2,7 +2,8 @@
 //!
 //! [`Sim`] is a [`Backend`](execmem_types::Backend) with page tables of every leaf size of a machine, physical frames
 //! with content, rights checked on every access, counters, and refusals on request. It maps nothing of the host, so
-//! any architecture can be simulated on any other, at its real addresses.
+//! any architecture can be simulated on any other, at its real addresses. An engine owns the [`Sim`] it is given; the
+//! [`Control`] taken before says what is mapped and counted, refuses calls, and runs processors.
 //!
 //! ```
 //! use execmem_arch_x86::MACHINE_X86;
@@ -11,14 +12,7 @@
 //!
 //! let sim = Sim::new(&MACHINE_X86);
 //! let extent = Extent::new(0xffff_ffff_c000_0000, 2 << 20).expect("a block");
-//! sim.map(&Mapping {
-//!     extent,
-//!     page: PageSize::mib(2),
-//!     protection: Protection::ReadExecute,
-//!     unused: MACHINE_X86.trap,
-//!     is_shadowed: false,
-//!     is_writable_and_executable: false,
-//! })?;
+//! sim.map(&Mapping::new(extent, PageSize::mib(2), Protection::ReadExecute, MACHINE_X86.trap()))?;
 //! assert!(sim.store(extent.start(), &[0xc3]).is_err()); // no stores to text,
 //! sim.write(Access::Poke, extent.start(), &[0xc3])?; // but text can be poked
 //! # Ok::<(), execmem_types::BackendError>(())
@@ -58,7 +52,7 @@ pub use direct::{Alias, Merge};
 pub use options::Options;
 pub use physical::DirectReport;
 pub use refusal::Refusal;
-pub use sim::{Sim, Translated};
+pub use sim::{Control, Sim, Translated};
 pub use tables::{TableWriter, Tables, Walked};
 pub use tlb::{Processor, TlbArray, TlbCounts};
-pub use vmalloc::{Area, Huge, Vmalloc};
+pub use vmalloc::{Huge, VirtualArea, Vmalloc};

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use execmem_types::{BackendError, Extent, Machine, PageSize, Protection};
+use execmem_types::{BackendError, Extent, Machine, PageSize, Protection, Rights};
 
 use crate::buddy::Frame;
 
@@ -17,13 +17,15 @@ pub(crate) struct Leaf {
     pub(crate) size: PageSize,
     pub(crate) frame: Frame,
     pub(crate) protection: Protection,
+    /// What its rights may become.
+    pub(crate) rights: Rights,
     /// Writable besides being executable: legacy tables only.
     pub(crate) is_writable_and_executable: bool,
     /// Whose memory it is.
     pub(crate) owner: Owner,
 }
 
-/// Who mapped a leaf.
+/// Which owner mapped a leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// The engine, through `map`.

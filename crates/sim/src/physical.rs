@@ -6,7 +6,7 @@ use std::sync::Arc;
 use execmem_types::{BackendError, Extent, PageSize};
 
 use crate::direct::{Alias, DirectChange};
-use crate::sim::Sim;
+use crate::sim::{Control, Sim};
 use crate::state::{State, large_page};
 use crate::tables::Tables;
 
@@ -21,7 +21,8 @@ pub struct DirectReport {
     pub drifted: u64,
 }
 
-impl Sim {
+#[expect(clippy::must_use_candidate, reason = "called for what it does to the machine")]
+impl Control {
     /// The direct map as it is. Empty if the machine has none.
     #[must_use]
     pub fn direct_map(&self) -> DirectReport {
@@ -89,7 +90,7 @@ impl Sim {
         pages.iter().for_each(|page| state.memory.give_back(page / bytes, 1));
     }
 
-    /// Takes pages that nobody but their user can see, as `memfd_secret` does: from the cache of unmapped frames if the
+    /// Takes pages that only their user can see, as `memfd_secret` does: from the cache of unmapped frames if the
     /// machine has one, else page by page out of the direct map.
     #[must_use]
     pub fn take_secret_pages(&self, count: u64) -> Vec<u64> {
@@ -116,7 +117,7 @@ impl Sim {
         }
     }
 
-    /// Asks the cache of unmapped frames for what nobody uses. Returns the bytes that came back.
+    /// Asks the cache of unmapped frames for what is not in use. Returns the bytes that came back.
     pub fn shrink_cache(&self) -> u64 {
         let mut state = self.state.lock();
         let State { cache, memory, direct, .. } = &mut *state;
@@ -127,7 +128,7 @@ impl Sim {
         frames * state.memory.frame_bytes()
     }
 
-    /// Bytes in the cache of unmapped frames, and those of them that nobody uses.
+    /// Bytes in the cache of unmapped frames, and those of them that are not in use.
     #[must_use]
     pub fn cached_bytes(&self) -> (u64, u64) {
         let state = self.state.lock();
@@ -175,7 +176,9 @@ impl Sim {
             }
         }
     }
+}
 
+impl Sim {
     /// Makes the direct map forget the rights of mapped memory that is about to go: not present, then writable again, page
     /// by page, as Linux does for memory with `VM_FLUSH_RESET_PERMS`.
     ///

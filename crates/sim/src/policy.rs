@@ -7,20 +7,24 @@
 //! | `execmem-v2` | the proposal of November 2022: text in shared large blocks, data as before |
 //! | `linux` | Linux 6.15 to 7.2: text in a cache of large blocks, whole pages, rights changed to write |
 //!
-//! They are rows of [`ROWS`]; the engine of this workspace is compared with them from outside this crate.
+//! They are rows of [`ROWS`]; [`served`] says which of them serve a machine: the cache, say, is for x86-64 only, so what
+//! Linux does elsewhere is another row of the same name. The engine of this workspace is compared with them from outside
+//! this crate.
 
 mod blocks;
 mod cache;
 mod kernel;
 mod rows;
+mod served;
 
 use execmem_types::{Extent, Kind};
 
 pub use kernel::KernelPolicy;
-pub use rows::{ROWS, Row, Store};
+pub use rows::{PolicyRow, ROWS, Store};
+pub use served::{Release, Served, of_release, served};
 
 use crate::refusal::Refusal;
-use crate::sim::Sim;
+use crate::sim::Control;
 
 /// Something that wants memory: a module, a BPF program, a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +55,7 @@ pub struct Placed {
 /// A way to serve loads.
 pub trait Policy {
     /// The machine.
-    fn sim(&self) -> &Sim;
+    fn sim(&self) -> &Control;
 
     /// Loads: allocates, writes, publishes. All of it or nothing.
     ///

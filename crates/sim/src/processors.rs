@@ -2,11 +2,12 @@
 
 use execmem_types::{Extent, PageSize, Protection};
 
-use crate::sim::Sim;
+use crate::sim::Control;
 use crate::state::State;
 use crate::tlb::{TlbCounts, Translation};
 
-impl Sim {
+#[expect(clippy::must_use_candidate, reason = "called for what it does to the machine")]
+impl Control {
     /// A processor fetches an instruction. `false` if the address is not executable.
     pub fn fetch_on(&self, processor: usize, address: u64) -> bool {
         let mut state = self.state.lock();

@@ -1,6 +1,8 @@
 //! The simulated machine: what tests and policies do with it besides what an engine does.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use execmem_types::{BackendError, Extent, Machine, Mapping, PageSize, Protection, Trap};
 use parking_lot::Mutex;
@@ -10,13 +12,32 @@ use crate::options::Options;
 use crate::paging::{Leaf, Owner};
 use crate::state::{Relocate, State, large_page};
 
-/// A simulated machine.
+/// A simulated machine: the memory that an engine, or a policy, commands.
 ///
-/// Each operation checks the rights of every page it touches. Memory can be executed through [`fetch`](Self::fetch),
-/// which also finds bytes that were written and not made known to instruction fetch.
+/// Each operation checks the rights of every page it touches. What does not command memory is done with the machine's
+/// [`Control`], which stays with the test when the machine goes into an engine.
 #[derive(Debug)]
 pub struct Sim {
-    pub(crate) state: Mutex<State>,
+    control: Control,
+}
+
+/// Everything around the memory of a [`Sim`]: what is mapped and counted, what will be refused, the processors that execute
+/// and access it, and other users of physical memory.
+///
+/// Memory can be executed through [`fetch`](Self::fetch), which also finds bytes that were written and not made known to
+/// instruction fetch. A control does to mapped memory what a program could do: it stores where stores are allowed.
+/// [`corrupt`](Self::corrupt) alone does more, to show that damage is found.
+#[derive(Debug, Clone)]
+pub struct Control {
+    pub(crate) state: Arc<Mutex<State>>,
+}
+
+impl Deref for Sim {
+    type Target = Control;
+
+    fn deref(&self) -> &Control {
+        &self.control
+    }
 }
 
 /// Where an address leads.
@@ -32,6 +53,7 @@ pub struct Translated {
     pub protection: Protection,
 }
 
+#[expect(clippy::must_use_candidate, reason = "called for what it does to the machine")]
 impl Sim {
     /// A machine with as much memory as wanted, and without a direct map.
     #[must_use]
@@ -48,9 +70,57 @@ impl Sim {
     /// A machine with everything around it.
     #[must_use]
     pub fn with_options(machine: &Machine, options: &Options) -> Self {
-        Sim { state: Mutex::new(State::new(machine, options)) }
+        Sim { control: Control { state: Arc::new(Mutex::new(State::new(machine, options))) } }
     }
 
+    /// What stays with the test when this goes into an engine.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Maps memory as the kernel would map its own image; [`Backend::adopt`](execmem_types::Backend::adopt) can take it
+    /// over.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::map`](execmem_types::Backend::map).
+    pub fn map_kernel(&self, extent: Extent, page: PageSize, protection: Protection) -> Result<(), BackendError> {
+        let mapping = Mapping::new(extent, page, protection, Trap::ZERO);
+        self.state.lock().map(&mapping, Owner::Kernel, 0)
+    }
+
+    /// Maps memory of a node, or of the next one if that has none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::map`](execmem_types::Backend::map).
+    pub fn map_on(&self, mapping: &Mapping, node: usize) -> Result<(), BackendError> {
+        let mut state = self.state.lock();
+        state.faults.check()?;
+        state.map(mapping, Owner::Engine, node)
+    }
+
+    /// Makes small leaves one larger leaf where their frames lie in a row and all agree, as Linux does after it made
+    /// text read-only again. Returns how many it made.
+    pub fn merge_in_place(&self, extent: Extent, page: PageSize) -> u64 {
+        let mut state = self.state.lock();
+        let mut merged = 0;
+        let mut start = page.round_down(extent.start());
+        while start <= extent.last() {
+            let unit = Extent::new(start, page.bytes());
+            let leaf = state.paging.find(start);
+            let is_small = leaf.is_some_and(|(_, Leaf { size, .. })| size < page);
+            let made = unit.filter(|_| is_small).map(|unit| state.collapse(unit, page, Relocate::Never));
+            merged += u64::from(matches!(made, Some(Ok(()))));
+            let Some(next) = start.checked_add(page.bytes()) else { break };
+            start = next;
+        }
+        merged
+    }
+}
+
+impl Control {
     /// Refuses the backend call after the next `after` ones, once.
     pub fn refuse_once(&self, after: u64) {
         self.state.lock().faults.refuse(after, false);
@@ -157,52 +227,5 @@ impl Sim {
     #[must_use]
     pub fn wx_bytes(&self) -> u64 {
         self.state.lock().wx_bytes()
-    }
-
-    /// Maps memory as the kernel would map its own image; [`Backend::adopt`](execmem_types::Backend::adopt) can take it
-    /// over.
-    ///
-    /// # Errors
-    ///
-    /// As [`Backend::map`](execmem_types::Backend::map).
-    pub fn map_kernel(&self, extent: Extent, page: PageSize, protection: Protection) -> Result<(), BackendError> {
-        let mapping = Mapping {
-            extent,
-            page,
-            protection,
-            unused: Trap::ZERO,
-            is_shadowed: false,
-            is_writable_and_executable: false,
-        };
-        self.state.lock().map(&mapping, Owner::Kernel, 0)
-    }
-
-    /// Maps memory of a node, or of the next one if that has none.
-    ///
-    /// # Errors
-    ///
-    /// As [`Backend::map`](execmem_types::Backend::map).
-    pub fn map_on(&self, mapping: &Mapping, node: usize) -> Result<(), BackendError> {
-        let mut state = self.state.lock();
-        state.faults.check()?;
-        state.map(mapping, Owner::Engine, node)
-    }
-
-    /// Makes small leaves one larger leaf where their frames lie in a row and all agree, as Linux does after it made
-    /// text read-only again. Returns how many it made.
-    pub fn merge_in_place(&self, extent: Extent, page: PageSize) -> u64 {
-        let mut state = self.state.lock();
-        let mut merged = 0;
-        let mut start = page.round_down(extent.start());
-        while start <= extent.last() {
-            let unit = Extent::new(start, page.bytes());
-            let leaf = state.paging.find(start);
-            let is_small = leaf.is_some_and(|(_, Leaf { size, .. })| size < page);
-            let made = unit.filter(|_| is_small).map(|unit| state.collapse(unit, page, Relocate::Never));
-            merged += u64::from(matches!(made, Some(Ok(()))));
-            let Some(next) = start.checked_add(page.bytes()) else { break };
-            start = next;
-        }
-        merged
     }
 }

@@ -143,6 +143,7 @@ impl State {
                 size: page,
                 frame,
                 protection: mapping.protection,
+                rights: mapping.rights,
                 is_writable_and_executable: mapping.is_writable_and_executable,
                 owner,
             };
@@ -191,7 +192,10 @@ impl State {
     }
 
     pub(crate) fn protect(&mut self, extent: Extent, protection: Protection) -> Result<(), BackendError> {
-        self.own_leaves(extent)?;
+        let leaves = self.own_leaves(extent)?;
+        if let Some((_, leaf)) = leaves.iter().find(|(_, leaf)| !leaf.rights.contain(protection)) {
+            return Err(BackendError::NeverAllowed { extent, rights: leaf.rights, protection });
+        }
         let changed = self.paging.protect(&self.machine, extent, protection)?;
         self.counts.permission_changes += changed.leaves;
         self.counts.splits += changed.splits;
@@ -209,7 +213,8 @@ impl State {
             return Err(BackendError::NotPages { extent, page });
         }
         let (_, first) = leaves[0];
-        if let Some(&(address, odd)) = leaves.iter().find(|(_, leaf)| leaf.protection != first.protection) {
+        let agree = |leaf: &Leaf| leaf.protection == first.protection && leaf.rights == first.rights;
+        if let Some(&(address, odd)) = leaves.iter().find(|(_, leaf)| !agree(leaf)) {
             return Err(BackendError::Denied { address, protection: odd.protection });
         }
         let units = extent.len() / page.bytes();

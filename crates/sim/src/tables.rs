@@ -191,7 +191,7 @@ impl TableWriter {
         entry
     }
 
-    /// A table that nobody reaches yet.
+    /// A table that no walk reaches yet.
     fn make(&mut self, level: usize, start: u64, entry: impl Fn(usize) -> Entry) -> usize {
         let slot = loop {
             match self.free.pop() {
@@ -213,7 +213,7 @@ impl TableWriter {
         slot
     }
 
-    /// Lets an unlinked table be freed when nobody can be in it any more.
+    /// Lets an unlinked table be freed when no thread can be in it any more.
     fn retire(&mut self, slot: usize) {
         self.waiting[self.tables.grace.phase()].push(slot);
         self.reclaim();

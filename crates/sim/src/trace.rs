@@ -3,7 +3,7 @@
 //! Functions are the pieces of the code that is loaded, popular ones first by Zipf's law. Each call fetches its first and
 //! last byte, loads from its module's data, from memory through the direct map, and fetches the kernel's own code.
 
-use execmem_types::{Kind, PageSize};
+use execmem_types::Kind;
 
 use crate::policy::{Placed, Policy};
 use crate::tlb::TlbCounts;
@@ -17,7 +17,7 @@ pub struct Trace {
     pub exponent: f64,
     /// Start of the random numbers.
     pub seed: u64,
-    /// Pages of 4K of a program that runs every 64 calls. None: an idle machine.
+    /// Pages of a program that runs every 64 calls. None: an idle machine.
     pub competing_pages: u64,
     /// Only code of this kind is called.
     pub only: Option<Kind>,
@@ -55,7 +55,7 @@ impl Trace {
         let functions = functions(&placed, &mut random);
         sim.reset_tlbs();
         let Some(ranks) = Zipf::new(functions.len(), self.exponent) else { return TlbCounts::default() };
-        let (small, large) = (PageSize::kib(4), PageSize::mib(2));
+        let (small, large) = (sim.machine().page(), sim.large_page());
         for call in 0..self.calls {
             let function = functions[ranks.draw(random.unit())];
             sim.fetch_on(0, function.first);
@@ -66,11 +66,11 @@ impl Trace {
             // Half of the loads go to a part of memory that is in use all the time.
             let hot = if call.is_multiple_of(2) { self.physical_bytes / 64 } else { self.physical_bytes };
             sim.load_direct_on(0, self.direct_base, random.below(hot.max(1)));
-            sim.other_on(0, KERNEL_TEXT + random.below(KERNEL_PAGES << 21), large, true);
+            sim.other_on(0, KERNEL_TEXT + random.below(KERNEL_PAGES << large.log2()), large, true);
             if self.competing_pages > 0 && call.is_multiple_of(CALLS_PER_RUN) {
                 for page in 0..self.competing_pages {
-                    sim.other_on(0, PROGRAM + page * 4096, small, true);
-                    sim.other_on(0, (PROGRAM << 1) + page * 4096, small, false);
+                    sim.other_on(0, PROGRAM + (page << small.log2()), small, true);
+                    sim.other_on(0, (PROGRAM << 1) + (page << small.log2()), small, false);
                 }
             }
         }

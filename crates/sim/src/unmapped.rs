@@ -13,7 +13,7 @@ use crate::memory::Memory;
 #[derive(Debug)]
 struct Unit {
     order: u32,
-    /// Frames of it that nobody has.
+    /// Frames of it that are free.
     free: u64,
 }
 
@@ -73,7 +73,7 @@ impl UnmappedCache {
         free.iter().map(|(_, order)| 1 << order).sum()
     }
 
-    /// Frames in the cache: of all units, and of those that nobody has.
+    /// Frames in the cache: of all units, and of those that are free.
     pub(crate) fn frames(&self) -> (u64, u64) {
         (self.units.values().map(|unit| 1 << unit.order).sum(), self.units.values().map(|unit| unit.free).sum())
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use execmem_types::{Backend as _, BackendError, Extent, Mapping, PageSize, Protection, Trap};
+use execmem_types::{Backend as _, BackendError, Extent, Mapping, PageSize, Protection, Rights, Trap};
 
 use crate::refusal::Refusal;
 use crate::sim::Sim;
@@ -23,7 +23,7 @@ pub enum Huge {
 
 /// What is wanted of an area.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Area {
+pub struct VirtualArea {
     /// Bytes, rounded up to pages.
     pub len: u64,
     /// When large leaves are used.
@@ -64,7 +64,7 @@ impl Vmalloc {
     /// # Errors
     ///
     /// [`Refusal::NoRoom`] if the window is full, [`Refusal::Backend`] if there is no memory.
-    pub fn alloc(&mut self, sim: &Sim, area: &Area) -> Result<Extent, Refusal> {
+    pub fn alloc(&mut self, sim: &Sim, area: &VirtualArea) -> Result<Extent, Refusal> {
         let no_room = Refusal::NoRoom { bytes: area.len };
         let len = self.page.round_up(area.len.max(1)).ok_or(no_room)?;
         let share = if area.node.is_some() { len } else { len / sim.node_count() };
@@ -117,7 +117,7 @@ impl Vmalloc {
         Extent::new(start, len).filter(|place| self.window.covers(*place))
     }
 
-    fn map(&self, sim: &Sim, place: Extent, area: &Area) -> Result<(), BackendError> {
+    fn map(&self, sim: &Sim, place: Extent, area: &VirtualArea) -> Result<(), BackendError> {
         let mut rest = Some(place);
         while let Some(extent) = rest {
             let unit = extent.part(0, self.large.bytes().min(extent.len())).unwrap_or(extent);
@@ -140,19 +140,13 @@ impl Vmalloc {
         Ok(())
     }
 
-    fn map_small(&self, sim: &Sim, place: Extent, area: &Area) -> Result<(), BackendError> {
+    fn map_small(&self, sim: &Sim, place: Extent, area: &VirtualArea) -> Result<(), BackendError> {
         map_leaves(sim, place, self.page, area)
     }
 }
 
-fn map_leaves(sim: &Sim, extent: Extent, page: PageSize, area: &Area) -> Result<(), BackendError> {
-    let mapping = Mapping {
-        extent,
-        page,
-        protection: area.protection,
-        unused: area.unused,
-        is_shadowed: false,
-        is_writable_and_executable: false,
-    };
+fn map_leaves(sim: &Sim, extent: Extent, page: PageSize, area: &VirtualArea) -> Result<(), BackendError> {
+    // Linux changes the rights of an area as it likes.
+    let mapping = Mapping { rights: Rights::ALL, ..Mapping::new(extent, page, area.protection, area.unused) };
     sim.map_on(&mapping, area.node.unwrap_or(0))
 }

@@ -42,7 +42,7 @@ fn have_many_threads() {
     mark().expect("a signal");
 }
 
-/// Who joins a thread does not wait until its tracer has noticed its end. The count hung once in a while.
+/// A thread that joins another does not wait until its tracer has noticed its end. The count hung once in a while.
 fn threads_that_end_at_the_second_mark_do_not_keep_the_child() {
     let program = std::env::current_exe().expect("this test");
     for _ in 0..100 {

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{Extent, PageSize, Protection, Trap};
+use crate::{Extent, PageSize, PowerOfTwo, Protection, Rights, Trap};
 
 /// A request for a block of fresh memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,12 +13,30 @@ pub struct Mapping {
     pub page: PageSize,
     /// The rights it has once mapped.
     pub protection: Protection,
+    /// Every right that it will ever have, `protection` among them. [`Backend::protect`] refuses others.
+    pub rights: Rights,
     /// What it holds once mapped.
     pub unused: Trap,
     /// It needs KASAN shadow memory.
     pub is_shadowed: bool,
     /// **Legacy.** Besides its rights it is writable *and* executable. A backend may refuse.
     pub is_writable_and_executable: bool,
+}
+
+impl Mapping {
+    /// Memory that keeps its rights, without a shadow.
+    #[must_use]
+    pub const fn new(extent: Extent, page: PageSize, protection: Protection, unused: Trap) -> Self {
+        let rights = Rights::only(protection);
+        Mapping { extent, page, protection, rights, unused, is_shadowed: false, is_writable_and_executable: false }
+    }
+
+    /// The same, whose rights may change to these as well.
+    #[must_use]
+    pub const fn becoming(mut self, protection: Protection) -> Self {
+        self.rights = self.rights.and(protection);
+        self
+    }
 }
 
 /// How the engine wants bytes to reach memory.
@@ -33,11 +51,11 @@ pub enum Access {
 /// What instruction fetches have to learn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyncScope {
-    /// The bytes are new; nobody was told their address yet.
+    /// The bytes are new; no caller was told their address yet.
     Fresh,
     /// The bytes are in use, and may be executed by any processor at this moment.
     Live,
-    /// Code stood here that nobody executes any more, and the address will be used again.
+    /// Code stood here that no processor executes any more, and the address will be used again.
     Retired,
 }
 
@@ -65,7 +83,7 @@ pub enum BackendError {
         /// The range.
         extent: Extent,
     },
-    /// Part of the range is not mapped, or belongs to somebody else.
+    /// Part of the range is not mapped, or belongs to another owner.
     #[error("{address:#x} is not mapped by this backend")]
     NotMapped {
         /// The first such address.
@@ -87,9 +105,28 @@ pub enum BackendError {
         /// Its rights.
         protection: Protection,
     },
+    /// The mapping never said that it would have such rights.
+    #[error("{extent} may become {rights} and never {protection}; say so when it is mapped")]
+    NeverAllowed {
+        /// The range.
+        extent: Extent,
+        /// What its [`Mapping`] said.
+        rights: Rights,
+        /// What was wanted.
+        protection: Protection,
+    },
     /// The process has as many mappings as it may have.
     #[error("the process has as many mappings as it may have; raise vm.max_map_count")]
     MappingLimit,
+    /// The process has as many open files as it may have, and memory needs one for a moment.
+    #[error("the process has as many open files as it may have; raise RLIMIT_NOFILE, or prepare memory beforehand")]
+    DescriptorLimit,
+    /// No file of the process may be as long as a block of memory.
+    #[error("no file may have {bytes:#x} bytes here; raise RLIMIT_FSIZE, or prepare memory beforehand")]
+    FileSizeLimit {
+        /// Bytes of the block.
+        bytes: u64,
+    },
     /// The memory belongs to the process that this one was forked from.
     #[error("the memory belongs to the process this one was forked from, and cannot be changed here")]
     Forked,
@@ -101,12 +138,6 @@ pub enum BackendError {
     System {
         /// Its error number.
         errno: i32,
-    },
-    /// A test asked for this refusal.
-    #[error("refusal number {nth}, injected by a test")]
-    Injected {
-        /// Which call since the start was refused.
-        nth: u64,
     },
 }
 
@@ -136,12 +167,28 @@ pub enum BackendError {
 /// 4. `protect` and `unmap` return only when no processor can act on the rights or translations of before. (I6)
 /// 5. `write` and `fill` with [`Access::Poke`] leave the rights at the address as they are, and reach whatever an
 ///    executing processor will read after [`sync_code`](Self::sync_code). (I7) A backend without another mapping
-///    refuses them with [`BackendError::Unsupported`].
+///    refuses them with [`BackendError::Unsupported`]. Aligned bytes as many as [`stores_at_once`](Self::stores_at_once)
+///    says are one store.
 /// 6. `write`, `fill` and `read` on memory that is mapped make no system call and take no lock that a slow operation
 ///    holds.
 /// 7. `map`, `unmap`, `protect`, `collapse` may be slow. The engine holds no lock across them that an allocation in an
 ///    existing block needs. (I10)
+/// 8. Memory has no rights but those that its [`Mapping`] said.
+/// 9. Where [`check_caller`](Self::check_caller) refuses, every other operation gives the same answer.
 pub trait Backend {
+    /// Whether memory may be commanded from here. An engine asks first in every operation, before it takes a lock: the
+    /// holder of the lock may not exist here.
+    ///
+    /// Costs a load and a compare at most, takes no lock and makes no system call.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::Forked`] in a process that was forked from the one that made the backend. Never by default.
+    #[inline]
+    fn check_caller(&self) -> Result<(), BackendError> {
+        Ok(())
+    }
+
     /// Maps fresh memory. All of it must be absent.
     ///
     /// # Errors
@@ -157,11 +204,12 @@ pub trait Backend {
     /// [`BackendError::NotMapped`], [`BackendError::NotPages`], and what the system says.
     fn unmap(&self, extent: Extent) -> Result<(), BackendError>;
 
-    /// Changes the rights of whole pages.
+    /// Changes the rights of whole pages, within those that their [`Mapping`] said.
     ///
     /// # Errors
     ///
-    /// [`BackendError::NotMapped`], [`BackendError::NotPages`], and what the system says.
+    /// [`BackendError::NotMapped`], [`BackendError::NotPages`], [`BackendError::NeverAllowed`], and what the system
+    /// says.
     fn protect(&self, extent: Extent, protection: Protection) -> Result<(), BackendError>;
 
     /// Copies bytes to memory.
@@ -170,6 +218,12 @@ pub trait Backend {
     ///
     /// [`BackendError::NotMapped`], [`BackendError::Denied`].
     fn write(&self, access: Access, address: u64, bytes: &[u8]) -> Result<(), BackendError>;
+
+    /// How many aligned bytes a [`write`](Self::write) of exactly so many, or of a smaller power of two, stores at once, so
+    /// that a load sees the old bytes or the new. A word of this machine by default; 1 where bytes go one by one.
+    fn stores_at_once(&self) -> PowerOfTwo {
+        PowerOfTwo::from_log2(if cfg!(target_pointer_width = "64") { 3 } else { 2 })
+    }
 
     /// Fills memory with a pattern, in phase with the address.
     ///
@@ -192,6 +246,22 @@ pub trait Backend {
     /// What the system says.
     fn sync_code(&self, extent: Extent, scope: SyncScope) -> Result<(), BackendError>;
 
+    /// Makes the written bytes of several extents what every processor executes. A backend that has to interrupt other
+    /// processors for that does it once.
+    ///
+    /// # Errors
+    ///
+    /// As [`sync_code`](Self::sync_code).
+    fn sync_group(&self, extents: &[Extent], scope: SyncScope) -> Result<(), BackendError> {
+        extents.iter().try_for_each(|extent| self.sync_code(*extent, scope))
+    }
+
+    /// Whether [`collapse`](Self::collapse) works here: then blocks whose row says so begin with small leaves. False by
+    /// default, also right for a backend that begins with small pages by itself.
+    fn collapses(&self) -> bool {
+        false
+    }
+
     /// Replaces the small leaves of `extent` by leaves of `page`. Contents, rights and addresses stay.
     ///
     /// # Errors
@@ -203,7 +273,7 @@ pub trait Backend {
         Err(BackendError::Unsupported)
     }
 
-    /// Takes over memory that somebody else mapped with `protection` and will never unmap.
+    /// Takes over memory that is mapped with `protection` already, never has other rights, and is never unmapped.
     ///
     /// # Errors
     ///
@@ -214,32 +284,16 @@ pub trait Backend {
     }
 }
 
-impl<B: Backend + ?Sized> Backend for &B {
-    fn map(&self, mapping: &Mapping) -> Result<(), BackendError> {
-        (**self).map(mapping)
-    }
-    fn unmap(&self, extent: Extent) -> Result<(), BackendError> {
-        (**self).unmap(extent)
-    }
-    fn protect(&self, extent: Extent, protection: Protection) -> Result<(), BackendError> {
-        (**self).protect(extent, protection)
-    }
-    fn write(&self, access: Access, address: u64, bytes: &[u8]) -> Result<(), BackendError> {
-        (**self).write(access, address, bytes)
-    }
-    fn fill(&self, access: Access, extent: Extent, pattern: Trap) -> Result<(), BackendError> {
-        (**self).fill(access, extent, pattern)
-    }
-    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), BackendError> {
-        (**self).read(address, bytes)
-    }
-    fn sync_code(&self, extent: Extent, scope: SyncScope) -> Result<(), BackendError> {
-        (**self).sync_code(extent, scope)
-    }
-    fn collapse(&self, extent: Extent, page: PageSize) -> Result<(), BackendError> {
-        (**self).collapse(extent, page)
-    }
-    fn adopt(&self, extent: Extent, protection: Protection) -> Result<(), BackendError> {
-        (**self).adopt(extent, protection)
-    }
+/// Memory that tells about itself.
+///
+/// An engine owns its memory and hands out what this says. Facts read; nothing in them commands the memory, and none is an
+/// address at which it could be written.
+pub trait Describe {
+    /// What it tells.
+    type Facts<'m>
+    where
+        Self: 'm;
+
+    /// What is true of the memory now. Allocates, maps and locks nothing.
+    fn facts(&self) -> Self::Facts<'_>;
 }

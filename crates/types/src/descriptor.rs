@@ -1,6 +1,6 @@
 //! Everything a table says about one kind of memory.
 
-use crate::{Extent, Kind, PageSize, PowerOfTwo, Protection};
+use crate::{Extent, KindSet, PageSize, PowerOfTwo, Protection, Trap};
 
 /// Most windows a descriptor can name.
 pub const MAX_WINDOWS: usize = 3;
@@ -44,11 +44,93 @@ pub struct Descriptor {
     /// No other kind may share its blocks.
     pub is_exclusive: bool,
     /// **Legacy.** The memory is writable and executable at the same time and at the same address, and none of the
-    /// protections promised elsewhere holds. Only [`Table::legacy`](crate::Table::legacy) accepts such a row.
+    /// protections promised elsewhere holds. Only [`Plan::legacy`](crate::Plan::legacy) accepts such a row.
     pub is_writable_and_executable: bool,
     /// Bytes that every allocation has before its entry point, a multiple of 16: readable like the rest and written by
-    /// whoever has the handle. For schemes that keep something there, such as the hash of a type. 0 for none.
+    /// the holder of the handle. For schemes that keep something there, such as the hash of a type. 0 for none.
     pub lead: u16,
+}
+
+/// Rows to begin with, for struct update: `Descriptor { quantum: LINE, ..Descriptor::code(WINDOW, &PAGES) }`.
+impl Descriptor {
+    /// Code in one window, in quanta of 16 bytes, that arrives through another mapping and may call the anchor directly.
+    /// `pages` are the sizes of blocks, the largest first; of more than four the first count.
+    #[must_use]
+    pub const fn code(window: Extent, pages: &[PageSize]) -> Self {
+        let mut granularities = [None; MAX_GRANULARITIES];
+        let mut index = 0;
+        while index < pages.len() && index < MAX_GRANULARITIES {
+            granularities[index] = Some(pages[index]);
+            index += 1;
+        }
+        let quantum = PowerOfTwo::from_log2(4);
+        Descriptor {
+            windows: [Some(window), None, None],
+            placement: Placement::BottomUp,
+            granularities,
+            growth: Growth::Whole,
+            alignment: quantum,
+            quantum,
+            protection: Protection::ReadExecute,
+            fill: Fill::Poke,
+            unused: Unused::Trap,
+            seal: Seal::Never,
+            is_anchored: true,
+            is_shadowed: false,
+            is_exclusive: false,
+            is_writable_and_executable: false,
+            lead: 0,
+        }
+    }
+
+    /// Constants likewise, from the other end of the window.
+    #[must_use]
+    pub const fn constants(window: Extent, pages: &[PageSize]) -> Self {
+        Descriptor {
+            placement: Placement::TopDown,
+            protection: Protection::ReadOnly,
+            unused: Unused::Zero,
+            is_anchored: false,
+            ..Self::code(window, pages)
+        }
+    }
+
+    /// Writable data likewise.
+    #[must_use]
+    pub const fn data(window: Extent, pages: &[PageSize]) -> Self {
+        Descriptor { protection: Protection::ReadWrite, fill: Fill::Direct, ..Self::constants(window, pages) }
+    }
+
+    /// Data likewise that is sealed block by block.
+    #[must_use]
+    pub const fn sealed_after_init(window: Extent, pages: &[PageSize]) -> Self {
+        Descriptor { fill: Fill::Direct, seal: Seal::Block, ..Self::constants(window, pages) }
+    }
+
+    /// The same in other windows, best first.
+    #[must_use]
+    pub const fn with_windows(self, windows: [Option<Extent>; MAX_WINDOWS]) -> Self {
+        Descriptor { windows, ..self }
+    }
+
+    /// The same with starts at multiples of `alignment`, and lengths rounded up to `quantum`.
+    #[must_use]
+    pub const fn with_units(self, alignment: PowerOfTwo, quantum: PowerOfTwo) -> Self {
+        Descriptor { alignment, quantum, ..self }
+    }
+
+    /// The same with content that arrives by stores into pages of its own, whose rights change when it is published.
+    #[must_use]
+    pub fn flipped(self, page: PageSize) -> Self {
+        Descriptor {
+            fill: Fill::Flip,
+            granularities: [Some(page), None, None, None],
+            growth: Growth::Small,
+            alignment: self.alignment.max(page),
+            quantum: page,
+            ..self
+        }
+    }
 }
 
 impl Descriptor {
@@ -60,14 +142,6 @@ impl Descriptor {
     /// The granularities, best first.
     pub fn granularities(&self) -> impl Iterator<Item = PageSize> + '_ {
         self.granularities.iter().flatten().copied()
-    }
-
-    /// Makes content arrive by stores into pages of its own, whose rights change when it is published.
-    pub(crate) fn flip(&mut self, page: PageSize) {
-        self.fill = Fill::Flip;
-        self.granularities = [Some(page), None, None, None];
-        self.growth = Growth::Whole;
-        (self.alignment, self.quantum) = (self.alignment.max(page), page);
     }
 }
 
@@ -88,6 +162,23 @@ pub enum Growth {
     /// By blocks of the first granularity as long as they are full; the last is filled up with pages of the last
     /// granularity and becomes one large leaf when complete. Fewer bytes mapped, more entries.
     Tail,
+    /// By pages of the last granularity that become one large leaf when a block is complete, as by tail; but each step is an
+    /// eighth of what is mapped at least, so that the steps are few. Loads that need whole large leaves get them at once. With
+    /// one granularity, by blocks of more and more pages. A backend that cannot turn small leaves into a large one, or grows
+    /// blocks by itself, gets whole blocks.
+    Small,
+}
+
+impl Growth {
+    /// Every value, and what tables and reports call it.
+    pub const ALL: [(Self, &'static str); 3] =
+        [(Growth::Whole, "whole"), (Growth::Tail, "tail"), (Growth::Small, "small")];
+
+    /// What tables and reports call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        Growth::ALL[self as usize].1
+    }
 }
 
 /// How content gets into memory.
@@ -108,6 +199,8 @@ pub enum Unused {
     Trap,
     /// Zero.
     Zero,
+    /// A pattern of the user's. Only memory that is never executed may have one.
+    Pattern(Trap),
 }
 
 /// Whether and how memory becomes read-only after initialisation.
@@ -122,18 +215,32 @@ pub enum Seal {
     Block,
 }
 
-/// One row of a [`Table`](crate::Table).
+/// One row of a [`Table`](crate::Table). Other kinds are numbers here: what makes rows takes kinds of one set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Row {
     /// The kind has an allocator of its own.
     Own(Descriptor),
     /// The kind lives in the blocks of another (`mapto` in the original proposal), with its own alignment and quantum.
+    #[non_exhaustive]
     Shares {
-        /// The other kind, whose row is [`Row::Own`].
-        with: Kind,
+        /// [Number](crate::KindSet::number) of the other kind, whose row is [`Row::Own`].
+        with: u8,
         /// What every start is a multiple of.
         alignment: PowerOfTwo,
         /// What every length is rounded up to.
         quantum: PowerOfTwo,
     },
+}
+
+impl Row {
+    /// In the blocks of another kind of the set, with an alignment and a quantum of its own.
+    #[must_use]
+    pub fn sharing<S: KindSet>(with: S, alignment: PowerOfTwo, quantum: PowerOfTwo) -> Self {
+        Row::Shares { with: with.number(), alignment, quantum }
+    }
+
+    pub(crate) const fn shares(with: u8, alignment: PowerOfTwo, quantum: PowerOfTwo) -> Self {
+        Row::Shares { with, alignment, quantum }
+    }
 }

@@ -6,7 +6,7 @@
 //! is such a row; nothing here, and nothing in the engine, branches on an architecture.
 //!
 //! Tables are checked when they are constructed, by the compiler where they are constants. [`Backend`] is the contract
-//! between the engine and memory; [`Arch`] is what an architecture crate provides.
+//! between the engine and memory.
 //!
 //! ```
 //! use execmem_types::{Extent, Kind, PageSize, Reach, Trap};
@@ -24,30 +24,42 @@
 
 mod arch;
 mod backend;
-mod code;
+mod declare;
 mod descriptor;
 mod extent;
+mod instructions;
+mod isa;
+mod kernel;
 mod kind;
 mod machine;
+mod message;
 mod page;
+mod per_kind;
+mod plan;
 mod protection;
 mod reach;
 mod rules;
 mod table;
 mod template;
 mod trap;
+mod vouched;
 
-pub use arch::{Arch, NamedTable, Source};
-pub use backend::{Access, Backend, BackendError, Mapping, SyncScope};
-pub use code::{CacheRule, Code, LongPatch, Others, PatchRule};
+pub use arch::{NamedTable, Source};
+pub use backend::{Access, Backend, BackendError, Describe, Mapping, SyncScope};
 pub use descriptor::{Descriptor, Fill, Growth, MAX_GRANULARITIES, MAX_WINDOWS, Placement, Row, Seal, Unused};
 pub use extent::Extent;
-pub use kind::{CodeTag, Kind, KindTag, KnownKind, SealableTag, WritableTag, kinds};
+pub use instructions::{CacheRule, Erratum, Features, InstructionSet, LongPatch, Others, PatchRule, Site, Whole};
+pub use isa::Isa;
+pub use kernel::{Kind, kinds};
+pub use kind::{Class, CodeTag, KindFacts, KindName, KindSet, KindTag, KnownKind, SealableTag, WritableTag, class};
 pub use machine::{Limits, MAX_LEAVES, Machine};
 pub use page::{PageSize, PowerOfTwo};
-pub use protection::Protection;
+pub use per_kind::PerKind;
+pub use plan::Plan;
+pub use protection::{Protection, Rights};
 pub use reach::Reach;
-pub use rules::{Rule, TableError};
+pub use rules::{MAX_KINDS, MAX_SHARERS, Rule, TableError};
 pub use table::Table;
 pub use template::{ByteOrder, Encoded, MAX_SEQUENCE_BYTES, Operand, Origin, Sequence, Slice, Template};
 pub use trap::Trap;
+pub use vouched::VouchedCode;

@@ -1,6 +1,6 @@
 //! What tables and engine know of an architecture: numbers only.
 
-use crate::{Extent, PageSize, PowerOfTwo, Reach, Trap};
+use crate::{Extent, Features, InstructionSet, PageSize, PowerOfTwo, Reach, Trap};
 
 /// Most leaf sizes a machine can have.
 pub const MAX_LEAVES: usize = 8;
@@ -8,16 +8,14 @@ pub const MAX_LEAVES: usize = 8;
 /// Facts about a machine. Nothing here is code, so every machine can be simulated on every other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Machine {
-    /// Linux's name of the architecture, with the variant where one matters.
+    /// Linux's name of the architecture, with the variant where one matters. For reports: nothing is chosen by it.
     pub name: &'static str,
-    /// Width of an address: 32 or 64.
-    pub address_bits: u32,
+    /// The instructions that it executes.
+    pub instructions: &'static InstructionSet,
+    /// What its processors promise beyond the instruction set.
+    pub features: Features,
     /// Sizes of leaf entries and of entry runs treated as one, smallest first. `None` only after the last.
     pub leaves: [Option<PageSize>; MAX_LEAVES],
-    /// The instruction that stands where no code is.
-    pub trap: Trap,
-    /// Reach of a direct call.
-    pub reach: Reach,
     /// The kernel image, or whatever code calls and is called directly. `None` where nothing is.
     pub anchor: Option<Extent>,
     /// What cannot be decided page by page.
@@ -40,6 +38,39 @@ impl Limits {
 }
 
 impl Machine {
+    /// A machine without an anchor, with rights page by page, that promises no more than its instruction set. `leaves` are the
+    /// sizes of its leaf entries, smallest first; of more than eight the first count.
+    #[must_use]
+    pub const fn new(name: &'static str, instructions: &'static InstructionSet, leaves: &[PageSize]) -> Self {
+        let mut padded = [None; MAX_LEAVES];
+        let mut index = 0;
+        while index < leaves.len() && index < MAX_LEAVES {
+            padded[index] = Some(leaves[index]);
+            index += 1;
+        }
+        Machine { name, instructions, features: Features::NONE, leaves: padded, anchor: None, limits: Limits::NONE }
+    }
+
+    /// The instruction that stands where no code is.
+    #[must_use]
+    #[inline]
+    pub const fn trap(&self) -> Trap {
+        self.instructions.trap
+    }
+
+    /// Reach of a direct call.
+    #[must_use]
+    #[inline]
+    pub const fn reach(&self) -> Reach {
+        self.instructions.reach
+    }
+
+    /// Width of an address: 32 or 64.
+    #[must_use]
+    pub const fn address_bits(&self) -> u32 {
+        self.instructions.address_bits
+    }
+
     /// Size of the smallest leaf.
     #[must_use]
     pub const fn page(&self) -> PageSize {
@@ -59,22 +90,28 @@ impl Machine {
     #[must_use]
     pub const fn connects(&self, a: Extent, b: Extent) -> bool {
         // Bytes of a branch, and of what must follow it, behind its first unit.
-        let rest = match self.reach {
-            Reach::Relative { base, .. } if self.trap.unit() == 1 => (base as u64).saturating_sub(1),
+        let rest = match self.instructions.reach {
+            Reach::Relative { base, .. } if self.instructions.trap.unit() == 1 => (base as u64).saturating_sub(1),
             Reach::Relative { .. } => 0,
             Reach::Segment { base, .. } => base as u64,
         };
         let (a, b) = (self.instructions(a), self.instructions(b));
-        self.reach.spans(a, b, rest) && self.reach.spans(b, a, rest)
+        self.instructions.reach.spans(a, b, rest) && self.instructions.reach.spans(b, a, rest)
     }
 
     /// An extent up to the start of its last instruction.
     const fn instructions(&self, extent: Extent) -> Extent {
-        let len = extent.len().saturating_sub(self.trap.unit() - 1);
+        let len = extent.len().saturating_sub(self.instructions.trap.unit() - 1);
         match Extent::new(extent.start(), len) {
             Some(starts) => starts,
             None => extent,
         }
+    }
+
+    /// How many aligned bytes one store replaces so that a processor executing them sees the old or the new.
+    #[must_use]
+    pub const fn whole_bytes(&self) -> u64 {
+        self.instructions.patch.whole_bytes(self.features)
     }
 
     /// What blocks with shadow memory are multiples of: what a page of shadow describes.
@@ -86,6 +123,6 @@ impl Machine {
     /// All addresses.
     #[must_use]
     pub(crate) const fn last_address(&self) -> u64 {
-        if self.address_bits >= 64 { u64::MAX } else { (1 << self.address_bits) - 1 }
+        if self.instructions.address_bits >= 64 { u64::MAX } else { (1 << self.instructions.address_bits) - 1 }
     }
 }

@@ -40,3 +40,50 @@ impl fmt::Display for Protection {
         })
     }
 }
+
+/// A set of rights: what a mapping has now and all that it may ever be given.
+///
+/// [`Protection::NoAccess`] is in every set.
+///
+/// ```
+/// use execmem_types::{Protection, Rights};
+///
+/// const FLIPPED: Rights = Rights::only(Protection::ReadWrite).and(Protection::ReadExecute);
+/// assert!(FLIPPED.contain(Protection::NoAccess) && !FLIPPED.contain(Protection::ReadOnly));
+/// assert_eq!(FLIPPED.to_string(), "rw- r-x");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rights(u8);
+
+impl Rights {
+    /// Every right there is.
+    pub const ALL: Self = Self::only(Protection::ReadOnly).and(Protection::ReadWrite).and(Protection::ReadExecute);
+
+    /// One right.
+    #[must_use]
+    pub const fn only(protection: Protection) -> Self {
+        Rights(1 << protection as u8 | 1 << Protection::NoAccess as u8)
+    }
+
+    /// The same and one more.
+    #[must_use]
+    pub const fn and(self, protection: Protection) -> Self {
+        Rights(self.0 | 1 << protection as u8)
+    }
+
+    /// Whether a right is one of them.
+    #[must_use]
+    pub const fn contain(self, protection: Protection) -> bool {
+        self.0 & 1 << protection as u8 != 0
+    }
+}
+
+impl fmt::Display for Rights {
+    /// Its members, least first, as [`Protection`] shows them; `---` if that is all.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let some = [Protection::ReadOnly, Protection::ReadWrite, Protection::ReadExecute];
+        let mut members = some.into_iter().filter(|member| self.contain(*member));
+        write!(f, "{}", members.next().unwrap_or(Protection::NoAccess))?;
+        members.try_for_each(|member| write!(f, " {member}"))
+    }
+}

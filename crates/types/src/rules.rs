@@ -1,27 +1,45 @@
 //! The rules a table must keep, each with its own error.
 
-use thiserror::Error;
+use core::fmt;
 
 use crate::descriptor::{Descriptor, Fill, Growth, MAX_WINDOWS, Row, Seal, Unused};
-use crate::{Extent, Kind, Machine, PageSize, PowerOfTwo, Protection};
+use crate::message::Message;
+use crate::{Class, Extent, KindFacts, KindName, Machine, PageSize, PowerOfTwo, Protection};
 
-/// A rule that a table breaks, and the row that breaks it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("row {}: {}", .row.name(), self.rule())]
+/// Most kinds of a set: what look-ups note of each, and kernels keep on their stacks.
+pub const MAX_KINDS: usize = 32;
+
+/// Most kinds that share the blocks of one: four bits of a tag tell them apart.
+pub const MAX_SHARERS: usize = 14;
+
+/// A rule that a table breaks, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableError {
-    /// The row.
-    pub row: Kind,
+    /// The machine of the table.
+    pub machine: &'static str,
+    /// The row; `None` if the set or the machine itself is wrong.
+    pub row: Option<KindName>,
     /// The rule.
     pub rule: Rule,
 }
 
 impl TableError {
-    /// The rule in words.
-    #[must_use]
-    pub const fn rule(&self) -> &'static str {
-        self.rule.text()
+    /// The same in words, for constants too.
+    pub(crate) const fn message(&self) -> Message {
+        match self.row {
+            Some(row) => Message::of(&["table of ", self.machine, ", row `", row.as_str(), "`: ", self.rule.text()]),
+            None => Message::of(&["table of ", self.machine, ": ", self.rule.text()]),
+        }
     }
 }
+
+impl fmt::Display for TableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message().text())
+    }
+}
+
+impl core::error::Error for TableError {}
 
 macro_rules! rules {
     ($($name:ident: $text:literal,)*) => {
@@ -44,11 +62,14 @@ macro_rules! rules {
 }
 
 rules! {
+    SetHasKinds: "a set has 1 to 32 kinds, each with a name of its own",
+    HasRow: "every kind has a row",
     MachineHasLeaves: "a machine has at least one leaf size, and they are listed smallest first",
     MachineAddressBits: "addresses are 32 or 64 bits wide",
     SharesOnce: "a row shares with a row of its own, not with one that shares",
     SharesNotExclusive: "a row cannot share with one that is exclusive",
     SharesLikeWithLike: "code shares with code, writable data with writable data, constants with constants",
+    SharedByFew: "at most 14 kinds share the blocks of one",
     SharedAlignment: "a shared row's quantum divides its alignment and its alignment the blocks it shares",
     HasWindow: "a row has a window, and no gap before its last",
     WindowInAddressSpace: "a window lies inside the address width",
@@ -66,33 +87,70 @@ rules! {
     WritableStaysWritable: "writable data is read-write, and no other kind is",
     DirectIsWritable: "direct fill needs memory that is writable, for its life or until it is sealed",
     SealableIsSealed: "a sealable kind is sealed, and no other kind is",
-    CodeTrapsWhenUnused: "unused executable memory traps",
+    CodeTrapsWhenUnused: "unused executable memory traps, and no other memory does",
     TailHasTwoSizes: "growth by tail needs a large and a small granularity",
     SegmentIsOneRight: "where execution is a right of segments, code shares no segment with anything else",
     LeadIsAligned: "bytes before entry points are a multiple of 16, so that those stay aligned",
     LegacyIsLegacy: "writable and executable memory needs a legacy table",
 }
 
-/// Checks every rule on every row.
-pub(crate) const fn check(machine: &Machine, rows: &[Row; Kind::COUNT], legacy: bool) -> Result<(), TableError> {
+/// Checks every rule on every row. A set of kinds is its facts here, so this is compiled once.
+pub(crate) const fn check(
+    machine: &Machine,
+    rows: &[Option<Row>],
+    facts: &'static [KindFacts],
+    legacy: bool,
+) -> Result<(), TableError> {
     if let Err(rule) = check_machine(machine) {
-        return Err(TableError { row: Kind::Text, rule });
+        return Err(TableError { machine: machine.name, row: None, rule });
+    }
+    if facts.is_empty() || facts.len() > MAX_KINDS || facts.len() != rows.len() {
+        return Err(TableError { machine: machine.name, row: None, rule: Rule::SetHasKinds });
     }
     let mut index = 0;
-    while index < Kind::COUNT {
-        let row = Kind::ALL[index];
-        let outcome = match &rows[index] {
-            Row::Own(descriptor) => check_descriptor(machine, row, descriptor, legacy),
-            Row::Shares { with, alignment, quantum } => {
-                check_sharing(machine, row, &rows[with.index()], *with, [*alignment, *quantum])
+    while index < rows.len() {
+        let outcome = if is_named_before(facts, index) {
+            Err(Rule::SetHasKinds)
+        } else {
+            match &rows[index] {
+                None => Err(Rule::HasRow),
+                Some(Row::Own(descriptor)) => check_descriptor(machine, facts[index].class, descriptor, legacy),
+                Some(Row::Shares { with, alignment, quantum }) => {
+                    check_sharing(machine, rows, facts, index, *with, [*alignment, *quantum])
+                }
             }
         };
         if let Err(rule) = outcome {
-            return Err(TableError { row, rule });
+            return Err(TableError { machine: machine.name, row: Some(KindName::of(&facts[index])), rule });
         }
         index += 1;
     }
-    check_segments(machine, rows)
+    match check_segments(machine, rows, facts) {
+        Ok(()) => Ok(()),
+        Err((row, rule)) => Err(TableError { machine: machine.name, row: Some(row), rule }),
+    }
+}
+
+/// Whether a kind before has the same name.
+const fn is_named_before(facts: &[KindFacts], index: usize) -> bool {
+    let mut other = 0;
+    while other < index {
+        if is_same(facts[other].name, facts[index].name) {
+            return true;
+        }
+        other += 1;
+    }
+    false
+}
+
+/// Whether two texts are one: `==` for constants.
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut index = 0;
+    while index < one.len() && index < other.len() && one[index] == other[index] {
+        index += 1;
+    }
+    index == one.len() && index == other.len()
 }
 
 /// Returns the rule from the enclosing function unless the condition holds.
@@ -105,7 +163,7 @@ macro_rules! require {
 }
 
 const fn check_machine(machine: &Machine) -> Result<(), Rule> {
-    require!(machine.address_bits == 32 || machine.address_bits == 64, MachineAddressBits);
+    require!(matches!(machine.address_bits(), 32 | 64), MachineAddressBits);
     require!(machine.leaves[0].is_some(), MachineHasLeaves);
     let mut index = 1;
     while index < machine.leaves.len() {
@@ -126,19 +184,37 @@ const fn in_order(first: Option<PageSize>, second: Option<PageSize>) -> bool {
 
 const fn check_sharing(
     machine: &Machine,
-    row: Kind,
-    other: &Row,
-    with: Kind,
+    rows: &[Option<Row>],
+    facts: &[KindFacts],
+    index: usize,
+    with: u8,
     [alignment, quantum]: [PowerOfTwo; 2],
 ) -> Result<(), Rule> {
-    let Row::Own(other) = other else { return Err(Rule::SharesOnce) };
+    require!((with as usize) < rows.len(), SharesOnce);
+    let Some(Row::Own(other)) = &rows[with as usize] else { return Err(Rule::SharesOnce) };
     require!(!other.is_exclusive, SharesNotExclusive);
-    let alike = row.is_code() == with.is_code() && row.is_writable() == with.is_writable();
-    require!(alike && !row.is_sealable() || other.is_writable_and_executable, SharesLikeWithLike);
+    let (own, class) = (facts[index].class, facts[with as usize].class);
+    let is_alike = own.is(class) && !own.is(Class::SealedAfterInit);
+    require!(is_alike || other.is_writable_and_executable, SharesLikeWithLike);
+    require!(sharers(rows, with) <= MAX_SHARERS, SharedByFew);
     let Some(first) = other.granularities[0] else { return Err(Rule::HasGranularity) };
     let fits = alignment.bytes() <= first.max(other.alignment).bytes();
     require!(quantum.bytes() <= alignment.bytes() && fits, SharedAlignment);
     check_shadow(machine, other, alignment)
+}
+
+/// How many kinds share the blocks of one.
+const fn sharers(rows: &[Option<Row>], home: u8) -> usize {
+    let (mut count, mut index) = (0, 0);
+    while index < rows.len() {
+        if let Some(Row::Shares { with, .. }) = &rows[index]
+            && *with == home
+        {
+            count += 1;
+        }
+        index += 1;
+    }
+    count
 }
 
 /// Blocks are multiples of the last granularity, and of the alignment they are wanted with.
@@ -156,7 +232,7 @@ const fn check_shadow(machine: &Machine, d: &Descriptor, alignment: PowerOfTwo) 
     Ok(())
 }
 
-const fn check_descriptor(machine: &Machine, row: Kind, d: &Descriptor, legacy: bool) -> Result<(), Rule> {
+const fn check_descriptor(machine: &Machine, class: Class, d: &Descriptor, legacy: bool) -> Result<(), Rule> {
     require!(legacy || !d.is_writable_and_executable, LegacyIsLegacy);
     let (first, last) = match check_granularities(machine, d) {
         Ok(sizes) => sizes,
@@ -176,7 +252,7 @@ const fn check_descriptor(machine: &Machine, row: Kind, d: &Descriptor, legacy: 
     if let Err(rule) = check_windows(machine, d, last) {
         return Err(rule);
     }
-    check_rights(row, d)
+    check_rights(class, d)
 }
 
 /// Checks the list of granularities and returns its ends.
@@ -232,33 +308,33 @@ const fn holds(window: Extent, size: PageSize) -> bool {
     first <= window.last() && window.last() - first >= size.bytes() - 1
 }
 
-/// The rights fit the kind and the way content arrives. A row that is writable and executable keeps none of this.
-const fn check_rights(row: Kind, d: &Descriptor) -> Result<(), Rule> {
+/// The rights fit the class and the way content arrives. A row that is writable and executable keeps none of this.
+const fn check_rights(class: Class, d: &Descriptor) -> Result<(), Rule> {
     if d.is_writable_and_executable {
         return Ok(());
     }
-    require!(row.is_code() == d.protection.is_executable(), CodeIsExecutable);
-    require!(row.is_writable() == d.protection.is_writable(), WritableStaysWritable);
+    let is_code = class.is(Class::Code);
+    require!(is_code == d.protection.is_executable(), CodeIsExecutable);
+    require!(class.is(Class::Data) == d.protection.is_writable(), WritableStaysWritable);
     require!(!matches!(d.protection, Protection::NoAccess), CodeIsExecutable);
-    require!(row.is_sealable() != matches!(d.seal, Seal::Never), SealableIsSealed);
-    let stores = d.protection.is_writable() || row.is_sealable();
-    require!(stores == matches!(d.fill, Fill::Direct), DirectIsWritable);
-    require!(row.is_code() == matches!(d.unused, Unused::Trap), CodeTrapsWhenUnused);
+    require!(class.is(Class::SealedAfterInit) != matches!(d.seal, Seal::Never), SealableIsSealed);
+    require!(class.is_written_when_live() == matches!(d.fill, Fill::Direct), DirectIsWritable);
+    require!(is_code == matches!(d.unused, Unused::Trap), CodeTrapsWhenUnused);
     Ok(())
 }
 
 /// Where execution is a right of whole segments, none holds windows of both code and something else.
-const fn check_segments(machine: &Machine, rows: &[Row; Kind::COUNT]) -> Result<(), TableError> {
+const fn check_segments(machine: &Machine, rows: &[Option<Row>], facts: &[KindFacts]) -> Result<(), (KindName, Rule)> {
     let Some(segment) = machine.limits.executable_segment else { return Ok(()) };
     let mut index = 0;
-    while index < Kind::COUNT * Kind::COUNT {
-        let (code, other) = (Kind::ALL[index / Kind::COUNT], Kind::ALL[index % Kind::COUNT]);
-        if code.is_code()
-            && !other.is_code()
-            && let (Row::Own(a), Row::Own(b)) = (&rows[code.index()], &rows[other.index()])
+    while index < rows.len() * rows.len() {
+        let (code, other) = (index / rows.len(), index % rows.len());
+        if facts[code].class.is(Class::Code)
+            && !facts[other].class.is(Class::Code)
+            && let (Some(Row::Own(a)), Some(Row::Own(b))) = (&rows[code], &rows[other])
             && share_segment(segment, &a.windows, &b.windows)
         {
-            return Err(TableError { row: other, rule: Rule::SegmentIsOneRight });
+            return Err((KindName::of(&facts[other]), Rule::SegmentIsOneRight));
         }
         index += 1;
     }

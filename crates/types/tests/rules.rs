@@ -1,20 +1,37 @@
 //! Every rule of a table has a bad table that breaks it and only it.
 
 use execmem_types::{
-    Descriptor, Extent, Fill, Growth, Kind, Limits, Machine, PageSize, Placement, PowerOfTwo, Protection, Reach, Row,
-    Rule, Seal, Table, Trap, Unused,
+    CacheRule, Descriptor, Extent, Features, Fill, Growth, InstructionSet, Isa, Kind, Limits, Machine, Others,
+    PageSize, PatchRule, Placement, Plan, PowerOfTwo, Protection, Reach, Row, Rule, Seal, Table, Trap, Unused, kinds,
 };
 
 const fn extent(start: u64, end: u128) -> Option<Extent> {
     Extent::between(start, end)
 }
 
-const MACHINE: Machine = Machine {
-    name: "test",
+const INSTRUCTIONS: InstructionSet = InstructionSet {
+    isa: Isa::Other,
     address_bits: 64,
-    leaves: [Some(PageSize::kib(4)), Some(PageSize::mib(2)), None, None, None, None, None, None],
     trap: Trap::byte(0xcc),
     reach: Reach::Relative { base: 5, min: i32::MIN as i64, max: i32::MAX as i64 },
+    call: None,
+    jump: None,
+    site: None,
+    veneers: &[],
+    veneer_alignment: PowerOfTwo::from_log2(0),
+    nops: &[],
+    breakpoint: &[0xcc],
+    landing_pad: &[],
+    patch: PatchRule::BYTES,
+    cache: CacheRule { data_line: None, instruction_line: None, others: Others::Coherent, fresh: Others::Coherent },
+    errata: &[],
+};
+
+const MACHINE: Machine = Machine {
+    name: "test",
+    instructions: &INSTRUCTIONS,
+    features: Features::NONE,
+    leaves: [Some(PageSize::kib(4)), Some(PageSize::mib(2)), None, None, None, None, None, None],
     anchor: extent(0x1_0000_0000, 0x1_1000_0000),
     limits: Limits::NONE,
 };
@@ -47,60 +64,96 @@ const DATA: Descriptor = Descriptor {
 const CONSTANTS: Descriptor = Descriptor { protection: Protection::ReadOnly, fill: Fill::Poke, ..DATA };
 const SEALED: Descriptor = Descriptor { protection: Protection::ReadOnly, seal: Seal::Block, ..DATA };
 
-const fn shares(with: Kind) -> Row {
-    Row::Shares { with, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) }
+const LINE: PowerOfTwo = PowerOfTwo::from_log2(4);
+
+fn shares(with: Kind) -> Row {
+    Row::sharing(with, LINE, LINE)
 }
 
-const ROWS: [Row; Kind::COUNT] = [
-    Row::Own(CODE),
-    Row::Own(DATA),
-    Row::Own(CONSTANTS),
-    Row::Own(SEALED),
-    shares(Kind::Text),
-    shares(Kind::Data),
-    shares(Kind::RoData),
-    shares(Kind::Text),
-    shares(Kind::Text),
-    shares(Kind::Text),
-];
+const GOOD: Table = Plan::new(MACHINE)
+    .own(kinds::Text, CODE)
+    .own(kinds::Data, DATA)
+    .own(kinds::RoData, CONSTANTS)
+    .own(kinds::RoAfterInit, SEALED)
+    .shares(kinds::InitText, kinds::Text, LINE, LINE)
+    .shares(kinds::InitData, kinds::Data, LINE, LINE)
+    .shares(kinds::InitRoData, kinds::RoData, LINE, LINE)
+    .shares(kinds::Kprobe, kinds::Text, LINE, LINE)
+    .shares(kinds::Ftrace, kinds::Text, LINE, LINE)
+    .shares(kinds::Bpf, kinds::Text, LINE, LINE)
+    .table();
 
-const GOOD: Table = Table::new(MACHINE, ROWS);
-
-/// Breaks a rule: changes the machine, a descriptor in a row of its own, or a row.
+/// Breaks a rule: changes the machine, a descriptor in a row of its own, a row, or is a table of another set.
 enum Break {
     Machine(fn(&mut Machine)),
     Descriptor(Kind, fn(&mut Descriptor)),
     Row(Kind, Row),
+    Other(Option<Rule>),
 }
 
 fn broken(what: &Break) -> Option<Rule> {
-    let adjust = |machine: &mut Machine, rows: &mut [Row; Kind::COUNT]| match what {
-        Break::Machine(change) => change(machine),
-        Break::Descriptor(kind, change) => match &mut rows[kind.index()] {
-            Row::Own(descriptor) => change(descriptor),
-            Row::Shares { .. } => unreachable!("a row of its own"),
-        },
-        Break::Row(kind, row) => rows[kind.index()] = *row,
+    let refused = GOOD.adjusted(|plan| match what {
+        Break::Machine(change) => change(&mut plan.machine),
+        Break::Descriptor(kind, change) => change(plan.own_mut(*kind).expect("a row of its own")),
+        Break::Row(kind, row) => plan.set(*kind, *row),
+        Break::Other(_) => {}
+    });
+    match what {
+        Break::Other(rule) => *rule,
+        _ => refused.err().map(|error| error.rule),
+    }
+}
+
+execmem_types::kinds! {
+    /// More kinds of code than can share the blocks of one.
+    pub(crate) enum Many, types in many {
+        A: Code = "a", B: Code = "b", C: Code = "c", D: Code = "d", E: Code = "e", F: Code = "f", G: Code = "g",
+        H: Code = "h", I: Code = "i", J: Code = "j", K: Code = "k", L: Code = "l", M: Code = "m", N: Code = "n",
+        O: Code = "o", P: Code = "p",
+    }
+}
+
+/// A table in which all but `alone` of the kinds of [`Many`] share the blocks of the first.
+fn many(alone: usize) -> Option<Rule> {
+    let row = |kind: Many| match kind.index() {
+        index if index <= alone => Some(Row::Own(CODE)),
+        _ => Some(Row::sharing(Many::A, LINE, LINE)),
     };
-    GOOD.adjusted(adjust).err().map(|error| error.rule)
+    Plan::from_fn(MACHINE, row).checked().err().map(|error| error.rule)
+}
+
+execmem_types::kinds! {
+    /// Two kinds with one name.
+    pub(crate) enum Twins, types in twins {
+        One: Code = "one",
+        Other: Code = "one",
+    }
 }
 
 /// A way to break each rule. The match has an arm for every rule, so a new one needs a test to compile.
 fn way_to_break(rule: Rule) -> Break {
-    use Break::{Descriptor, Machine, Row as BadRow};
+    use Break::{Descriptor, Machine, Other, Row as BadRow};
     use Kind::{Data, InitText, RoAfterInit, RoData, Text};
     match rule {
+        Rule::SetHasKinds => {
+            let twins = Plan::<Twins>::from_fn(MACHINE, |_| Some(Row::Own(CODE)));
+            Other(twins.checked().err().map(|error| error.rule))
+        }
+        Rule::HasRow => {
+            let missing = Plan::from_fn(MACHINE, |kind: Many| (kind != Many::P).then_some(Row::Own(CODE)));
+            Other(missing.checked().err().map(|error| error.rule))
+        }
+        Rule::SharedByFew => Other(many(0)),
         Rule::MachineHasLeaves => Machine(|m| m.leaves.swap(0, 1)),
-        Rule::MachineAddressBits => Machine(|m| m.address_bits = 48),
+        Rule::MachineAddressBits => Machine(|m| m.instructions = &InstructionSet { address_bits: 48, ..INSTRUCTIONS }),
         Rule::SharesOnce => BadRow(InitText, shares(Kind::Bpf)),
         Rule::SharesNotExclusive => Descriptor(Text, |d| d.is_exclusive = true),
         Rule::SharesLikeWithLike => BadRow(RoData, shares(Text)),
-        Rule::SharedAlignment => BadRow(
-            InitText,
-            Row::Shares { with: Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(5) },
-        ),
+        Rule::SharedAlignment => BadRow(InitText, Row::sharing(Text, LINE, PowerOfTwo::from_log2(5))),
         Rule::HasWindow => Descriptor(Text, |d| d.windows.swap(1, 2)),
-        Rule::WindowInAddressSpace => Machine(|m| m.address_bits = 32),
+        Rule::WindowInAddressSpace => {
+            Machine(|m| m.instructions = &InstructionSet { address_bits: 32, ..INSTRUCTIONS })
+        }
         Rule::WindowHoldsBlock => Descriptor(Data, |d| d.windows[0] = Extent::new(0x1_4000_0001, 0x1ffe)),
         Rule::WindowInReach => Descriptor(Text, |d| d.windows.swap(0, 1)),
         Rule::HasGranularity => Descriptor(Text, |d| d.granularities.swap(1, 2)),
@@ -135,21 +188,42 @@ fn inv_08_every_rule_is_enforced_and_named() {
 }
 
 #[test]
-fn errors_name_the_row_and_the_rule() {
-    let error = GOOD.adjusted(|_, rows| rows[Kind::Bpf.index()] = shares(Kind::InitText)).expect_err("chained");
-    assert_eq!(error.to_string(), "row bpf: a row shares with a row of its own, not with one that shares");
+fn errors_name_machine_row_and_rule() {
+    let error = GOOD.adjusted(|plan| plan.set(Kind::Bpf, shares(Kind::InitText))).expect_err("chained");
+    let want = "table of test, row `bpf`: a row shares with a row of its own, not with one that shares";
+    assert_eq!(error.to_string(), want);
+    let error = GOOD.adjusted(|plan| plan.machine.leaves.swap(0, 1)).expect_err("leaves");
+    let want = "table of test: a machine has at least one leaf size, and they are listed smallest first";
+    assert_eq!(error.to_string(), want);
+}
+
+#[test]
+fn fourteen_kinds_share_the_blocks_of_one_and_no_more() {
+    assert_eq!((many(1), many(0)), (None, Some(Rule::SharedByFew)));
+}
+
+#[test]
+fn unused_memory_of_a_pattern_is_never_executed() {
+    let pattern = |kind| {
+        GOOD.adjusted(|plan| {
+            if let Some(own) = plan.own_mut(kind) {
+                own.unused = Unused::Pattern(Trap::byte(0xfe));
+            }
+        })
+    };
+    assert!(pattern(Kind::Data).is_ok() && pattern(Kind::RoData).is_ok() && pattern(Kind::RoAfterInit).is_ok());
+    assert_eq!(pattern(Kind::Text).map_err(|error| error.rule), Err(Rule::CodeTrapsWhenUnused));
 }
 
 #[test]
 fn rows_with_shadow_have_large_blocks_or_a_large_alignment() {
     let shadowed = |change: fn(&mut Descriptor)| {
-        GOOD.adjusted(|_, rows| {
-            if let Row::Own(descriptor) = &mut rows[Kind::Data.index()] {
+        GOOD.adjusted(|plan| {
+            if let Some(descriptor) = plan.own_mut(Kind::Data) {
                 descriptor.is_shadowed = true;
                 change(descriptor);
             }
-            rows[Kind::InitData.index()] =
-                Row::Shares { with: Kind::Data, alignment: PageSize::kib(32), quantum: PageSize::kib(4) };
+            plan.set(Kind::InitData, Row::sharing(Kind::Data, PageSize::kib(32), PageSize::kib(4)));
         })
     };
     assert!(shadowed(|d| d.granularities[1] = None).is_ok());
@@ -164,29 +238,30 @@ fn rows_with_shadow_have_large_blocks_or_a_large_alignment() {
 #[test]
 fn code_and_data_may_touch_where_a_segment_ends_and_not_before() {
     let segmented = |data: u64| {
-        GOOD.adjusted(|machine, rows| {
-            machine.limits.executable_segment = Some(PageSize::mib(256));
-            for row in rows {
-                if let Row::Own(d) = row {
-                    let start = if d.protection.is_executable() { 0x1_4000_0000 } else { data };
-                    d.windows = [Extent::new(start, 0x1000_0000), None, None];
-                }
+        GOOD.adjusted(|plan| {
+            plan.machine.limits.executable_segment = Some(PageSize::mib(256));
+            for (kind, own) in plan.owns_mut() {
+                let start = if kind.is_code() { 0x1_4000_0000 } else { data };
+                own.windows = [Extent::new(start, 0x1000_0000), None, None];
             }
         })
     };
     assert!(segmented(0x1_5000_0000).is_ok() && segmented(0x1_3000_0000).is_ok());
     let refused = segmented(0x1_4fff_f000).expect_err("one page in the segment of text");
-    assert_eq!((refused.row, refused.rule), (Kind::Data, Rule::SegmentIsOneRight));
+    assert_eq!((refused.row, refused.rule), (Some(Kind::Data.into()), Rule::SegmentIsOneRight));
 }
 
 #[test]
 fn a_window_out_of_the_segment_of_the_anchor_is_out_of_reach() {
     let windowed = |window: Option<Extent>| {
-        GOOD.adjusted(|machine, rows| {
-            machine.reach = Reach::Segment { base: 4, size_log2: 28 };
-            machine.trap = Trap::word([0, 0, 0, 0xd]);
-            machine.anchor = extent(0x1_4000_0000, 0x1_4100_0000);
-            if let Row::Own(text) = &mut rows[Kind::Text.index()] {
+        const WORDS: InstructionSet = InstructionSet {
+            reach: Reach::Segment { base: 4, size_log2: 28 },
+            trap: Trap::word([0, 0, 0, 0xd]),
+            ..INSTRUCTIONS
+        };
+        GOOD.adjusted(|plan| {
+            (plan.machine.instructions, plan.machine.anchor) = (&WORDS, extent(0x1_4000_0000, 0x1_4100_0000));
+            if let Some(text) = plan.own_mut(Kind::Text) {
                 text.windows = [window, None, None];
             }
         })
@@ -200,11 +275,14 @@ fn a_window_out_of_the_segment_of_the_anchor_is_out_of_reach() {
 #[test]
 fn reach_is_that_of_instructions_not_of_bytes() {
     let window = |start: u64| {
-        GOOD.adjusted(|machine, rows| {
-            machine.reach = Reach::Relative { base: 0, min: -0x800_0000, max: 0x7ff_fffc };
-            machine.trap = Trap::word([0; 4]);
-            machine.anchor = extent(0x1_4000_0000, 0x1_4200_0000);
-            if let Row::Own(text) = &mut rows[Kind::Text.index()] {
+        const WORDS: InstructionSet = InstructionSet {
+            reach: Reach::Relative { base: 0, min: -0x800_0000, max: 0x7ff_fffc },
+            trap: Trap::word([0; 4]),
+            ..INSTRUCTIONS
+        };
+        GOOD.adjusted(|plan| {
+            (plan.machine.instructions, plan.machine.anchor) = (&WORDS, extent(0x1_4000_0000, 0x1_4200_0000));
+            if let Some(text) = plan.own_mut(Kind::Text) {
                 text.windows = [extent(start, 0x1_4000_0000), None, None];
             }
         })

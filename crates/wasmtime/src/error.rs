@@ -22,7 +22,7 @@ pub enum Error {
         address: usize,
     },
     /// The engine was not configured with this memory.
-    #[error("the engine has another code memory; give this one to `Config::with_custom_code_memory`")]
+    #[error("the engine has another code memory; configure it with `CodeMemory::serve`")]
     OtherMemory,
     /// The engine interprets code instead of executing it.
     #[error("the engine interprets bytecode, which needs no executable memory")]

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use execmem::{Engine, Live, kinds::Any};
+use execmem::{Engine, Live};
 use execmem_linux::Linux;
 
 thread_local! {
@@ -16,7 +16,7 @@ thread_local! {
 /// An image that is freed when this is dropped.
 struct Leaving {
     engine: Arc<Engine<Linux>>,
-    code: Option<Live<Any>>,
+    code: Option<Live>,
 }
 
 impl Drop for Leaving {
@@ -29,7 +29,7 @@ impl Drop for Leaving {
 }
 
 /// Keeps an image until this thread comes here again or ends, and frees the one that was kept so far.
-pub(crate) fn leave(engine: &Arc<Engine<Linux>>, code: Live<Any>) {
+pub(crate) fn leave(engine: &Arc<Engine<Linux>>, code: Live) {
     replace(Some(Leaving { engine: Arc::clone(engine), code: Some(code) }));
 }
 
@@ -42,7 +42,7 @@ fn replace(next: Option<Leaving>) {
     let mut next = next;
     let replaced = LAST.try_with(|last| std::mem::replace(&mut *last.borrow_mut(), next.take()));
     if let (Err(_), Some(next)) = (replaced, next) {
-        // The thread ends, and what it drops last is kept for good: nobody could say when it may go.
+        // The thread ends, and what it drops last is kept for good: no thread could say when it may go.
         std::mem::forget(next);
     }
 }

@@ -11,7 +11,7 @@
 //! use wasmtime::{Config, Engine, Instance, Store};
 //!
 //! let memory = CodeMemory::on_linux()?;
-//! let engine = Engine::new(Config::new().with_custom_code_memory(Some(memory.clone())))?;
+//! let engine = Engine::new(memory.serve(&mut Config::new()))?;
 //! // Text needs Wasmtime's feature `wat`; binaries do not.
 //! let wasm = br#"(func (export "double") (param i32) (result i32) (i32.add (local.get 0) (local.get 0)))"#;
 //! let module = memory.compile(&engine, wasm)?;

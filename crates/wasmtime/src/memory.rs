@@ -1,28 +1,37 @@
 //! The memory that images are placed in, and what Wasmtime tells it.
+//!
+//! What Wasmtime calls is a private type that no other caller gets: a caller that could say an image goes while its module
+//! lives would have the next image answer in its place.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use execmem::{Engine, Handle as _, Live, kinds::Any};
+use execmem::{Engine, Live};
 use execmem_linux::{Linux, Options};
-use wasmtime::CustomCodeMemory;
+use wasmtime::{Config, CustomCodeMemory};
 
 use crate::{Error, leaving};
 
 /// Executable memory for the modules of Wasmtime engines.
 ///
-/// Give it to `Config::with_custom_code_memory`; several engines may share one.
+/// [`serve`](Self::serve) gives it to the engines of a `Config`; several engines may share one.
+#[derive(Clone)]
 pub struct CodeMemory {
+    images: Arc<Images>,
+}
+
+/// What Wasmtime is given.
+pub(crate) struct Images {
     pub(crate) engine: Arc<Engine<Linux>>,
     /// By address, from before Wasmtime sees an image until it says that the image goes.
-    pub(crate) images: Mutex<BTreeMap<usize, Image>>,
+    by_address: Mutex<BTreeMap<usize, Image>>,
 }
 
 /// An image that Wasmtime may use.
 #[derive(Debug)]
 pub(crate) struct Image {
-    pub(crate) code: Live<Any>,
+    pub(crate) code: Live,
     /// Wasmtime asked this memory to make it executable, so it will also say when it goes.
     pub(crate) is_published: bool,
 }
@@ -33,7 +42,7 @@ impl CodeMemory {
     /// # Errors
     ///
     /// [`Error::Setup`], [`Error::Memory`].
-    pub fn on_linux() -> Result<Arc<Self>, Error> {
+    pub fn on_linux() -> Result<Self, Error> {
         let linux = Linux::reserve(&Options::default())?;
         let table = linux.table()?;
         Ok(CodeMemory::new(Arc::new(Engine::new(table, linux)?)))
@@ -41,14 +50,20 @@ impl CodeMemory {
 
     /// Memory of an engine that others may use too.
     #[must_use]
-    pub fn new(engine: Arc<Engine<Linux>>) -> Arc<Self> {
-        Arc::new(CodeMemory { engine, images: Mutex::default() })
+    pub fn new(engine: Arc<Engine<Linux>>) -> Self {
+        CodeMemory { images: Arc::new(Images { engine, by_address: Mutex::default() }) }
+    }
+
+    /// Makes the engines of a configuration take their code from this memory.
+    pub fn serve<'c>(&self, config: &'c mut Config) -> &'c mut Config {
+        let images: Arc<Images> = Arc::clone(&self.images);
+        config.with_custom_code_memory(Some(images))
     }
 
     /// The engine.
     #[must_use]
-    pub const fn engine(&self) -> &Arc<Engine<Linux>> {
-        &self.engine
+    pub fn engine(&self) -> &Arc<Engine<Linux>> {
+        &self.images.engine
     }
 
     /// Frees the image that this thread dropped last.
@@ -60,8 +75,14 @@ impl CodeMemory {
     }
 
     pub(crate) fn images(&self) -> MutexGuard<'_, BTreeMap<usize, Image>> {
+        self.images.lock()
+    }
+}
+
+impl Images {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Image>> {
         // A panic while it was held left a map that is whole.
-        self.images.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -73,15 +94,15 @@ impl Image {
     }
 }
 
-impl CustomCodeMemory for CodeMemory {
+impl CustomCodeMemory for Images {
     fn required_alignment(&self) -> usize {
         // What Wasmtime's own mappings have, and the most it accepts.
-        usize::try_from(self.engine.backend().machine().page().bytes()).unwrap_or(1)
+        usize::try_from(self.engine.facts().machine().page().bytes()).unwrap_or(1)
     }
 
     /// Nothing is left to do: [`place`](CodeMemory::place) published the image.
     fn publish_executable(&self, start: *const u8, len: usize) -> wasmtime::Result<()> {
-        let mut images = self.images();
+        let mut images = self.lock();
         let found = images.range_mut(..=start.addr()).next_back().map(|(_, image)| image);
         match found.filter(|image| image.covers(start.addr(), len)) {
             Some(image) => {
@@ -94,7 +115,7 @@ impl CustomCodeMemory for CodeMemory {
 
     /// The image goes. Wasmtime panics if this fails, so what is not known is none of ours.
     fn unpublish_executable(&self, start: *const u8, len: usize) -> wasmtime::Result<()> {
-        let mut images = self.images();
+        let mut images = self.lock();
         let found = images.range(..=start.addr()).next_back();
         let found = found.filter(|(_, image)| image.covers(start.addr(), len)).map(|(address, _)| *address);
         let image = found.and_then(|address| images.remove(&address));
@@ -109,6 +130,6 @@ impl CustomCodeMemory for CodeMemory {
 impl fmt::Debug for CodeMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let images = self.images().len();
-        f.debug_struct("CodeMemory").field("images", &images).field("engine", &self.engine).finish()
+        f.debug_struct("CodeMemory").field("images", &images).field("engine", self.engine()).finish()
     }
 }

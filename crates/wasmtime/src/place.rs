@@ -3,7 +3,7 @@
 
 use std::ptr::NonNull;
 
-use execmem::{Handle as _, Kind, Request};
+use execmem::{Kind, Request};
 use wasmtime::{Engine, Module};
 
 use crate::memory::Image;
@@ -40,7 +40,7 @@ impl CodeMemory {
         }
         let (start, memory) = self.publish(image)?;
         // SAFETY: the caller vouches for the image. Its bytes stay readable and unchanged at this address until
-        // `unpublish_executable` was called for it and the call that did has returned, since nobody else has the
+        // `unpublish_executable` was called for it and the call that did has returned, since no other code has the
         // handle; if that is never going to be called, the module goes right below.
         let module = unsafe { Module::deserialize_raw(engine, memory) };
         let knows_us = self.images().get(&start).is_some_and(|image| image.is_published);
@@ -61,18 +61,18 @@ impl CodeMemory {
 
     /// Writes an image to memory of its own and makes it known.
     fn publish(&self, image: &[u8]) -> Result<(usize, NonNull<[u8]>), Error> {
-        let page = self.engine.backend().machine().page();
+        let page = self.engine().facts().machine().page();
         // The address is aligned; the first page behind the lead of the kind is as well.
-        let lead = self.engine.table().lead(Kind::Text);
+        let lead = self.engine().table().lead(Kind::Text);
         let offset = page.round_up(lead).unwrap_or(lead);
         let len = (image.len() as u64).saturating_add(offset - lead);
-        let mut draft = self.engine.request(&Request::new(Kind::Text, len).aligned(page))?;
+        let mut draft = self.engine().request(&Request::new(Kind::Text, len).aligned(page))?;
         let address = draft.address() + offset;
-        if let Err(error) = self.engine.write(&mut draft, offset, image) {
+        if let Err(error) = self.engine().write(&mut draft, offset, image) {
             self.free(draft);
             return Err(error.into());
         }
-        let code = match self.engine.publish(draft) {
+        let code = match self.engine().publish(draft) {
             Ok(code) => code,
             Err(failed) => {
                 self.free(failed.handle);
@@ -89,7 +89,7 @@ impl CodeMemory {
         Ok((start, NonNull::slice_from_raw_parts(pointer, image.len())))
     }
 
-    /// Frees an image that nobody uses.
+    /// Frees an image that is not in use.
     fn discard(&self, start: usize) {
         leaving::free_last();
         let image = self.images().remove(&start);
@@ -98,8 +98,8 @@ impl CodeMemory {
         }
     }
 
-    fn free(&self, handle: impl execmem::Handle) {
-        let freed = self.engine.free(handle);
+    fn free<S: execmem::Stage>(&self, handle: execmem::Handle<S>) {
+        let freed = self.engine().free(handle);
         debug_assert!(freed.is_ok(), "its own engine");
     }
 }

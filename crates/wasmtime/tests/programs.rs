@@ -24,13 +24,13 @@ const TRAPS: &str = r#"(module (import "host" "twice" (func $twice (param i64) (
 
 const ALL: [Publish; 3] = [Publish::Poke, Publish::Flip, Publish::ProcMem];
 
-fn memory(publish: Publish) -> Arc<CodeMemory> {
+fn memory(publish: Publish) -> CodeMemory {
     let linux = Linux::reserve(&Options::default().publish(publish)).expect("executable memory");
     CodeMemory::new(Arc::new(Engine::new(linux.table().expect("a table"), linux).expect("an engine")))
 }
 
-fn engine(memory: &Arc<CodeMemory>) -> wasmtime::Engine {
-    wasmtime::Engine::new(Config::new().with_custom_code_memory(Some(memory.clone()))).expect("a configuration")
+fn engine(memory: &CodeMemory) -> wasmtime::Engine {
+    wasmtime::Engine::new(memory.serve(&mut Config::new())).expect("a configuration")
 }
 
 fn run(module: &Module, name: &str, argument: i64) -> wasmtime::Result<i64> {
@@ -84,7 +84,7 @@ fn programs_give_the_same_results_as_in_wasmtimes_own_memory() {
                 let [ours, theirs] = [&ours, &theirs].map(|module| run(module, "run", argument).expect("it ends"));
                 assert_eq!(ours, theirs, "of {argument} with {publish:?}");
             }
-            let (code, window) = (ours.image_range(), memory.engine().backend().window());
+            let (code, window) = (ours.image_range(), memory.engine().facts().window());
             let is_ours = |address: *const u8| window.contains(address.addr() as u64);
             assert!(is_ours(code.start) && is_ours(code.end.wrapping_sub(1)));
             assert_eq!(proc::writable_and_executable_bytes().expect("smaps"), 0);
@@ -115,7 +115,7 @@ fn dropped_modules_leave_nothing_behind() {
         let engine = engine(&memory);
         let mut modules: Vec<_> =
             [FAC, FIB, TRAPS].iter().map(|text| memory.compile(&engine, text.as_bytes()).expect("placed")).collect();
-        let live = |memory: &CodeMemory| memory.engine().stats().kinds.iter().map(|kind| kind.live).sum::<u64>();
+        let live = |memory: &CodeMemory| memory.engine().stats().kinds.values().map(|kind| kind.live).sum::<u64>();
         assert_eq!(live(&memory), 3);
         let clone = modules[1].clone();
         modules.clear();
@@ -156,7 +156,7 @@ fn what_cannot_be_placed_is_an_error_and_takes_no_memory() {
     assert!(matches!(memory.compile(&wasmtime::Engine::default(), FAC.as_bytes()), Err(Error::Wasmtime(_))));
     assert!(matches!(memory.compile(&hooked, b"(module (func"), Err(Error::Wasmtime(_))));
     let mut config = Config::new();
-    config.target("pulley64").expect("a target").with_custom_code_memory(Some(memory.clone()));
+    memory.serve(config.target("pulley64").expect("a target"));
     let pulley = wasmtime::Engine::new(&config).expect("a configuration");
     let refused = memory.compile(&pulley, FAC.as_bytes());
     assert!(matches!(refused, Err(Error::Interpreter | Error::Wasmtime(_))), "{refused:?}");

@@ -1,4 +1,4 @@
-//! The benches: a trace, who takes part, and how one of them is run in this process.
+//! The benches: a trace, the peers, and how one of them is run in this process.
 
 use anyhow::{Context as _, Result};
 
@@ -17,7 +17,7 @@ enum Subject {
     Compiled(compiled::Plan),
 }
 
-/// A trace with everybody who takes part.
+/// A trace with its peers.
 #[derive(Debug, Clone)]
 pub(crate) struct Bench {
     pub(crate) name: String,
@@ -76,7 +76,7 @@ impl Bench {
         Self::all(quick).into_iter().find(|bench| bench.name == name).with_context(|| format!("no bench {name}"))
     }
 
-    /// Whether somebody who asks for `name` means it: the name, or its beginning up to a number or letter.
+    /// Whether a request for `name` means it: the name, or its beginning up to a number or letter.
     pub(crate) fn is_meant_by(&self, name: &str) -> bool {
         self.name.to_ascii_uppercase().starts_with(&name.to_ascii_uppercase())
     }

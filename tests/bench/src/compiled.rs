@@ -34,7 +34,7 @@ impl Plan {
         Plan { functions: self.functions / 20, ..self }
     }
 
-    /// Who takes part.
+    /// The peers.
     pub(crate) const fn peers(&self) -> &'static [&'static str] {
         if self.stays {
             &["cranelift-jit", "execmem-provider", "execmem-flip", "execmem-proc-mem", "execmem"]

@@ -41,7 +41,7 @@ impl Plan {
     /// All traces.
     pub(crate) const ALL: [Plan; 7] = [r1::PLAN, r2::PLAN, r3::PLAN, r4::NO_HOLE, r4::TIGHT, r4::MISALIGNED, r5::PLAN];
 
-    /// Who takes part.
+    /// The peers.
     pub(crate) fn peers(&self) -> &'static [&'static str] {
         if self.name == r5::PLAN.name {
             &["btree", "execmem-range"]
@@ -66,7 +66,7 @@ impl Plan {
         }
     }
 
-    /// Runs at most `steps` timed operations of the trace and nothing else, for whoever counts instructions.
+    /// Runs at most `steps` timed operations of the trace and nothing else, for counts of instructions.
     pub(crate) fn run_bare(&self, peer: &str, count: usize, steps: usize) -> Result<()> {
         let ops = (self.make)(count).cut(steps);
         match peer {

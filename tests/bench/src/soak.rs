@@ -18,7 +18,7 @@ const STEPS: usize = 50;
 const STEPS_TO_CHECK: usize = 5_000;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// What the threads tell whoever looks.
+/// What the threads tell the observer.
 #[derive(Debug, Default)]
 struct Progress {
     live_bytes: [AtomicUsize; THREADS],

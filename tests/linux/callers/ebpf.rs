@@ -1,15 +1,22 @@
 //! eBPF programs: compiled by an existing compiler, executed from the engine's memory, and compared with an interpreter.
 
-use execmem::{Backend as _, Engine};
+use execmem::Engine;
 use execmem_clients::Credit;
-use execmem_clients::bpf::{Bpf, Options, Request, Trust};
+use execmem_clients::bpf::{Bpf, Options, ProgramRequest, Trust};
 use execmem_linux::Linux;
 use object::{Object as _, ObjectSection as _};
 use rbpf::{EbpfVmMbuff, EbpfVmRaw};
 
-use crate::objects::{fetched, helpers};
-use crate::programs::{Case, PACKET_AT, Random, example_object, generate, of_package};
-use crate::support::{check_empty, engine, run};
+use super::objects::{fetched, helpers};
+use super::programs::{Case, PACKET_AT, Random, example_object, generate, of_package};
+use super::support::{check_empty, engine, run};
+
+skip::tests! {
+    a_thousand_generated_programs_compute_what_the_interpreter_does
+    the_programs_of_the_compilers_own_package_compute_what_the_interpreter_does
+    the_example_object_of_the_package_computes_what_the_interpreter_does
+    the_programs_of_debian_packages_compute_what_the_interpreter_does
+}
 
 /// Room for the longest program, and to align it: the compiler asks for whole pages.
 const BUFFER_BYTES: usize = 1 << 16;
@@ -81,7 +88,8 @@ fn compare(engine: &Engine<Linux>, cases: &[Case]) -> usize {
     for case in cases {
         let Some(wanted) = interpret(case) else { continue };
         let code = compile(case).unwrap_or_else(|error| panic!("{error}: {}", case.name));
-        let request = Request { len: code.len() as u64, align: 4, trust: Trust::Trusted, credit: Credit::Limited };
+        let request =
+            ProgramRequest { len: code.len() as u64, align: 4, trust: Trust::Trusted, credit: Credit::Limited };
         let mut binary = bpf.alloc(&request).expect("room");
         binary.image_mut().copy_from_slice(&code);
         let address = binary.address();
@@ -105,7 +113,6 @@ fn compare(engine: &Engine<Linux>, cases: &[Case]) -> usize {
     count
 }
 
-#[test]
 fn a_thousand_generated_programs_compute_what_the_interpreter_does() {
     let engine = engine();
     let mut random = Random(1);
@@ -114,7 +121,6 @@ fn a_thousand_generated_programs_compute_what_the_interpreter_does() {
     check_empty(&engine);
 }
 
-#[test]
 fn the_programs_of_the_compilers_own_package_compute_what_the_interpreter_does() {
     let engine = engine();
     let cases = of_package();
@@ -124,7 +130,6 @@ fn the_programs_of_the_compilers_own_package_compute_what_the_interpreter_does()
 }
 
 /// The example of the package that loads an object: a filter that drops packets of one port.
-#[test]
 fn the_example_object_of_the_package_computes_what_the_interpreter_does() {
     let engine = engine();
     let data = example_object();
@@ -144,12 +149,12 @@ fn the_example_object_of_the_package_computes_what_the_interpreter_does() {
     check_empty(&engine);
 }
 
-/// The programs of Debian packages, where `cargo xtask fetch-bpf` has brought some. Those that call no helper of the kernel
+/// The programs of Debian packages, which `cargo xtask fetch-bpf` brings. Those that call no helper of the kernel
 /// and stay in a context of zeros are run; the rest of what compiles is installed and read back.
-#[test]
 fn the_programs_of_debian_packages_compute_what_the_interpreter_does() {
-    let engine = engine();
     let (cases, objects) = fetched();
+    skip::unless(skip::fetched(objects > 0, "cargo xtask fetch-bpf"));
+    let engine = engine();
     let calls_nothing = |case: &&Case| helpers(&case.code).is_some_and(|helpers| helpers.is_empty());
     let alone: Vec<_> = cases.iter().filter(calls_nothing).cloned().collect();
     let compared = compare(&engine, &alone);
@@ -157,7 +162,7 @@ fn the_programs_of_debian_packages_compute_what_the_interpreter_does() {
     install_and_read_back(&engine, &codes);
     let (functions, compiled) = (cases.len(), codes.len());
     println!("{objects} objects, {functions} functions, {compiled} compiled and placed, {compared} run");
-    assert!(compared > 0 || objects == 0);
+    assert!(compared > 0);
     check_empty(&engine);
 }
 
@@ -165,14 +170,15 @@ fn install_and_read_back(engine: &Engine<Linux>, codes: &[Vec<u8>]) {
     let bpf = Bpf::new(engine, Options { limit: u64::MAX, seed: 9, flush_predictors: || () });
     let mut installed = Vec::new();
     for code in codes {
-        let request = Request { len: code.len() as u64, align: 4, trust: Trust::Trusted, credit: Credit::Limited };
+        let request =
+            ProgramRequest { len: code.len() as u64, align: 4, trust: Trust::Trusted, credit: Credit::Limited };
         let mut binary = bpf.alloc(&request).expect("room");
         binary.image_mut().copy_from_slice(code);
         installed.push(binary.finalize().expect("memory"));
     }
     for (id, code) in installed.iter().zip(codes) {
         let mut found = vec![0; code.len()];
-        engine.backend().read(bpf.image(*id).expect("live").start(), &mut found).expect("mapped");
+        engine.read_at(bpf.image(*id).expect("live").start(), &mut found).expect("mapped");
         assert_eq!(&found, code);
     }
     installed.into_iter().for_each(|id| bpf.free(id).expect("live"));

@@ -3,10 +3,14 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use execmem::Handle as _;
 use execmem_clients::ftrace::Ftrace;
 
-use crate::support::{HITS, Traps, check_empty, engine, install, pin, run, stress_time};
+use super::support::{HITS, Traps, check_empty, engine, install, pin, run, stress_time};
+
+skip::tests! {
+    tracers_learn_site_caller_and_data_and_disturb_nothing
+    stress_sites_change_while_another_thread_executes_them
+}
 
 /// A site, then `lea eax, [rdi + 7]; ret`, and the same site again at an odd address across a cache line.
 fn traced(nop: &[u8]) -> Vec<u8> {
@@ -29,7 +33,6 @@ const TRACER: &[u8] = &[
 /// A tracer that keeps what it is told: `mov [rdx], rdi; mov [rdx + 8], rsi; ret`.
 const KEEPER: &[u8] = &[0x48, 0x89, 0x3a, 0x48, 0x89, 0x72, 8, 0xc3];
 
-#[test]
 fn tracers_learn_site_caller_and_data_and_disturb_nothing() {
     let engine = engine();
     let ftrace = Ftrace::new(&engine, Traps::new(), u64::MAX).expect("rows");
@@ -61,7 +64,6 @@ fn tracers_learn_site_caller_and_data_and_disturb_nothing() {
 }
 
 /// One thread calls a site that crosses a cache line, the other enables and disables it all the time.
-#[test]
 fn stress_sites_change_while_another_thread_executes_them() {
     let engine = engine();
     let ftrace = Ftrace::new(&engine, Traps::new(), u64::MAX).expect("rows");
@@ -84,7 +86,7 @@ fn stress_sites_change_while_another_thread_executes_them() {
         let mut changes = 0_u64;
         while Instant::now() < end {
             ftrace.enable(ops, &code, CROSSING_SITE).expect("a site");
-            // Whoever starts now is traced.
+            // A call that begins now is traced.
             let (traced, round) = (count.load(Ordering::SeqCst), rounds.load(Ordering::SeqCst));
             if changes.is_multiple_of(64) {
                 while rounds.load(Ordering::SeqCst) < round + 3 {

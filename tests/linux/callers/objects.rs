@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use object::elf::{EM_BPF, SHF_EXECINSTR};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, SymbolKind};
 
-use crate::programs::Case;
+use super::programs::Case;
 
 const INSTRUCTION_BYTES: usize = 8;
 const CALL: u8 = 0x85;

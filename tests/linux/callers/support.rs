@@ -92,7 +92,7 @@ impl Breakpoints for Traps {
     }
 
     fn disarm(&self, site: u64) {
-        // Whoever hit the breakpoint before it was replaced may not have been handled yet. Its handler finds the site
+        // A thread that hit the breakpoint before it was replaced may not have been handled yet. Its handler finds the site
         // free, and the instruction replaced, and executes it again.
         ARMED.iter().filter(|(armed, _)| armed.load(Ordering::SeqCst) == site).for_each(|(armed, _)| {
             armed.store(0, Ordering::SeqCst);
@@ -103,7 +103,7 @@ impl Breakpoints for Traps {
 /// Sends the thread on that hit a breakpoint of ours.
 extern "C" fn handle(_signal: i32, _info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: with SA_SIGINFO the third argument points to the `ucontext_t` of the interrupted thread (sigaction(2)),
-    // which nobody else accesses while the handler runs.
+    // which no other code accesses while the handler runs.
     let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     let counter = &mut context.uc_mcontext.gregs[libc::REG_RIP as usize];
     let site = counter.cast_unsigned() - 1;

@@ -4,7 +4,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use dynasmrt::{DynasmLabelApi as _, VecAssembler, dynasm, x64::X64Relocation};
-use execmem::{Engine, Handle as _, kinds::Text};
+use execmem::{Engine, kinds::Text};
 use execmem_linux::{Linux, Options, call};
 
 /// A function of the C ABI that adds up the numbers from 1 to its argument, assembled to run at an address.

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "calls the program that was compiled")]
 #![allow(clippy::print_stdout, reason = "an example talks to a terminal")]
 
-use execmem::{Engine, Handle as _, kinds::Bpf};
+use execmem::{Engine, kinds::Bpf};
 use execmem_linux::{Linux, Options, call};
 use rbpf::EbpfVmRaw;
 

@@ -2,32 +2,21 @@
 //!
 //! `Raw…` is what the file says and may make no sense; [`Config`] has every name resolved and every number parsed.
 
-mod code;
+mod instructions;
+mod kinds;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-pub(super) use code::{Code, Operand, Template};
-
-/// The kinds in table order, as they are written and as Rust names them.
-pub(super) const KINDS: [(&str, &str); 10] = [
-    ("text", "Text"),
-    ("data", "Data"),
-    ("rodata", "RoData"),
-    ("ro-after-init", "RoAfterInit"),
-    ("init-text", "InitText"),
-    ("init-data", "InitData"),
-    ("init-rodata", "InitRoData"),
-    ("kprobe", "Kprobe"),
-    ("ftrace", "Ftrace"),
-    ("bpf", "Bpf"),
-];
+pub(super) use instructions::{Instructions, Operand, Reach, Template};
+pub(super) use kinds::{KindFacts, kinds};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawConfig {
+    instructions: BTreeMap<String, instructions::RawInstructions>,
     machine: BTreeMap<String, RawMachine>,
     window: BTreeMap<String, RawWindow>,
     table: BTreeMap<String, RawTable>,
@@ -36,29 +25,17 @@ struct RawConfig {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawMachine {
-    address_bits: u32,
+    instructions: String,
     leaves: Vec<String>,
     leaves_source: String,
-    trap: Vec<String>,
-    trap_source: String,
-    reach: RawReach,
-    reach_source: String,
     anchor: Option<[String; 2]>,
     anchor_source: Option<String>,
     executable_segment: Option<String>,
     executable_segment_source: Option<String>,
     shadow_scale: Option<u8>,
     shadow_scale_source: Option<String>,
-    code: code::RawCode,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawReach {
-    base: u32,
-    min: Option<String>,
-    max: Option<String>,
-    segment: Option<String>,
+    feature: Option<String>,
+    feature_source: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -105,6 +82,7 @@ struct RawRow {
 /// Everything one file says, resolved.
 #[derive(Debug)]
 pub(super) struct Config {
+    pub(super) instructions: Vec<Instructions>,
     pub(super) machines: Vec<Machine>,
     pub(super) windows: Vec<Window>,
     pub(super) tables: Vec<Table>,
@@ -113,22 +91,16 @@ pub(super) struct Config {
 #[derive(Debug)]
 pub(super) struct Machine {
     pub(super) name: String,
-    pub(super) address_bits: u32,
+    /// Name of its instruction set.
+    pub(super) instructions: String,
     pub(super) leaves_log2: Vec<u32>,
-    pub(super) trap: Vec<u8>,
-    pub(super) reach: Reach,
     pub(super) anchor: Option<(u64, u128)>,
     pub(super) executable_segment_log2: Option<u32>,
     pub(super) shadow_scale_log2: u8,
-    pub(super) code: Code,
+    /// Name of a constant of `Features`.
+    pub(super) feature: &'static str,
     /// What is known from where.
     pub(super) sources: Vec<(&'static str, String)>,
-}
-
-#[derive(Debug)]
-pub(super) enum Reach {
-    Relative { base: u32, min: i64, max: i64 },
-    Segment { base: u32, size_log2: u32 },
 }
 
 #[derive(Debug)]
@@ -144,13 +116,13 @@ pub(super) struct Table {
     pub(super) machine: String,
     pub(super) about: String,
     pub(super) is_legacy: bool,
-    /// In the order of [`KINDS`].
-    pub(super) rows: Vec<Row>,
+    /// By kind, in table order.
+    pub(super) rows: Vec<(&'static KindFacts, Row)>,
 }
 
 #[derive(Debug)]
 pub(super) enum Row {
-    Shares { with: &'static str, alignment_log2: u32, quantum_log2: u32 },
+    Shares { with: &'static KindFacts, alignment_log2: u32, quantum_log2: u32 },
     Own(Box<Descriptor>),
 }
 
@@ -174,7 +146,12 @@ pub(super) struct Descriptor {
 /// Reads and resolves a file.
 pub(super) fn parse(text: &str) -> Result<Config> {
     let raw: RawConfig = toml::from_str(text)?;
-    let machines = raw.machine.iter().map(|(name, machine)| resolve_machine(name, machine));
+    let instructions = raw
+        .instructions
+        .iter()
+        .map(|(name, raw)| instructions::resolve(name, raw).with_context(|| format!("instructions {name}")));
+    let instructions: Vec<_> = instructions.collect::<Result<_>>()?;
+    let machines = raw.machine.iter().map(|(name, machine)| resolve_machine(name, machine, &instructions));
     let windows = raw.window.iter().map(|(name, window)| {
         let range = range(&window.range).with_context(|| format!("window {name}"))?;
         Ok(Window { name: name.clone(), range, source: window.source.clone() })
@@ -182,32 +159,24 @@ pub(super) fn parse(text: &str) -> Result<Config> {
     let tables = raw.table.keys().map(|name| resolve_table(&raw, name).with_context(|| format!("table {name}")));
     Ok(Config {
         machines: machines.collect::<Result<_>>()?,
+        instructions,
         windows: windows.collect::<Result<_>>()?,
         tables: tables.collect::<Result<_>>()?,
     })
 }
 
-fn resolve_machine(name: &str, raw: &RawMachine) -> Result<Machine> {
-    let reach = match (&raw.reach.min, &raw.reach.max, &raw.reach.segment) {
-        (Some(min), Some(max), None) => Reach::Relative { base: raw.reach.base, min: signed(min)?, max: signed(max)? },
-        (None, None, Some(size)) => Reach::Segment { base: raw.reach.base, size_log2: log2(size)? },
-        _ => bail!("machine {name}: a reach has min and max, or segment"),
-    };
-    let code = code::resolve(&raw.code).with_context(|| format!("machine {name}: code"))?;
-    let sources = sources(name, raw, &code)?;
-    let trap = raw.trap.iter().map(|byte| Ok(u8::try_from(number(byte)?)?)).collect::<Result<Vec<u8>>>()?;
-    ensure!([1, 2, 4].contains(&trap.len()), "machine {name}: a trap has 1, 2 or 4 bytes");
+fn resolve_machine(name: &str, raw: &RawMachine, known: &[Instructions]) -> Result<Machine> {
+    let instructions = known.iter().find(|set| set.name == raw.instructions);
+    let instructions = instructions.with_context(|| format!("machine {name}: no instructions {}", raw.instructions))?;
     Ok(Machine {
         name: name.to_owned(),
-        address_bits: raw.address_bits,
+        instructions: instructions.name.clone(),
         leaves_log2: raw.leaves.iter().map(|size| log2(size)).collect::<Result<_>>()?,
-        trap,
-        reach,
         anchor: raw.anchor.as_ref().map(range).transpose()?,
         executable_segment_log2: raw.executable_segment.as_deref().map(log2).transpose()?,
         shadow_scale_log2: raw.shadow_scale.unwrap_or(GENERIC_SHADOW_SCALE),
-        code,
-        sources,
+        feature: instructions::feature(raw.feature.as_deref())?,
+        sources: sources(name, raw, instructions)?,
     })
 }
 
@@ -215,22 +184,19 @@ fn resolve_machine(name: &str, raw: &RawMachine) -> Result<Machine> {
 const GENERIC_SHADOW_SCALE: u8 = 3;
 
 /// Where the numbers of a machine are from. What is optional has a source if it is there.
-fn sources(name: &str, raw: &RawMachine, code: &Code) -> Result<Vec<(&'static str, String)>> {
-    let mut sources = vec![
-        ("leaves", raw.leaves_source.clone()),
-        ("trap", raw.trap_source.clone()),
-        ("reach", raw.reach_source.clone()),
-    ];
+fn sources(name: &str, raw: &RawMachine, instructions: &Instructions) -> Result<Vec<(&'static str, String)>> {
+    let mut sources = vec![("leaves", raw.leaves_source.clone())];
     let optional = [
         ("anchor", raw.anchor.is_some(), &raw.anchor_source),
         ("executable-segment", raw.executable_segment.is_some(), &raw.executable_segment_source),
         ("shadow-scale", raw.shadow_scale.is_some(), &raw.shadow_scale_source),
+        ("feature", raw.feature.is_some(), &raw.feature_source),
     ];
     for (item, is_there, source) in optional {
         ensure!(is_there == source.is_some(), "machine {name}: {item} needs a source");
         sources.extend(source.clone().map(|source| (item, source)));
     }
-    sources.extend(code.sources.iter().cloned());
+    sources.extend(instructions.sources.iter().cloned());
     Ok(sources)
 }
 
@@ -238,9 +204,10 @@ fn resolve_table(raw: &RawConfig, name: &str) -> Result<Table> {
     let table = &raw.table[name];
     let (machine, rows) = merged(raw, name, 0)?;
     ensure!(raw.machine.contains_key(&machine), "no machine {machine}");
-    let rows = KINDS.iter().map(|(kind, _)| {
-        let row = rows.get(*kind).with_context(|| format!("no row {kind}"))?;
-        resolve_row(raw, kind, row.clone()).with_context(|| format!("row {kind}"))
+    let rows = kinds().iter().map(|kind| {
+        let name = &kind.name;
+        let row = rows.get(name).with_context(|| format!("no row {name}"))?;
+        Ok((kind, resolve_row(raw, kind, row.clone()).with_context(|| format!("row {name}"))?))
     });
     Ok(Table {
         name: name.to_owned(),
@@ -263,7 +230,7 @@ fn merged(raw: &RawConfig, name: &str, depth: usize) -> Result<(String, BTreeMap
         machine.clone_from(own);
     }
     for (kind, changes) in &table.row {
-        ensure!(KINDS.iter().any(|(known, _)| known == kind), "no kind {kind}");
+        ensure!(kinds().iter().any(|known| known.name == *kind), "no kind {kind}");
         let row = rows.entry(kind.clone()).or_default();
         if changes.contains_key("shares") || row.contains_key("shares") && changes.contains_key("windows") {
             row.clear();
@@ -273,11 +240,11 @@ fn merged(raw: &RawConfig, name: &str, depth: usize) -> Result<(String, BTreeMap
     Ok((machine, rows))
 }
 
-fn resolve_row(raw: &RawConfig, kind: &str, row: toml::Table) -> Result<Row> {
+fn resolve_row(raw: &RawConfig, kind: &KindFacts, row: toml::Table) -> Result<Row> {
     let row: RawRow = row.try_into()?;
     let (alignment_log2, quantum_log2) = (log2(&row.alignment)?, log2(&row.quantum)?);
     if let Some(with) = &row.shares {
-        let with = KINDS.iter().find(|(known, _)| known == with).with_context(|| format!("no kind {with}"))?.1;
+        let with = kinds().iter().find(|known| known.name == *with).with_context(|| format!("no kind {with}"))?;
         return Ok(Row::Shares { with, alignment_log2, quantum_log2 });
     }
     let windows = row.windows.context("no windows")?;
@@ -285,7 +252,6 @@ fn resolve_row(raw: &RawConfig, kind: &str, row: toml::Table) -> Result<Row> {
         ensure!(raw.window.contains_key(window), "no window {window}");
     }
     let granularities = row.granularities.context("no granularities")?;
-    let is_code = ["text", "init-text", "kprobe", "ftrace", "bpf"].contains(&kind);
     let choose = |value: Option<&String>, default, names: &[(&str, &'static str)]| choose(value, default, names);
     Ok(Row::Own(Box::new(Descriptor {
         windows,
@@ -293,14 +259,14 @@ fn resolve_row(raw: &RawConfig, kind: &str, row: toml::Table) -> Result<Row> {
         alignment_log2,
         quantum_log2,
         placement: choose(row.placement.as_ref(), "", &[("bottom-up", "BottomUp"), ("top-down", "TopDown")])?,
-        growth: choose(row.growth.as_ref(), "whole", &[("whole", "Whole"), ("tail", "Tail")])?,
+        growth: choose(row.growth.as_ref(), "whole", &[("whole", "Whole"), ("tail", "Tail"), ("small", "Small")])?,
         protection: choose(
             row.protection.as_ref(),
             "",
             &[("r--", "ReadOnly"), ("rw-", "ReadWrite"), ("r-x", "ReadExecute")],
         )?,
         fill: choose(row.fill.as_ref(), "", &[("direct", "Direct"), ("poke", "Poke"), ("flip", "Flip")])?,
-        unused: if is_code { "Trap" } else { "Zero" },
+        unused: if kind.class == "Code" { "Trap" } else { "Zero" },
         seal: choose(row.seal.as_ref(), "never", &[("never", "Never"), ("pages", "Pages"), ("block", "Block")])?,
         flags: [row.anchored, row.shadowed, row.exclusive, row.writable_and_executable],
     })))

@@ -1,17 +1,19 @@
 //! Writes resolved facts as Rust.
 
-mod code;
+mod instructions;
 
 use std::fmt::Write as _;
 
-use super::config::{Config, Descriptor, KINDS, Machine, Reach, Row, Table, Window};
+use super::config::{Config, Descriptor, Machine, Row, Table, Window};
 
 /// The whole generated file of an architecture.
 pub(super) fn file(config: &Config, name: &str) -> String {
     let mut body = String::new();
+    for set in &config.instructions {
+        push(&mut body, &instructions::constant(set));
+    }
     for machine in &config.machines {
         push(&mut body, &machine_constant(machine));
-        push(&mut body, &code::constant(machine));
     }
     for window in &config.windows {
         push(&mut body, &window_constant(window));
@@ -32,12 +34,14 @@ pub(super) fn file(config: &Config, name: &str) -> String {
 const TYPES: &[&str] = &[
     "ByteOrder",
     "CacheRule",
-    "Code",
     "Descriptor",
+    "Erratum",
     "Extent",
+    "Features",
     "Fill",
     "Growth",
-    "Kind",
+    "InstructionSet",
+    "Isa",
     "Limits",
     "LongPatch",
     "Machine",
@@ -48,18 +52,21 @@ const TYPES: &[&str] = &[
     "PageSize",
     "PatchRule",
     "Placement",
+    "Plan",
     "PowerOfTwo",
     "Protection",
     "Reach",
-    "Row",
     "Seal",
     "Sequence",
+    "Site",
     "Slice",
     "Source",
     "Table",
     "Template",
     "Trap",
     "Unused",
+    "Whole",
+    "kinds",
 ];
 
 /// What could be identifiers in code.
@@ -73,16 +80,16 @@ fn push(code: &mut String, item: &str) {
 }
 
 /// `x86-tail` as the name of a constant.
-fn constant(name: &str) -> String {
+fn constant_name(name: &str) -> String {
     name.to_uppercase().replace('-', "_")
 }
 
 fn window_name(name: &str) -> String {
-    format!("WINDOW_{}", constant(name))
+    format!("WINDOW_{}", constant_name(name))
 }
 
 fn machine_constant_name(name: &str) -> String {
-    format!("MACHINE_{}", constant(name))
+    format!("MACHINE_{}", constant_name(name))
 }
 
 fn extent((start, end): (u64, u128)) -> String {
@@ -119,23 +126,13 @@ fn powers(logs: &[u32], of: &str) -> Vec<String> {
 }
 
 fn machine_constant(machine: &Machine) -> String {
-    let trap = match machine.trap.as_slice() {
-        [byte] => format!("Trap::byte({byte:#04x})"),
-        [a, b] => format!("Trap::half([{a:#04x}, {b:#04x}])"),
-        bytes => format!("Trap::word({bytes:#04x?})"),
-    };
-    let reach = match machine.reach {
-        Reach::Relative { base, min, max } => {
-            format!("Reach::Relative {{ base: {base}, min: {}, max: {} }}", signed_hex(min), signed_hex(max))
-        }
-        Reach::Segment { base, size_log2 } => format!("Reach::Segment {{ base: {base}, size_log2: {size_log2} }}"),
-    };
     format!(
-        "/// The machine `{0}`.\npub const {1}: Machine = Machine {{ name: \"{0}\", address_bits: {2}, leaves: {3}, \
-         trap: {trap}, reach: {reach}, anchor: {4}, limits: {5} }};",
+        "/// The machine `{0}`.\npub const {1}: Machine = Machine {{ name: \"{0}\", instructions: &{2}, \
+         features: Features::{3}, leaves: {4}, anchor: {5}, limits: {6} }};",
         machine.name,
         machine_constant_name(&machine.name),
-        machine.address_bits,
+        instructions::name(&machine.instructions),
+        machine.feature,
         padded(&powers(&machine.leaves_log2, "PageSize"), 8),
         machine.anchor.map_or("None".to_owned(), extent),
         limits(machine),
@@ -157,15 +154,15 @@ fn window_constant(window: &Window) -> String {
 }
 
 fn table_constant(table: &Table) -> String {
-    let constructor = if table.is_legacy { "legacy" } else { "new" };
+    let legacy = if table.is_legacy { ".legacy()" } else { "" };
     let mut rows = String::new();
-    for (row, (kind, _)) in table.rows.iter().zip(KINDS) {
-        let _ = write!(rows, "\n// {kind}\n{},", row_literal(row));
+    for (kind, row) in &table.rows {
+        let _ = write!(rows, "{}", row_call(&kind.ident, row));
     }
     format!(
-        "/// {}.\npub const {}: Table = Table::{constructor}({}, [{rows}]);",
+        "/// {}.\npub const {}: Table = Plan::new({}){rows}{legacy}.table();",
         capitalised(&table.about),
-        constant(&table.name),
+        constant_name(&table.name),
         machine_constant_name(&table.machine),
     )
 }
@@ -175,13 +172,14 @@ fn capitalised(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
-fn row_literal(row: &Row) -> String {
+fn row_call(kind: &str, row: &Row) -> String {
     match row {
         Row::Shares { with, alignment_log2, quantum_log2 } => format!(
-            "Row::Shares {{ with: Kind::{with}, alignment: PowerOfTwo::from_log2({alignment_log2}), \
-             quantum: PowerOfTwo::from_log2({quantum_log2}) }}"
+            ".shares(kinds::{kind}, kinds::{}, PowerOfTwo::from_log2({alignment_log2}), \
+             PowerOfTwo::from_log2({quantum_log2}))",
+            with.ident
         ),
-        Row::Own(descriptor) => format!("Row::Own({})", descriptor_literal(descriptor)),
+        Row::Own(descriptor) => format!(".own(kinds::{kind}, {})", descriptor_literal(descriptor)),
     }
 }
 
@@ -208,8 +206,8 @@ fn lists(config: &Config) -> String {
     let mut tables = String::new();
     for table in &config.tables {
         let (name, about) = (&table.name, &table.about);
-        let (table, code) = (constant(name), code::name(&table.machine));
-        let _ = write!(tables, "NamedTable {{ name: {name:?}, about: {about:?}, table: {table}, code: {code} }},");
+        let table = constant_name(name);
+        let _ = write!(tables, "NamedTable {{ name: {name:?}, about: {about:?}, table: {table} }},");
     }
     let mut sources = String::new();
     for machine in &config.machines {

@@ -19,46 +19,58 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         model: "engine::of_two_allocations_that_race_for_the_last_range_one_gets_it",
         what: "a range is handed out and stays in its hole",
         file: "crates/range/src/arena.rs",
-        edits: &[("        self.holes.carve(place, n);\n        Ok(self", "        Ok(self")],
+        edits: &[("        self.holes.carve(part, page, id, start, n);\n        page.enter", "        page.enter")],
     },
     Mutation {
         model: "engine::who_makes_room_gets_it_while_others_allocate_and_free_and_nobody_makes_more",
         what: "nobody looks again before memory is mapped",
-        file: "crates/engine/src/engine.rs",
-        edits: &[("match pool.take(index, want)? {", "match None {")],
+        file: "crates/engine/src/pool/place.rs",
+        edits: &[(
+            "        match self.pool.take(number, want)? {\n            Some(taken) => Ok(Some(taken)),",
+            "        match None::<Taken> {\n            Some(taken) => Ok(Some(taken)),",
+        )],
     },
     Mutation {
         model: "engine::a_block_whose_last_range_is_freed_while_memory_is_taken_back_goes_once",
         what: "a block goes whether or not it is empty",
         file: "crates/engine/src/region.rs",
-        edits: &[("if block.is_empty && self.arena", "if !block.is_empty && self.arena")],
+        edits: &[("rposition(|block| block.is_empty)", "rposition(|block| !block.is_empty)")],
     },
     Mutation {
         model: "engine::published_code_survives_that_its_place_was_freed_just_before",
         what: "content is destroyed after its place is free",
-        file: "crates/engine/src/life.rs",
+        file: "crates/engine/src/pool/retire.rs",
         edits: RETIRE_LATE,
     },
     Mutation {
-        model: "ledger::a_look_up_beside_free_and_reuse_tells_what_was_there_at_some_time",
+        model: "live_map::a_look_up_beside_free_and_reuse_tells_what_was_there_at_some_time",
         what: "the length of a range is not noted",
-        file: "crates/range/src/ledger/word.rs",
-        edits: &[("None => Word(word & ((1 << LEN_SHIFT) - 1) | (len as u64) << LEN_SHIFT)", "None => Word(word)")],
+        file: "crates/range/src/live_map/word.rs",
+        edits: &[(
+            "if is_last { Word(word & ((1 << LEN_SHIFT) - 1) | (len as u64) << LEN_SHIFT) } else",
+            "if is_last { Word(word) } else",
+        )],
     },
     Mutation {
-        model: "ledger::a_range_that_is_cut_is_found_all_the_time",
+        model: "live_map::a_range_that_is_cut_is_found_all_the_time",
         what: "no entry stands for a range while it is cut",
-        file: "crates/range/src/ledger/changes.rs",
+        file: "crates/range/src/live_map/page.rs",
         edits: &[(
-            "        self.put(start, end - start, tag);\n        self.update(start, Word::without_live);\n",
-            "        self.update(start, Word::without_live);\n",
+            "        self.put(at, len, tag);\n        self.store(at, self.own_word(at).without_live(in_word(at)));\n",
+            "        self.store(at, self.own_word(at).without_live(in_word(at)));\n",
         )],
+    },
+    Mutation {
+        model: "live_map::a_range_that_is_cut_in_a_later_word_is_found_all_the_time",
+        what: "a word is not noted as used before something live starts in it",
+        file: "crates/range/src/live_map/page.rs",
+        edits: &[("            other.set_used(cut);\n", "")],
     },
     Mutation {
         model: "patching::a_site_that_begins_to_call_is_executed_as_it_was_or_as_it_is",
         what: "no breakpoint stands while the other bytes change",
         file: "crates/clients/src/patch.rs",
-        edits: &[("    engine.patch(live, what.offset, &[trap])?;\n", "")],
+        edits: &[("    code.patch(site, &[breakpoint])?;\n", "")],
     },
     Mutation {
         model: "patching::a_trampoline_goes_when_nobody_calls_it_and_nobody_is_in_it",
@@ -69,8 +81,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         model: "patching::a_word_that_is_replaced_is_the_new_one_for_everybody_from_then_on",
         what: "processors are not told that published code changed",
-        file: "crates/engine/src/content.rs",
-        edits: &[("        self.sync(pool, part, SyncScope::Live)\n", "        Ok(())\n")],
+        file: "crates/engine/src/memory/seam.rs",
+        edits: &[("        self.sync(part, SyncScope::Live)\n", "        Ok(())\n")],
     },
     Mutation {
         model: "patching::a_dispatcher_is_in_one_half_from_entry_to_end_while_both_are_replaced",
@@ -81,7 +93,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         model: "probes::a_slot_that_is_taken_while_the_last_one_is_freed_keeps_its_code",
         what: "content is destroyed after its place is free",
-        file: "crates/engine/src/life.rs",
+        file: "crates/engine/src/pool/retire.rs",
         edits: RETIRE_LATE,
     },
     Mutation {
@@ -102,8 +114,12 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
 ];
 
 const RETIRE_LATE: &[(&str, &str)] = &[
-    ("*is_retired = self.retire_grant(pool, H::STAGE, handle.grant());", "(*is_retired, _) = (true, handle);"),
-    ("        if may_go {\n", "        self.retire_grant(pool, H::STAGE, handles[0].grant());\n        if may_go {\n"),
+    (
+        "            *is_retired = match defers {\n",
+        "            *is_retired = true;\n            let _ = match defers {\n",
+    ),
+    ("                false => self.retire(stage, allocation),\n", "                false => true,\n"),
+    ("        });\n        freed\n", "        });\n        self.retire(stage, &allocations[0]);\n        freed\n"),
 ];
 
 impl Mutation {

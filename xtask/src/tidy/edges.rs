@@ -16,9 +16,14 @@ const EDGES: &[(&str, Uses)] = &[
     ("execmem-types", Uses::Only(&[])),
     ("execmem", Uses::Only(&["execmem-range", "execmem-types"])),
     ("execmem-arch-*", Uses::Only(&["execmem-types"])),
+    ("execmem-conformance", Uses::Only(&["execmem-types"])),
     ("execmem-sim", Uses::Only(&["execmem-types"])),
-    ("execmem-linux", Uses::Only(&["execmem-types"])),
+    ("execmem-linux", Uses::Only(&["execmem", "execmem-types", "execmem-arch-*"])),
     ("execmem-clients", Uses::Only(&["execmem", "execmem-range", "execmem-types"])),
+    (
+        "execmem-bare",
+        Uses::Only(&["execmem", "execmem-arch-*", "execmem-clients", "execmem-conformance", "execmem-types"]),
+    ),
     ("execmem-capi", Uses::Only(&["execmem", "execmem-linux"])),
     ("execmem-cranelift", Uses::Only(&["execmem", "execmem-linux", "execmem-types"])),
     ("execmem-wasmtime", Uses::Only(&["execmem", "execmem-linux", "execmem-types"])),
@@ -27,7 +32,9 @@ const EDGES: &[(&str, Uses)] = &[
     ("execmem-tests", Uses::Anything),
     ("execmem-bench", Uses::Anything),
     ("execmem-model", Uses::Anything),
-    ("xtask", Uses::Only(&[])),
+    ("execmem-refuse", Uses::Anything),
+    ("execmem-skip", Uses::Only(&[])),
+    ("xtask", Uses::Only(&["execmem-skip"])),
 ];
 
 pub(super) fn run(tree: &Tree) -> Findings {
@@ -41,7 +48,9 @@ pub(super) fn run(tree: &Tree) -> Findings {
             continue;
         };
         let Uses::Only(allowed) = allowed else { continue };
-        for (name, line) in package.uses.iter().filter(|(name, _)| !allowed.contains(&&**name)) {
+        for (name, line) in
+            package.uses.iter().filter(|(name, _)| !allowed.iter().any(|pattern| matches(pattern, name)))
+        {
             let message = format!("{} must not depend on {name}; it may use {allowed:?}", package.name);
             findings.complain(&package.manifest, *line, message);
         }
@@ -50,11 +59,14 @@ pub(super) fn run(tree: &Tree) -> Findings {
 }
 
 fn allowed(package: &str) -> Option<Uses> {
-    let matches = |pattern: &str| match pattern.strip_suffix('*') {
+    EDGES.iter().find(|(pattern, _)| matches(pattern, package)).map(|(_, uses)| *uses)
+}
+
+fn matches(pattern: &str, package: &str) -> bool {
+    match pattern.strip_suffix('*') {
         Some(start) => package.starts_with(start),
         None => package == pattern,
-    };
-    EDGES.iter().find(|(pattern, _)| matches(pattern)).map(|(_, uses)| *uses)
+    }
 }
 
 #[cfg(test)]

@@ -119,32 +119,42 @@ fn ids(list: &str) -> Option<Vec<Id>> {
 fn tests(source: &Source) -> Vec<Mention> {
     let mut tests = Tests::default();
     tests.visit_file(&source.syntax);
-    tests.0
+    let Tests { marked, listed, others } = tests;
+    let wrong = others.into_iter().filter(|(_, name)| !listed.iter().any(|(_, listed)| listed == name));
+    let wrong = wrong.map(|(line, name)| (line, Err(format!("`{name}` is not a test; only tests are named so"))));
+    let named = |(line, name): &(usize, String)| test_ids(name).map(|ids| (*line, ids));
+    marked.iter().chain(&listed).filter_map(named).chain(wrong).collect()
 }
 
+/// Names that look like those of tests, and their lines.
 #[derive(Default)]
-struct Tests(Vec<Mention>);
+struct Tests {
+    /// Functions marked as tests.
+    marked: Vec<(usize, String)>,
+    /// What macros are given: they may turn names into tests, or list functions that are.
+    listed: Vec<(usize, String)>,
+    /// Other functions.
+    others: Vec<(usize, String)>,
+}
 
 impl<'ast> Visit<'ast> for Tests {
     fn visit_item_fn(&mut self, function: &'ast ItemFn) {
         let name = function.sig.ident.to_string();
-        let is_test = function.attrs.iter().any(|attribute| attribute.path().is_ident("test"));
-        if let Some(ids) = test_ids(&name) {
-            let ids = if is_test { ids } else { Err(format!("`{name}` is not a test; only tests are named so")) };
-            self.0.push((function.sig.ident.span().start().line, ids));
+        let is_marked = function.attrs.iter().any(|attribute| attribute.path().is_ident("test"));
+        if test_ids(&name).is_some() {
+            let found = if is_marked { &mut self.marked } else { &mut self.others };
+            found.push((function.sig.ident.span().start().line, name));
         }
         visit::visit_item_fn(self, function);
     }
 
-    /// A macro may turn names it is given into tests.
     fn visit_item_macro(&mut self, item: &'ast ItemMacro) {
         if item.mac.path.is_ident("macro_rules") {
             return;
         }
-        for token in tokens::flatten(item.mac.tokens.clone()) {
-            let ids = if token.kind == TokenKind::Ident { test_ids(&token.text) } else { None };
-            self.0.extend(ids.map(|ids| (token.line, ids)));
-        }
+        let given = tokens::flatten(item.mac.tokens.clone());
+        let idents = given.into_iter().filter(|token| token.kind == TokenKind::Ident);
+        self.listed.extend(idents.map(|token| (token.line, token.text)));
     }
 }
 
@@ -214,5 +224,8 @@ mod tests {
         assert!(only(&test).contains("main.rs:3: invariants: write `inv_2_holds` as"));
         let test = complaints(TABLE, OWNER, &format!("{TESTS}\nfn inv_02_holds() {{}}"));
         assert!(only(&test).contains("`inv_02_holds` is not a test"));
+        let test =
+            complaints(TABLE, OWNER, &format!("{TESTS}\nfn inv_02_holds() {{}}\nskip::tests! {{ inv_02_holds }}"));
+        assert_eq!(test, Vec::<String>::new());
     }
 }

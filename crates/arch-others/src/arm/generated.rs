@@ -3,33 +3,17 @@
 //! Facts and tables.
 
 use execmem_types::{
-    ByteOrder, CacheRule, Code, Descriptor, Extent, Fill, Growth, Kind, Limits, LongPatch, Machine, NamedTable,
-    Operand, Origin, Others, PageSize, PatchRule, Placement, PowerOfTwo, Protection, Reach, Row, Seal, Sequence, Slice,
-    Source, Table, Template, Trap, Unused,
+    ByteOrder, CacheRule, Descriptor, Extent, Features, Fill, Growth, InstructionSet, Isa, Limits, LongPatch, Machine,
+    NamedTable, Operand, Origin, Others, PageSize, PatchRule, Placement, Plan, PowerOfTwo, Protection, Reach, Seal,
+    Sequence, Site, Slice, Source, Table, Template, Trap, Unused, Whole, kinds,
 };
 
-/// The machine `arm`.
-pub const MACHINE_ARM: Machine = Machine {
-    name: "arm",
+/// The instructions of `arm`.
+pub const INSTRUCTIONS_ARM: InstructionSet = InstructionSet {
+    isa: Isa::Other,
     address_bits: 32,
-    leaves: [
-        Some(PageSize::from_log2(12)),
-        Some(PageSize::from_log2(16)),
-        Some(PageSize::from_log2(20)),
-        None,
-        None,
-        None,
-        None,
-        None,
-    ],
     trap: Trap::word([0xf1, 0xde, 0xfd, 0xe7]),
     reach: Reach::Relative { base: 8, min: -0x200_0000, max: 0x1ff_fffc },
-    anchor: Extent::between(0xc000_8000, 0xc0e0_0000),
-    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
-};
-
-/// Instructions of `arm`.
-pub const CODE_ARM: Code = Code {
     call: Some(Sequence {
         templates: &[Template {
             len: 4,
@@ -58,6 +42,37 @@ pub const CODE_ARM: Code = Code {
         address_bits: 32,
         order: ByteOrder::Little,
     }),
+    site: Some(Site {
+        nop: &[0x00, 0xf0, 0x20, 0xe3],
+        call: Sequence {
+            templates: &[Template {
+                len: 4,
+                bits: 0xeb00_0000,
+                operand: Some(Operand {
+                    from: Origin::Site(8),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 2, width: 24, to: 0 }],
+                }),
+            }],
+            address_bits: 32,
+            order: ByteOrder::Little,
+        },
+        jump: Sequence {
+            templates: &[Template {
+                len: 4,
+                bits: 0xea00_0000,
+                operand: Some(Operand {
+                    from: Origin::Site(8),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 2, width: 24, to: 0 }],
+                }),
+            }],
+            address_bits: 32,
+            order: ByteOrder::Little,
+        },
+    }),
     veneers: &[Sequence {
         templates: &[
             Template { len: 4, bits: 0xe51f_f004, operand: None },
@@ -78,16 +93,37 @@ pub const CODE_ARM: Code = Code {
     veneer_alignment: PowerOfTwo::from_log2(2),
     nops: &[&[0x00, 0xf0, 0x20, 0xe3]],
     breakpoint: &[0xf8, 0x01, 0xf0, 0xe7],
+    landing_pad: &[],
     patch: PatchRule {
-        alignment: PowerOfTwo::from_log2(2),
-        atomic: PowerOfTwo::from_log2(2),
+        whole: &[Whole { bytes: PowerOfTwo::from_log2(2), needs: Features::NONE }],
         longer: LongPatch::StopOthers,
     },
     cache: CacheRule {
         data_line: Some(PowerOfTwo::from_log2(5)),
         instruction_line: Some(PowerOfTwo::from_log2(5)),
         others: Others::Broadcast,
+        fresh: Others::Broadcast,
     },
+    errata: &[],
+};
+
+/// The machine `arm`.
+pub const MACHINE_ARM: Machine = Machine {
+    name: "arm",
+    instructions: &INSTRUCTIONS_ARM,
+    features: Features::NONE,
+    leaves: [
+        Some(PageSize::from_log2(12)),
+        Some(PageSize::from_log2(16)),
+        Some(PageSize::from_log2(20)),
+        None,
+        None,
+        None,
+        None,
+        None,
+    ],
+    anchor: Extent::between(0xc000_8000, 0xc0e0_0000),
+    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
 };
 
 /// PAGE_OFFSET - 16 MiB .. PAGE_OFFSET without HIGHMEM; arch/arm/include/asm/memory.h.
@@ -97,11 +133,10 @@ pub(crate) const WINDOW_MODULES: Option<Extent> = Extent::between(0xbf00_0000, 0
 pub(crate) const WINDOW_VMALLOC: Option<Extent> = Extent::between(0xf000_0000, 0xff80_0000);
 
 /// 1M sections within 16 MiB below the kernel; vmalloc with veneers.
-pub const ARM: Table = Table::new(
-    MACHINE_ARM,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const ARM: Table = Plan::new(MACHINE_ARM)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_MODULES, WINDOW_VMALLOC, None],
             placement: Placement::BottomUp,
             granularities: [
@@ -122,9 +157,11 @@ pub const ARM: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [
@@ -145,9 +182,11 @@ pub const ARM: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [
@@ -168,9 +207,11 @@ pub const ARM: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [
@@ -191,36 +232,29 @@ pub const ARM: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
-        // kprobe
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
-    ],
-);
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(5), PowerOfTwo::from_log2(5))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(5), PowerOfTwo::from_log2(5))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(5), PowerOfTwo::from_log2(5))
+    .shares(kinds::Kprobe, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(5), PowerOfTwo::from_log2(5))
+    .table();
 
 /// Every table of this file.
 pub const TABLES: &[NamedTable] = &[NamedTable {
     name: "arm",
     about: "1M sections within 16 MiB below the kernel; vmalloc with veneers",
     table: ARM,
-    code: CODE_ARM,
 }];
 
 /// Where the numbers are from.
 pub const SOURCES: &[Source] = &[
     Source { of: "arm leaves", source: "Arm ARM (Armv7) B3.5: small page, large page of 16 entries, section" },
+    Source { of: "arm anchor", source: "PAGE_OFFSET + TEXT_OFFSET, and an image of 14 MiB" },
     Source { of: "arm trap", source: "UDF, 0xe7fddef1; arch/arm/net/bpf_jit_32.c, jit_fill_hole" },
     Source { of: "arm reach", source: "Arm ARM (Armv7) A8.8.25: BL, 24 bits of words from two instructions on" },
-    Source { of: "arm anchor", source: "PAGE_OFFSET + TEXT_OFFSET, and an image of 14 MiB" },
     Source {
         of: "arm code",
         source: "Arm ARM (Armv7) A8.8: BL, B, LDR literal, NOP; 0xe7f001f8 is KPROBE_ARM_BREAKPOINT_INSTRUCTION",

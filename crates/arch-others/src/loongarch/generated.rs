@@ -3,24 +3,17 @@
 //! Facts and tables.
 
 use execmem_types::{
-    ByteOrder, CacheRule, Code, Descriptor, Extent, Fill, Growth, Kind, Limits, LongPatch, Machine, NamedTable,
-    Operand, Origin, Others, PageSize, PatchRule, Placement, PowerOfTwo, Protection, Reach, Row, Seal, Sequence, Slice,
-    Source, Table, Template, Trap, Unused,
+    ByteOrder, CacheRule, Descriptor, Extent, Features, Fill, Growth, InstructionSet, Isa, Limits, LongPatch, Machine,
+    NamedTable, Operand, Origin, Others, PageSize, PatchRule, Placement, Plan, PowerOfTwo, Protection, Reach, Seal,
+    Sequence, Site, Slice, Source, Table, Template, Trap, Unused, Whole, kinds,
 };
 
-/// The machine `loongarch`.
-pub const MACHINE_LOONGARCH: Machine = Machine {
-    name: "loongarch",
+/// The instructions of `loongarch`.
+pub const INSTRUCTIONS_LOONGARCH: InstructionSet = InstructionSet {
+    isa: Isa::Other,
     address_bits: 64,
-    leaves: [Some(PageSize::from_log2(14)), Some(PageSize::from_log2(25)), None, None, None, None, None, None],
     trap: Trap::word([0x00, 0x00, 0x2a, 0x00]),
     reach: Reach::Relative { base: 0, min: -0x800_0000, max: 0x7ff_fffc },
-    anchor: None,
-    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
-};
-
-/// Instructions of `loongarch`.
-pub const CODE_LOONGARCH: Code = Code {
     call: Some(Sequence {
         templates: &[Template {
             len: 4,
@@ -48,6 +41,37 @@ pub const CODE_LOONGARCH: Code = Code {
         }],
         address_bits: 64,
         order: ByteOrder::Little,
+    }),
+    site: Some(Site {
+        nop: &[0x00, 0x00, 0x40, 0x03],
+        call: Sequence {
+            templates: &[Template {
+                len: 4,
+                bits: 0x5400_0000,
+                operand: Some(Operand {
+                    from: Origin::Site(0),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 2, width: 16, to: 10 }, Slice { from: 18, width: 10, to: 0 }],
+                }),
+            }],
+            address_bits: 64,
+            order: ByteOrder::Little,
+        },
+        jump: Sequence {
+            templates: &[Template {
+                len: 4,
+                bits: 0x5000_0000,
+                operand: Some(Operand {
+                    from: Origin::Site(0),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 2, width: 16, to: 10 }, Slice { from: 18, width: 10, to: 0 }],
+                }),
+            }],
+            address_bits: 64,
+            order: ByteOrder::Little,
+        },
     }),
     veneers: &[Sequence {
         templates: &[
@@ -98,12 +122,23 @@ pub const CODE_LOONGARCH: Code = Code {
     veneer_alignment: PowerOfTwo::from_log2(2),
     nops: &[&[0x00, 0x00, 0x40, 0x03]],
     breakpoint: &[0x0a, 0x00, 0x2a, 0x00],
+    landing_pad: &[],
     patch: PatchRule {
-        alignment: PowerOfTwo::from_log2(2),
-        atomic: PowerOfTwo::from_log2(2),
+        whole: &[Whole { bytes: PowerOfTwo::from_log2(2), needs: Features::NONE }],
         longer: LongPatch::StopOthers,
     },
-    cache: CacheRule { data_line: None, instruction_line: None, others: Others::Interrupt },
+    cache: CacheRule { data_line: None, instruction_line: None, others: Others::Interrupt, fresh: Others::Interrupt },
+    errata: &[],
+};
+
+/// The machine `loongarch`.
+pub const MACHINE_LOONGARCH: Machine = Machine {
+    name: "loongarch",
+    instructions: &INSTRUCTIONS_LOONGARCH,
+    features: Features::NONE,
+    leaves: [Some(PageSize::from_log2(14)), Some(PageSize::from_log2(25)), None, None, None, None, None, None],
+    anchor: None,
+    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
 };
 
 /// the rest of the 2 GiB; arch/loongarch/mm/init.c, execmem_arch_setup.
@@ -113,11 +148,10 @@ pub(crate) const WINDOW_MODULES_DATA: Option<Extent> = Extent::between(0xffff_80
 pub(crate) const WINDOW_MODULES_TEXT: Option<Extent> = Extent::between(0xffff_8000_0200_8000, 0xffff_8000_1200_8000);
 
 /// 16K pages, and 32M leaves of full blocks; text in 256 MiB so that its calls reach each other, data behind.
-pub const LOONGARCH: Table = Table::new(
-    MACHINE_LOONGARCH,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const LOONGARCH: Table = Plan::new(MACHINE_LOONGARCH)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_MODULES_TEXT, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(25)), Some(PageSize::from_log2(14)), None, None],
@@ -133,9 +167,11 @@ pub const LOONGARCH: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_MODULES_DATA, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(25)), Some(PageSize::from_log2(14)), None, None],
@@ -151,9 +187,11 @@ pub const LOONGARCH: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_MODULES_DATA, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(25)), Some(PageSize::from_log2(14)), None, None],
@@ -169,9 +207,11 @@ pub const LOONGARCH: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_MODULES_DATA, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(25)), Some(PageSize::from_log2(14)), None, None],
@@ -187,28 +227,21 @@ pub const LOONGARCH: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // kprobe
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-    ],
-);
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::Kprobe, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .table();
 
 /// Every table of this file.
 pub const TABLES: &[NamedTable] = &[NamedTable {
     name: "loongarch",
     about: "16K pages, and 32M leaves of full blocks; text in 256 MiB so that its calls reach each other, data behind",
     table: LOONGARCH,
-    code: CODE_LOONGARCH,
 }];
 
 /// Where the numbers are from.

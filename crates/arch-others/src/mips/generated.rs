@@ -3,24 +3,17 @@
 //! Facts and tables.
 
 use execmem_types::{
-    ByteOrder, CacheRule, Code, Descriptor, Extent, Fill, Growth, Kind, Limits, LongPatch, Machine, NamedTable,
-    Operand, Origin, Others, PageSize, PatchRule, Placement, PowerOfTwo, Protection, Reach, Row, Seal, Sequence, Slice,
-    Source, Table, Template, Trap, Unused,
+    ByteOrder, CacheRule, Descriptor, Extent, Features, Fill, Growth, InstructionSet, Isa, Limits, LongPatch, Machine,
+    NamedTable, Operand, Origin, Others, PageSize, PatchRule, Placement, Plan, PowerOfTwo, Protection, Reach, Seal,
+    Sequence, Site, Slice, Source, Table, Template, Trap, Unused, Whole, kinds,
 };
 
-/// The machine `mips`.
-pub const MACHINE_MIPS: Machine = Machine {
-    name: "mips",
+/// The instructions of `mips`.
+pub const INSTRUCTIONS_MIPS: InstructionSet = InstructionSet {
+    isa: Isa::Other,
     address_bits: 64,
-    leaves: [Some(PageSize::from_log2(12)), Some(PageSize::from_log2(21)), None, None, None, None, None, None],
     trap: Trap::word([0x02, 0x00, 0x00, 0x0d]),
     reach: Reach::Segment { base: 4, size_log2: 28 },
-    anchor: None,
-    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
-};
-
-/// Instructions of `mips`.
-pub const CODE_MIPS: Code = Code {
     call: Some(Sequence {
         templates: &[Template {
             len: 4,
@@ -49,31 +42,73 @@ pub const CODE_MIPS: Code = Code {
         address_bits: 64,
         order: ByteOrder::Big,
     }),
+    site: Some(Site {
+        nop: &[0x00, 0x00, 0x00, 0x00],
+        call: Sequence {
+            templates: &[Template {
+                len: 4,
+                bits: 0xc00_0000,
+                operand: Some(Operand {
+                    from: Origin::SiteBlock { base: 4, size: PowerOfTwo::from_log2(28) },
+                    bias: 0x0,
+                    is_signed: false,
+                    slices: &[Slice { from: 2, width: 26, to: 0 }],
+                }),
+            }],
+            address_bits: 64,
+            order: ByteOrder::Big,
+        },
+        jump: Sequence {
+            templates: &[Template {
+                len: 4,
+                bits: 0x800_0000,
+                operand: Some(Operand {
+                    from: Origin::SiteBlock { base: 4, size: PowerOfTwo::from_log2(28) },
+                    bias: 0x0,
+                    is_signed: false,
+                    slices: &[Slice { from: 2, width: 26, to: 0 }],
+                }),
+            }],
+            address_bits: 64,
+            order: ByteOrder::Big,
+        },
+    }),
     veneers: &[],
     veneer_alignment: PowerOfTwo::from_log2(0),
     nops: &[&[0x00, 0x00, 0x00, 0x00]],
     breakpoint: &[0x00, 0x0a, 0x00, 0x0d],
+    landing_pad: &[],
     patch: PatchRule {
-        alignment: PowerOfTwo::from_log2(2),
-        atomic: PowerOfTwo::from_log2(2),
+        whole: &[Whole { bytes: PowerOfTwo::from_log2(2), needs: Features::NONE }],
         longer: LongPatch::StopOthers,
     },
     cache: CacheRule {
         data_line: Some(PowerOfTwo::from_log2(4)),
         instruction_line: Some(PowerOfTwo::from_log2(4)),
         others: Others::Interrupt,
+        fresh: Others::Interrupt,
     },
+    errata: &[],
+};
+
+/// The machine `mips`.
+pub const MACHINE_MIPS: Machine = Machine {
+    name: "mips",
+    instructions: &INSTRUCTIONS_MIPS,
+    features: Features::NONE,
+    leaves: [Some(PageSize::from_log2(12)), Some(PageSize::from_log2(21)), None, None, None, None, None, None],
+    anchor: None,
+    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
 };
 
 /// CKSSEG .. FIXADDR_START - 2 pages, with room for 128 KiB of fixed map; arch/mips/include/asm/pgtable-64.h.
 pub(crate) const WINDOW_MODULES: Option<Extent> = Extent::between(0xffff_ffff_c000_0000, 0xffff_ffff_fffc_0000);
 
 /// 2M blocks in CKSSEG; calls to the kernel by register.
-pub const MIPS: Table = Table::new(
-    MACHINE_MIPS,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const MIPS: Table = Plan::new(MACHINE_MIPS)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -89,9 +124,11 @@ pub const MIPS: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -107,9 +144,11 @@ pub const MIPS: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -125,9 +164,11 @@ pub const MIPS: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
@@ -143,29 +184,19 @@ pub const MIPS: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // kprobe
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-    ],
-);
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::Kprobe, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .table();
 
 /// Every table of this file.
-pub const TABLES: &[NamedTable] = &[NamedTable {
-    name: "mips",
-    about: "2M blocks in CKSSEG; calls to the kernel by register",
-    table: MIPS,
-    code: CODE_MIPS,
-}];
+pub const TABLES: &[NamedTable] =
+    &[NamedTable { name: "mips", about: "2M blocks in CKSSEG; calls to the kernel by register", table: MIPS }];
 
 /// Where the numbers are from.
 pub const SOURCES: &[Source] = &[

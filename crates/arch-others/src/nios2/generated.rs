@@ -3,24 +3,17 @@
 //! Facts and tables.
 
 use execmem_types::{
-    ByteOrder, CacheRule, Code, Descriptor, Extent, Fill, Growth, Kind, Limits, LongPatch, Machine, NamedTable,
-    Operand, Origin, Others, PageSize, PatchRule, Placement, PowerOfTwo, Protection, Reach, Row, Seal, Sequence, Slice,
-    Source, Table, Template, Trap, Unused,
+    ByteOrder, CacheRule, Descriptor, Extent, Features, Fill, Growth, InstructionSet, Isa, Limits, LongPatch, Machine,
+    NamedTable, Operand, Origin, Others, PageSize, PatchRule, Placement, Plan, PowerOfTwo, Protection, Reach, Seal,
+    Sequence, Site, Slice, Source, Table, Template, Trap, Unused, Whole, kinds,
 };
 
-/// The machine `nios2`.
-pub const MACHINE_NIOS2: Machine = Machine {
-    name: "nios2",
+/// The instructions of `nios2`.
+pub const INSTRUCTIONS_NIOS2: InstructionSet = InstructionSet {
+    isa: Isa::Other,
     address_bits: 32,
-    leaves: [Some(PageSize::from_log2(12)), None, None, None, None, None, None, None],
     trap: Trap::word([0x3a, 0x68, 0x3b, 0x00]),
     reach: Reach::Segment { base: 0, size_log2: 28 },
-    anchor: None,
-    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
-};
-
-/// Instructions of `nios2`.
-pub const CODE_NIOS2: Code = Code {
     call: Some(Sequence {
         templates: &[Template {
             len: 4,
@@ -49,31 +42,73 @@ pub const CODE_NIOS2: Code = Code {
         address_bits: 32,
         order: ByteOrder::Little,
     }),
+    site: Some(Site {
+        nop: &[0x3a, 0x88, 0x01, 0x00],
+        call: Sequence {
+            templates: &[Template {
+                len: 4,
+                bits: 0x0,
+                operand: Some(Operand {
+                    from: Origin::SiteBlock { base: 0, size: PowerOfTwo::from_log2(28) },
+                    bias: 0x0,
+                    is_signed: false,
+                    slices: &[Slice { from: 2, width: 26, to: 6 }],
+                }),
+            }],
+            address_bits: 32,
+            order: ByteOrder::Little,
+        },
+        jump: Sequence {
+            templates: &[Template {
+                len: 4,
+                bits: 0x1,
+                operand: Some(Operand {
+                    from: Origin::SiteBlock { base: 0, size: PowerOfTwo::from_log2(28) },
+                    bias: 0x0,
+                    is_signed: false,
+                    slices: &[Slice { from: 2, width: 26, to: 6 }],
+                }),
+            }],
+            address_bits: 32,
+            order: ByteOrder::Little,
+        },
+    }),
     veneers: &[],
     veneer_alignment: PowerOfTwo::from_log2(0),
     nops: &[&[0x3a, 0x88, 0x01, 0x00]],
     breakpoint: &[0xfa, 0x6f, 0x3b, 0x00],
+    landing_pad: &[],
     patch: PatchRule {
-        alignment: PowerOfTwo::from_log2(2),
-        atomic: PowerOfTwo::from_log2(2),
+        whole: &[Whole { bytes: PowerOfTwo::from_log2(2), needs: Features::NONE }],
         longer: LongPatch::StopOthers,
     },
     cache: CacheRule {
         data_line: Some(PowerOfTwo::from_log2(2)),
         instruction_line: Some(PowerOfTwo::from_log2(5)),
         others: Others::Coherent,
+        fresh: Others::Coherent,
     },
+    errata: &[],
+};
+
+/// The machine `nios2`.
+pub const MACHINE_NIOS2: Machine = Machine {
+    name: "nios2",
+    instructions: &INSTRUCTIONS_NIOS2,
+    features: Features::NONE,
+    leaves: [Some(PageSize::from_log2(12)), None, None, None, None, None, None, None],
+    anchor: None,
+    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
 };
 
 /// the 32 MiB below CONFIG_NIOS2_KERNEL_REGION_BASE; arch/nios2/include/asm/pgtable.h.
 pub(crate) const WINDOW_MODULES: Option<Extent> = Extent::between(0xbe00_0000, 0xc000_0000);
 
 /// 4K pages in the 32 MiB below the kernel.
-pub const NIOS2: Table = Table::new(
-    MACHINE_NIOS2,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const NIOS2: Table = Plan::new(MACHINE_NIOS2)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(12)), None, None, None],
@@ -89,9 +124,11 @@ pub const NIOS2: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(12)), None, None, None],
@@ -107,9 +144,11 @@ pub const NIOS2: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(12)), None, None, None],
@@ -125,9 +164,11 @@ pub const NIOS2: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(12)), None, None, None],
@@ -143,25 +184,19 @@ pub const NIOS2: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
-        // kprobe
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
-    ],
-);
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(5), PowerOfTwo::from_log2(5))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(5), PowerOfTwo::from_log2(5))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(5), PowerOfTwo::from_log2(5))
+    .shares(kinds::Kprobe, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(5), PowerOfTwo::from_log2(5))
+    .table();
 
 /// Every table of this file.
 pub const TABLES: &[NamedTable] =
-    &[NamedTable { name: "nios2", about: "4K pages in the 32 MiB below the kernel", table: NIOS2, code: CODE_NIOS2 }];
+    &[NamedTable { name: "nios2", about: "4K pages in the 32 MiB below the kernel", table: NIOS2 }];
 
 /// Where the numbers are from.
 pub const SOURCES: &[Source] = &[

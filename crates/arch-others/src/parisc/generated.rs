@@ -3,14 +3,43 @@
 //! Facts and tables.
 
 use execmem_types::{
-    CacheRule, Code, Descriptor, Extent, Fill, Growth, Kind, Limits, LongPatch, Machine, NamedTable, Others, PageSize,
-    PatchRule, Placement, PowerOfTwo, Protection, Reach, Row, Seal, Source, Table, Trap, Unused,
+    CacheRule, Descriptor, Extent, Features, Fill, Growth, InstructionSet, Isa, Limits, LongPatch, Machine, NamedTable,
+    Others, PageSize, PatchRule, Placement, Plan, PowerOfTwo, Protection, Reach, Seal, Source, Table, Trap, Unused,
+    Whole, kinds,
+};
+
+/// The instructions of `parisc`.
+pub const INSTRUCTIONS_PARISC: InstructionSet = InstructionSet {
+    isa: Isa::Other,
+    address_bits: 32,
+    trap: Trap::word([0x00, 0x00, 0xe0, 0x1f]),
+    reach: Reach::Relative { base: 8, min: -0x4_0000, max: 0x3_fffc },
+    call: None,
+    jump: None,
+    site: None,
+    veneers: &[],
+    veneer_alignment: PowerOfTwo::from_log2(0),
+    nops: &[&[0x08, 0x00, 0x02, 0x40]],
+    breakpoint: &[0x03, 0xff, 0x80, 0x1f],
+    landing_pad: &[],
+    patch: PatchRule {
+        whole: &[Whole { bytes: PowerOfTwo::from_log2(2), needs: Features::NONE }],
+        longer: LongPatch::StopOthers,
+    },
+    cache: CacheRule {
+        data_line: Some(PowerOfTwo::from_log2(4)),
+        instruction_line: Some(PowerOfTwo::from_log2(4)),
+        others: Others::Broadcast,
+        fresh: Others::Broadcast,
+    },
+    errata: &[],
 };
 
 /// The machine `parisc`.
 pub const MACHINE_PARISC: Machine = Machine {
     name: "parisc",
-    address_bits: 32,
+    instructions: &INSTRUCTIONS_PARISC,
+    features: Features::NONE,
     leaves: [
         Some(PageSize::from_log2(12)),
         Some(PageSize::from_log2(14)),
@@ -21,41 +50,18 @@ pub const MACHINE_PARISC: Machine = Machine {
         None,
         None,
     ],
-    trap: Trap::word([0x00, 0x00, 0xe0, 0x1f]),
-    reach: Reach::Relative { base: 8, min: -0x4_0000, max: 0x3_fffc },
     anchor: None,
     limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
-};
-
-/// Instructions of `parisc`.
-pub const CODE_PARISC: Code = Code {
-    call: None,
-    jump: None,
-    veneers: &[],
-    veneer_alignment: PowerOfTwo::from_log2(0),
-    nops: &[&[0x08, 0x00, 0x02, 0x40]],
-    breakpoint: &[0x03, 0xff, 0x80, 0x1f],
-    patch: PatchRule {
-        alignment: PowerOfTwo::from_log2(2),
-        atomic: PowerOfTwo::from_log2(2),
-        longer: LongPatch::StopOthers,
-    },
-    cache: CacheRule {
-        data_line: Some(PowerOfTwo::from_log2(4)),
-        instruction_line: Some(PowerOfTwo::from_log2(4)),
-        others: Others::Broadcast,
-    },
 };
 
 /// within VMALLOC_START .. VMALLOC_END, below PAGE_OFFSET 0x10000000; arch/parisc/include/asm/fixmap.h.
 pub(crate) const WINDOW_VMALLOC: Option<Extent> = Extent::between(0x10_0000, 0xf00_0000);
 
 /// 4M, 1M or 4K pages in the vmalloc area; Linux has everything writable and executable here.
-pub const PARISC: Table = Table::new(
-    MACHINE_PARISC,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const PARISC: Table = Plan::new(MACHINE_PARISC)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::BottomUp,
             granularities: [
@@ -76,9 +82,11 @@ pub const PARISC: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::TopDown,
             granularities: [
@@ -99,9 +107,11 @@ pub const PARISC: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::TopDown,
             granularities: [
@@ -122,9 +132,11 @@ pub const PARISC: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_VMALLOC, None, None],
             placement: Placement::TopDown,
             granularities: [
@@ -145,28 +157,21 @@ pub const PARISC: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
-        // kprobe
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(5), quantum: PowerOfTwo::from_log2(5) },
-    ],
-);
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(5), PowerOfTwo::from_log2(5))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(5), PowerOfTwo::from_log2(5))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(5), PowerOfTwo::from_log2(5))
+    .shares(kinds::Kprobe, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(5), PowerOfTwo::from_log2(5))
+    .table();
 
 /// Every table of this file.
 pub const TABLES: &[NamedTable] = &[NamedTable {
     name: "parisc",
     about: "4M, 1M or 4K pages in the vmalloc area; Linux has everything writable and executable here",
     table: PARISC,
-    code: CODE_PARISC,
 }];
 
 /// Where the numbers are from.

@@ -3,33 +3,17 @@
 //! Facts and tables.
 
 use execmem_types::{
-    ByteOrder, CacheRule, Code, Descriptor, Extent, Fill, Growth, Kind, Limits, LongPatch, Machine, NamedTable,
-    Operand, Origin, Others, PageSize, PatchRule, Placement, PowerOfTwo, Protection, Reach, Row, Seal, Sequence, Slice,
-    Source, Table, Template, Trap, Unused,
+    ByteOrder, CacheRule, Descriptor, Extent, Features, Fill, Growth, InstructionSet, Isa, Limits, LongPatch, Machine,
+    NamedTable, Operand, Origin, Others, PageSize, PatchRule, Placement, Plan, PowerOfTwo, Protection, Reach, Seal,
+    Sequence, Site, Slice, Source, Table, Template, Trap, Unused, Whole, kinds,
 };
 
-/// The machine `s390`.
-pub const MACHINE_S390: Machine = Machine {
-    name: "s390",
+/// The instructions of `s390`.
+pub const INSTRUCTIONS_S390: InstructionSet = InstructionSet {
+    isa: Isa::Other,
     address_bits: 64,
-    leaves: [
-        Some(PageSize::from_log2(12)),
-        Some(PageSize::from_log2(20)),
-        Some(PageSize::from_log2(31)),
-        None,
-        None,
-        None,
-        None,
-        None,
-    ],
     trap: Trap::half([0x00, 0x00]),
     reach: Reach::Relative { base: 0, min: -0x1_0000_0000, max: 0xffff_fffe },
-    anchor: Extent::between(0x3ff_e000_0000, 0x3ff_e400_0000),
-    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
-};
-
-/// Instructions of `s390`.
-pub const CODE_S390: Code = Code {
     call: Some(Sequence {
         templates: &[Template {
             len: 6,
@@ -58,27 +42,77 @@ pub const CODE_S390: Code = Code {
         address_bits: 64,
         order: ByteOrder::Big,
     }),
+    site: Some(Site {
+        nop: &[0xc0, 0x04, 0x00, 0x00, 0x00, 0x00],
+        call: Sequence {
+            templates: &[Template {
+                len: 6,
+                bits: 0xc0e5_0000_0000,
+                operand: Some(Operand {
+                    from: Origin::Site(0),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 1, width: 32, to: 0 }],
+                }),
+            }],
+            address_bits: 64,
+            order: ByteOrder::Big,
+        },
+        jump: Sequence {
+            templates: &[Template {
+                len: 6,
+                bits: 0xc0f4_0000_0000,
+                operand: Some(Operand {
+                    from: Origin::Site(0),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 1, width: 32, to: 0 }],
+                }),
+            }],
+            address_bits: 64,
+            order: ByteOrder::Big,
+        },
+    }),
     veneers: &[],
     veneer_alignment: PowerOfTwo::from_log2(0),
     nops: &[&[0x07, 0x00], &[0x47, 0x00, 0x00, 0x00], &[0xc0, 0x04, 0x00, 0x00, 0x00, 0x00]],
     breakpoint: &[0x00, 0x02],
+    landing_pad: &[],
     patch: PatchRule {
-        alignment: PowerOfTwo::from_log2(1),
-        atomic: PowerOfTwo::from_log2(1),
+        whole: &[Whole { bytes: PowerOfTwo::from_log2(1), needs: Features::NONE }],
         longer: LongPatch::StopOthers,
     },
-    cache: CacheRule { data_line: None, instruction_line: None, others: Others::Interrupt },
+    cache: CacheRule { data_line: None, instruction_line: None, others: Others::Interrupt, fresh: Others::Interrupt },
+    errata: &[],
+};
+
+/// The machine `s390`.
+pub const MACHINE_S390: Machine = Machine {
+    name: "s390",
+    instructions: &INSTRUCTIONS_S390,
+    features: Features::NONE,
+    leaves: [
+        Some(PageSize::from_log2(12)),
+        Some(PageSize::from_log2(20)),
+        Some(PageSize::from_log2(31)),
+        None,
+        None,
+        None,
+        None,
+        None,
+    ],
+    anchor: Extent::between(0x3ff_e000_0000, 0x3ff_e400_0000),
+    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
 };
 
 /// the 2 GiB (MODULES_LEN) below the kernel; arch/s390/boot/startup.c.
 pub(crate) const WINDOW_MODULES: Option<Extent> = Extent::between(0x3ff_6000_0000, 0x3ff_e000_0000);
 
 /// 1M segments in the 2 GiB below the kernel.
-pub const S390: Table = Table::new(
-    MACHINE_S390,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const S390: Table = Plan::new(MACHINE_S390)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::BottomUp,
             granularities: [Some(PageSize::from_log2(20)), Some(PageSize::from_log2(12)), None, None],
@@ -94,9 +128,11 @@ pub const S390: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(20)), Some(PageSize::from_log2(12)), None, None],
@@ -112,9 +148,11 @@ pub const S390: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(20)), Some(PageSize::from_log2(12)), None, None],
@@ -130,9 +168,11 @@ pub const S390: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_MODULES, None, None],
             placement: Placement::TopDown,
             granularities: [Some(PageSize::from_log2(20)), Some(PageSize::from_log2(12)), None, None],
@@ -148,35 +188,29 @@ pub const S390: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // kprobe
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-    ],
-);
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::Kprobe, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .table();
 
 /// Every table of this file.
 pub const TABLES: &[NamedTable] =
-    &[NamedTable { name: "s390", about: "1M segments in the 2 GiB below the kernel", table: S390, code: CODE_S390 }];
+    &[NamedTable { name: "s390", about: "1M segments in the 2 GiB below the kernel", table: S390 }];
 
 /// Where the numbers are from.
 pub const SOURCES: &[Source] = &[
     Source { of: "s390 leaves", source: "z/Architecture Principles of Operation, 3: page, segment, region third" },
+    Source { of: "s390 anchor", source: "CONFIG_KERNEL_IMAGE_BASE, and an image of 64 MiB" },
     Source {
         of: "s390 trap",
         source: "an operation code that does not exist; arch/s390/net/bpf_jit_comp.c, jit_fill_hole",
     },
     Source { of: "s390 reach", source: "z/Architecture Principles of Operation, 7: BRASL, 32 bits of halfwords" },
-    Source { of: "s390 anchor", source: "CONFIG_KERNEL_IMAGE_BASE, and an image of 64 MiB" },
     Source {
         of: "s390 code",
         source: "z/Architecture Principles of Operation, 7: BRASL, BRCL, BCR, BC; 0x0002 is BREAKPOINT_INSTRUCTION of kprobes",

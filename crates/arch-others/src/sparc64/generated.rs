@@ -3,33 +3,17 @@
 //! Facts and tables.
 
 use execmem_types::{
-    ByteOrder, CacheRule, Code, Descriptor, Extent, Fill, Growth, Kind, Limits, LongPatch, Machine, NamedTable,
-    Operand, Origin, Others, PageSize, PatchRule, Placement, PowerOfTwo, Protection, Reach, Row, Seal, Sequence, Slice,
-    Source, Table, Template, Trap, Unused,
+    ByteOrder, CacheRule, Descriptor, Extent, Features, Fill, Growth, InstructionSet, Isa, Limits, LongPatch, Machine,
+    NamedTable, Operand, Origin, Others, PageSize, PatchRule, Placement, Plan, PowerOfTwo, Protection, Reach, Seal,
+    Sequence, Site, Slice, Source, Table, Template, Trap, Unused, Whole, kinds,
 };
 
-/// The machine `sparc64`.
-pub const MACHINE_SPARC64: Machine = Machine {
-    name: "sparc64",
+/// The instructions of `sparc64`.
+pub const INSTRUCTIONS_SPARC64: InstructionSet = InstructionSet {
+    isa: Isa::Other,
     address_bits: 64,
-    leaves: [
-        Some(PageSize::from_log2(13)),
-        Some(PageSize::from_log2(16)),
-        Some(PageSize::from_log2(22)),
-        None,
-        None,
-        None,
-        None,
-        None,
-    ],
     trap: Trap::word([0x91, 0xd0, 0x20, 0x05]),
     reach: Reach::Relative { base: 0, min: -0x8000_0000, max: 0x7fff_fffc },
-    anchor: Extent::between(0x40_0000, 0x240_0000),
-    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
-};
-
-/// Instructions of `sparc64`.
-pub const CODE_SPARC64: Code = Code {
     call: Some(Sequence {
         templates: &[Template {
             len: 4,
@@ -58,16 +42,72 @@ pub const CODE_SPARC64: Code = Code {
         address_bits: 64,
         order: ByteOrder::Big,
     }),
+    site: Some(Site {
+        nop: &[0x01, 0x00, 0x00, 0x00],
+        call: Sequence {
+            templates: &[Template {
+                len: 4,
+                bits: 0x4000_0000,
+                operand: Some(Operand {
+                    from: Origin::Site(0),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 2, width: 30, to: 0 }],
+                }),
+            }],
+            address_bits: 64,
+            order: ByteOrder::Big,
+        },
+        jump: Sequence {
+            templates: &[Template {
+                len: 4,
+                bits: 0x1080_0000,
+                operand: Some(Operand {
+                    from: Origin::Site(0),
+                    bias: 0x0,
+                    is_signed: true,
+                    slices: &[Slice { from: 2, width: 22, to: 0 }],
+                }),
+            }],
+            address_bits: 64,
+            order: ByteOrder::Big,
+        },
+    }),
     veneers: &[],
     veneer_alignment: PowerOfTwo::from_log2(0),
     nops: &[&[0x01, 0x00, 0x00, 0x00]],
     breakpoint: &[0x91, 0xd0, 0x20, 0x70],
+    landing_pad: &[],
     patch: PatchRule {
-        alignment: PowerOfTwo::from_log2(2),
-        atomic: PowerOfTwo::from_log2(2),
+        whole: &[Whole { bytes: PowerOfTwo::from_log2(2), needs: Features::NONE }],
         longer: LongPatch::StopOthers,
     },
-    cache: CacheRule { data_line: None, instruction_line: Some(PowerOfTwo::from_log2(3)), others: Others::Broadcast },
+    cache: CacheRule {
+        data_line: None,
+        instruction_line: Some(PowerOfTwo::from_log2(3)),
+        others: Others::Broadcast,
+        fresh: Others::Broadcast,
+    },
+    errata: &[],
+};
+
+/// The machine `sparc64`.
+pub const MACHINE_SPARC64: Machine = Machine {
+    name: "sparc64",
+    instructions: &INSTRUCTIONS_SPARC64,
+    features: Features::NONE,
+    leaves: [
+        Some(PageSize::from_log2(13)),
+        Some(PageSize::from_log2(16)),
+        Some(PageSize::from_log2(22)),
+        None,
+        None,
+        None,
+        None,
+        None,
+    ],
+    anchor: Extent::between(0x40_0000, 0x240_0000),
+    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
 };
 
 /// up to MODULES_END.
@@ -77,11 +117,10 @@ pub(crate) const WINDOW_FAR: Option<Extent> = Extent::between(0x8000_0000, 0xf00
 pub(crate) const WINDOW_NEAR: Option<Extent> = Extent::between(0x1000_0000, 0x8000_0000);
 
 /// 4M blocks; the upper half of the module window is far.
-pub const SPARC64: Table = Table::new(
-    MACHINE_SPARC64,
-    [
-        // text
-        Row::Own(Descriptor {
+pub const SPARC64: Table = Plan::new(MACHINE_SPARC64)
+    .own(
+        kinds::Text,
+        Descriptor {
             windows: [WINDOW_NEAR, WINDOW_FAR, None],
             placement: Placement::BottomUp,
             granularities: [
@@ -102,9 +141,11 @@ pub const SPARC64: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // data
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
             windows: [WINDOW_NEAR, WINDOW_FAR, None],
             placement: Placement::TopDown,
             granularities: [
@@ -125,9 +166,11 @@ pub const SPARC64: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // rodata
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
             windows: [WINDOW_NEAR, WINDOW_FAR, None],
             placement: Placement::TopDown,
             granularities: [
@@ -148,9 +191,11 @@ pub const SPARC64: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // ro-after-init
-        Row::Own(Descriptor {
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
             windows: [WINDOW_NEAR, WINDOW_FAR, None],
             placement: Placement::TopDown,
             granularities: [
@@ -171,36 +216,26 @@ pub const SPARC64: Table = Table::new(
             is_exclusive: false,
             is_writable_and_executable: false,
             lead: 0,
-        }),
-        // init-text
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-data
-        Row::Shares { with: Kind::Data, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // init-rodata
-        Row::Shares { with: Kind::RoData, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-        // kprobe
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // ftrace
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(4), quantum: PowerOfTwo::from_log2(4) },
-        // bpf
-        Row::Shares { with: Kind::Text, alignment: PowerOfTwo::from_log2(6), quantum: PowerOfTwo::from_log2(6) },
-    ],
-);
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::Kprobe, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .table();
 
 /// Every table of this file.
-pub const TABLES: &[NamedTable] = &[NamedTable {
-    name: "sparc64",
-    about: "4M blocks; the upper half of the module window is far",
-    table: SPARC64,
-    code: CODE_SPARC64,
-}];
+pub const TABLES: &[NamedTable] =
+    &[NamedTable { name: "sparc64", about: "4M blocks; the upper half of the module window is far", table: SPARC64 }];
 
 /// Where the numbers are from.
 pub const SOURCES: &[Source] = &[
     Source { of: "sparc64 leaves", source: "UltraSPARC Architecture, MMU: 8K, 64K and 4M entries" },
+    Source { of: "sparc64 anchor", source: "KERNBASE, and an image of 32 MiB" },
     Source { of: "sparc64 trap", source: "ta 5; arch/sparc/net/bpf_jit_comp_64.c; big-endian" },
     Source { of: "sparc64 reach", source: "SPARC V9, A.7: CALL, 30 bits of words" },
-    Source { of: "sparc64 anchor", source: "KERNBASE, and an image of 32 MiB" },
     Source {
         of: "sparc64 code",
         source: "SPARC V9, A: CALL, BA (22 bits of words), NOP; ta 0x70 is kprobes'. A delay slot follows each branch",

@@ -3,28 +3,30 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use execmem::kinds::Any;
-use execmem::{Engine, Error, Handle as _, Kind, Live, Sealed, Table};
+
+use execmem::{Engine, Error, Kind, Live, Sealed, Table};
 use execmem_sim::policy::{Load, Placed, Policy};
-use execmem_sim::{Refusal, Sim};
+use execmem_sim::{Control, Refusal, Sim};
 
 /// The engine on a machine.
 #[derive(Debug)]
 pub(crate) struct EnginePolicy {
     engine: Engine<Sim>,
+    sim: Control,
     held: BTreeMap<u64, Vec<Held>>,
 }
 
 /// A part of a load, and the bytes that were asked for.
 #[derive(Debug)]
 enum Held {
-    Live(Live<Any>, u64),
-    Sealed(Sealed<Any>, u64),
+    Live(Live, u64),
+    Sealed(Sealed, u64),
 }
 
 impl EnginePolicy {
     pub(crate) fn new(table: &Table, sim: Sim) -> Result<Self> {
-        Ok(EnginePolicy { engine: Engine::new(*table, sim)?, held: BTreeMap::new() })
+        let control = sim.control();
+        Ok(EnginePolicy { engine: Engine::new(*table, sim)?, sim: control, held: BTreeMap::new() })
     }
 
     /// Checks every invariant of the engine.
@@ -77,8 +79,8 @@ fn refusal(error: Error) -> Refusal {
 }
 
 impl Policy for EnginePolicy {
-    fn sim(&self) -> &Sim {
-        self.engine.backend()
+    fn sim(&self) -> &Control {
+        &self.sim
     }
 
     fn load(&mut self, id: u64, load: &Load) -> Result<(), Refusal> {

@@ -1,17 +1,18 @@
-//! Runs the same events on a policy, and looks at it in between.
+//! Runs the script on a policy, and looks at it in between.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use anyhow::{Context as _, Result};
 use execmem::Kind;
 use execmem_sim::Refusal;
 use execmem_sim::policy::{Load, Policy};
 use execmem_sim::trace::Trace;
+use indicatif::ProgressBar;
 
+use super::layout::{Recorder, State, entries};
 use super::load::Loads;
 use super::outcome::{DirectOutcome, Mark, Outcome, Sample, TlbOutcome, by_bytes, splits_and_merges};
-use super::placement;
-use crate::workload::Random;
+use super::script::Step;
 
 /// Events between two looks at the direct map.
 const EVENTS_PER_SAMPLE: u64 = 16;
@@ -29,11 +30,9 @@ const TRACE: Trace = Trace {
 /// Pages of code, and as many of data, of a program that competes.
 const COMPETING_PAGES: u64 = 300;
 
-/// How much is run.
+/// How the script is run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
-    /// Modules and programs that are replaced.
-    pub(crate) churn: u32,
     /// Calls in each trace.
     pub(crate) calls: u64,
     /// Memory of the machine.
@@ -42,6 +41,10 @@ pub(crate) struct Plan {
     pub(crate) parallel: usize,
     /// Memory runs short after so many events.
     pub(crate) pressure: Option<u64>,
+    /// The machine has a direct map.
+    pub(crate) has_direct_map: bool,
+    /// The machine's translation caches are known.
+    pub(crate) has_tlbs: bool,
 }
 
 /// A run of one policy.
@@ -49,101 +52,131 @@ pub(crate) struct Replay<'a> {
     policy: &'a mut dyn Policy,
     name: &'static str,
     plan: Plan,
+    loads: &'a Loads,
     large_bytes_at_boot: u64,
     unit: u64,
+    /// The part of the run that is under way, by the mark that will end it.
     mark: &'static str,
+    seconds: Option<f64>,
+    /// Loads and unloads that were done, and that were wanted.
     events: u64,
+    wanted: u64,
     refused: u64,
-    /// What is loaded, and the bytes of it that stay after initialisation.
-    live: BTreeMap<u64, &'a Load>,
+    /// What is loaded: the number of the load.
+    live: HashMap<u64, usize>,
     /// What is loaded and not initialised yet, oldest first.
     coming: VecDeque<u64>,
+    tlb: Option<TlbOutcome>,
     marks: Vec<Mark>,
     history: Vec<Sample>,
+    recorder: Recorder,
+    bar: &'a ProgressBar,
 }
 
 impl<'a> Replay<'a> {
-    pub(crate) fn new(policy: &'a mut dyn Policy, name: &'static str, plan: Plan) -> Self {
+    pub(crate) fn new(
+        policy: &'a mut dyn Policy,
+        name: &'static str,
+        plan: Plan,
+        loads: &'a Loads,
+        bar: &'a ProgressBar,
+    ) -> Self {
         Replay {
             large_bytes_at_boot: policy.sim().direct_map().large_bytes,
             unit: policy.sim().large_page().bytes(),
             policy,
             name,
             plan,
+            loads,
             mark: "boot",
+            seconds: None,
             events: 0,
+            wanted: 0,
             refused: 0,
-            live: BTreeMap::new(),
+            live: HashMap::new(),
             coming: VecDeque::new(),
+            tlb: None,
             marks: Vec::new(),
             history: Vec::new(),
+            recorder: Recorder::new(loads.script.events()),
+            bar,
         }
     }
 
     /// Runs everything.
-    pub(crate) fn run(mut self, loads: &'a Loads, about: &'static str) -> Result<Outcome> {
-        let plan = self.plan;
-        self.end("boot");
-        let mut next = 0;
-        let groups = [
-            ("modules", &loads.modules),
-            ("programs", &loads.programs),
-            ("probes", &loads.probes),
-            ("trampolines", &loads.trampolines),
-        ];
-        for (mark, group) in groups {
-            self.mark = mark;
-            for load in group {
-                self.load(next, load)?;
-                next += 1;
+    pub(crate) fn run(mut self, about: &'static str) -> Result<Outcome> {
+        let loads = self.loads;
+        let steps = &loads.script.steps;
+        for (index, (seconds, step)) in steps.iter().enumerate() {
+            self.seconds = seconds.or(self.seconds);
+            match *step {
+                Step::Load { id, load } => {
+                    self.mark = next_mark(&steps[index..]);
+                    self.load(id, load, &loads.all[load])?;
+                    self.note_some();
+                }
+                Step::Unload { id } => {
+                    self.mark = next_mark(&steps[index..]);
+                    self.free(id)?;
+                    self.note_some();
+                }
+                Step::Mark(mark) => {
+                    self.finish_all(0)?;
+                    self.end(mark);
+                }
+                Step::Look => self.tlb = self.plan.has_tlbs.then(|| self.look()),
+                Step::Settle => self.policy.settle(),
             }
-            self.finish_all(0)?;
-            self.end(mark);
+            self.bar.inc(1);
         }
-        let trace = Trace { calls: plan.calls, physical_bytes: plan.physical_bytes, ..TRACE };
-        let idle = trace.run(&*self.policy);
-        let competing = Trace { competing_pages: COMPETING_PAGES, ..trace }.run(&*self.policy);
-        let programs = Trace { only: Some(Kind::Bpf), competing_pages: COMPETING_PAGES, ..trace }.run(&*self.policy);
-        let (code_entries, data_entries) = placement::entries(&*self.policy);
-        let map = placement::blocks(&*self.policy, &self.live);
-        self.churn(loads, plan.churn, next)?;
-        self.unload()?;
-        let modules = self.marks.iter().find(|mark| mark.mark == "modules").context("the mark of modules")?.clone();
+        self.outcome(loads.script.moment, about)
+    }
+
+    fn outcome(self, moment: &str, about: &'static str) -> Result<Outcome> {
+        let at = self.marks.iter().find(|mark| mark.mark == moment).context("the mark of the moment")?.clone();
         let last = self.marks.last().context("a last mark")?;
+        let direct_map =
+            DirectOutcome { leaves: at.direct_map, lost: at.direct_map_lost, lost_for_good: last.direct_map_lost };
         Ok(Outcome {
             name: self.name,
             about,
-            mappings: modules.mappings,
-            direct_map: DirectOutcome {
-                leaves: modules.direct_map,
-                lost: modules.direct_map_lost,
-                lost_for_good: last.direct_map_lost,
-            },
+            is_comparable: self.refused == 0,
+            mappings: at.mappings,
+            direct_map: self.plan.has_direct_map.then_some(direct_map),
             splits: last.splits,
             merges: last.merges,
             flushes: last.flushes,
-            bytes_mapped: modules.bytes_mapped,
-            bytes_requested: modules.bytes_requested,
-            itlb_misses: idle.fetch_misses,
-            dtlb_misses: idle.load_misses,
-            tlb: TlbOutcome {
-                code_entries,
-                data_entries,
-                idle: idle.into(),
-                competing: competing.into(),
-                programs: programs.into(),
-            },
+            code_syncs: last.code_syncs,
+            bytes_mapped: at.bytes_mapped,
+            bytes_requested: at.bytes_requested,
+            itlb_misses: self.tlb.as_ref().map(|tlb| tlb.idle.itlb_misses),
+            dtlb_misses: self.tlb.as_ref().map(|tlb| tlb.idle.dtlb_misses),
+            tlb: self.tlb,
             refused: self.refused,
             marks: self.marks,
             history: self.history,
-            map,
+            layout: self.recorder.finish(),
         })
     }
 
-    fn load(&mut self, id: u64, load: &'a Load) -> Result<()> {
+    fn look(&self) -> TlbOutcome {
+        let trace = Trace { calls: self.plan.calls, physical_bytes: self.plan.physical_bytes, ..TRACE };
+        let competing = Trace { competing_pages: COMPETING_PAGES, ..trace };
+        let programs = Trace { only: Some(Kind::Bpf), ..competing };
+        let (code_entries, data_entries) = entries(&*self.policy);
+        TlbOutcome {
+            code_entries,
+            data_entries,
+            idle: trace.run(&*self.policy).into(),
+            competing: competing.run(&*self.policy).into(),
+            programs: programs.run(&*self.policy).into(),
+        }
+    }
+
+    fn load(&mut self, id: u64, number: usize, load: &Load) -> Result<()> {
         match self.policy.load(id, load) {
             Ok(()) => {
-                self.live.insert(id, load);
+                self.live.insert(id, number);
                 self.coming.push_back(id);
                 self.finish_all(self.plan.parallel - 1)?;
             }
@@ -167,39 +200,10 @@ impl<'a> Replay<'a> {
         if self.coming.contains(&id) {
             self.finish_all(0)?;
         }
-        if let Some(load) = self.live.remove(&id) {
-            self.policy.unload(id).with_context(|| format!("{}: {}", self.name, load.name))?;
+        if self.live.remove(&id).is_some() {
+            self.policy.unload(id).with_context(|| format!("{}: load {id}", self.name))?;
             self.count();
         }
-        Ok(())
-    }
-
-    /// Replaces modules and programs by others of the same list.
-    fn churn(&mut self, loads: &'a Loads, churn: u32, mut next: u64) -> Result<()> {
-        self.mark = "churn";
-        let candidates: Vec<&Load> = loads.modules.iter().chain(&loads.programs).collect();
-        let mut live: Vec<u64> = (0..candidates.len() as u64).collect();
-        let mut random = Random::new(5);
-        for _ in 0..churn {
-            let victim = usize::try_from(random.below(u32::try_from(live.len())?))?;
-            let load = candidates[usize::try_from(random.below(u32::try_from(candidates.len())?))?];
-            self.free(live[victim])?;
-            self.load(next, load)?;
-            live[victim] = next;
-            next += 1;
-        }
-        self.finish_all(0)?;
-        self.end("churn");
-        Ok(())
-    }
-
-    fn unload(&mut self) -> Result<()> {
-        self.mark = "unloaded";
-        while let Some((&id, _)) = self.live.first_key_value() {
-            self.free(id)?;
-        }
-        self.policy.settle();
-        self.end("unloaded");
         Ok(())
     }
 
@@ -208,24 +212,44 @@ impl<'a> Replay<'a> {
         if self.plan.pressure.is_some_and(|pressure| self.events.is_multiple_of(pressure)) {
             self.policy.settle();
         }
-        if self.events.is_multiple_of(EVENTS_PER_SAMPLE) {
+    }
+
+    /// Notes the state after some of the events: the same for every policy, whatever it refused.
+    fn note_some(&mut self) {
+        self.wanted += 1;
+        if self.wanted.is_multiple_of(EVENTS_PER_SAMPLE) {
             self.sample();
         }
+        if self.recorder.wants(self.wanted) {
+            self.note(None);
+        }
+    }
+
+    fn note(&mut self, mark: Option<&'static str>) {
+        let state = State { event: self.wanted, seconds: self.seconds, mark };
+        self.recorder.note(&*self.policy, &self.live, state);
+    }
+
+    fn lost(&self, large_bytes: u64) -> u64 {
+        (self.large_bytes_at_boot - large_bytes) / self.unit
     }
 
     fn sample(&mut self) {
         let direct = self.policy.sim().direct_map();
         let small = self.policy.sim().machine().page();
         self.history.push(Sample {
-            event: self.events,
+            event: self.wanted,
+            seconds: self.seconds,
             mark: self.mark,
-            lost: (self.large_bytes_at_boot - direct.large_bytes) / self.unit,
+            lost: self.lost(direct.large_bytes),
             small_leaves: direct.leaves.get(&small).copied().unwrap_or(0),
         });
     }
 
     fn end(&mut self, mark: &'static str) {
+        self.mark = mark;
         self.sample();
+        self.note(Some(mark));
         let sim = self.policy.sim();
         let (direct, counts) = (sim.direct_map(), sim.counts());
         let mappings: BTreeMap<u64, u64> =
@@ -237,15 +261,26 @@ impl<'a> Replay<'a> {
             bytes_requested: self.policy.placed().iter().map(|part| part.bytes).sum(),
             mappings,
             direct_map: by_bytes(&direct),
-            direct_map_lost: (self.large_bytes_at_boot - direct.large_bytes) / self.unit,
+            direct_map_lost: self.lost(direct.large_bytes),
+            refused: self.refused,
             splits,
             merges,
             direct_map_splits: counts.direct_splits,
             direct_map_merges: counts.direct_merges,
             flushes: counts.global_flushes,
+            code_syncs: counts.code_syncs,
             permission_changes: counts.permission_changes,
             cached_bytes: sim.cached_bytes().0,
             wx_bytes: sim.wx_bytes(),
         });
     }
+}
+
+/// The mark that ends the part which these steps begin in.
+fn next_mark(steps: &[(Option<f64>, Step)]) -> &'static str {
+    let found = steps.iter().find_map(|(_, step)| match step {
+        Step::Mark(mark) => Some(*mark),
+        _ => None,
+    });
+    found.unwrap_or("end")
 }

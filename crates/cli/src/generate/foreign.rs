@@ -1,6 +1,6 @@
 //! Code and objects of machines whose code is placed here and not executed: rows.
 
-use execmem_types::ByteOrder;
+use execmem_types::{ByteOrder, Isa};
 use object::elf;
 use object::write::{SectionKind, StandardSection};
 use object::{Architecture, Endianness};
@@ -10,8 +10,7 @@ use super::{IMPORTED, ModuleWriter, SymbolId};
 /// Instructions of a machine, one word each.
 #[derive(Debug)]
 pub(crate) struct Foreign {
-    /// How the names of its machines begin.
-    names: &'static [&'static str],
+    isa: Isa,
     architecture: Architecture,
     order: ByteOrder,
     /// What stands in front of the site of a traced function.
@@ -38,7 +37,7 @@ enum Named {
 
 const ROWS: &[Foreign] = &[
     Foreign {
-        names: &["arm64", "aarch64"],
+        isa: Isa::Arm64,
         architecture: Architecture::Aarch64,
         order: ByteOrder::Little,
         before_site: &[0xaa1e_03e9],                      // mov x9, x30
@@ -53,7 +52,7 @@ const ROWS: &[Foreign] = &[
         address: elf::R_AARCH64_ABS64,
     },
     Foreign {
-        names: &["riscv"],
+        isa: Isa::Riscv64,
         architecture: Architecture::Riscv64,
         order: ByteOrder::Little,
         before_site: &[],
@@ -68,7 +67,7 @@ const ROWS: &[Foreign] = &[
         address: elf::R_RISCV_64,
     },
     Foreign {
-        names: &["powerpc"],
+        isa: Isa::Powerpc32,
         architecture: Architecture::PowerPc,
         order: ByteOrder::Big,
         before_site: &[0x7c08_02a6],                      // mflr r0
@@ -85,9 +84,9 @@ const ROWS: &[Foreign] = &[
 ];
 
 impl Foreign {
-    /// The row of a machine of that name, `None` if there is none.
-    pub(crate) fn of_machine(name: &str) -> Option<&'static Self> {
-        ROWS.iter().find(|row| row.names.iter().any(|start| name.starts_with(start)))
+    /// The row of an instruction set, `None` if there is none.
+    pub(crate) fn of(isa: Isa) -> Option<&'static Self> {
+        ROWS.iter().find(|row| row.isa == isa)
     }
 
     fn bytes(&self, words: &[u32]) -> Vec<u8> {

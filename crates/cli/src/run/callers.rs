@@ -10,12 +10,11 @@ mod modules;
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use execmem::sync::ThreadLanes;
-use execmem::{Backend, Engine, Extent, Kind, Stats, Table};
+use execmem::{Engine, Extent, Kind, Memory, Stats};
 use execmem_clients::Usage;
 use execmem_linux::{Linux, Options};
 use execmem_sim::Sim;
-use execmem_types::{Code, NamedTable, Row};
+use execmem_types::NamedTable;
 
 use self::code::Samples;
 use super::process::measure_process;
@@ -29,12 +28,10 @@ const BLOCK_BYTES: u64 = 2 << 20;
 /// An engine, and whether what is in it can be executed here; if not, it is read back and compared.
 #[derive(Debug)]
 struct Place<'e, B> {
-    engine: &'e Engine<B, ThreadLanes>,
+    engine: &'e Engine<B>,
     executes: bool,
     /// What callers are given.
     samples: Samples,
-    /// How code reaches what is far; `None` where nothing is.
-    code: Option<Code>,
 }
 
 /// What a caller holds at the fullest moment: its account, its code, and what came of executing it.
@@ -53,18 +50,20 @@ pub(crate) fn run(choice: BackendChoice, named: &NamedTable, load: &Callers, rep
     match choice {
         BackendChoice::Linux => {
             let linux = Linux::reserve(&Options::default())?;
-            let engine = Engine::new(shared(linux.table()?)?, linux)?;
-            let samples = samples(&engine, named)?;
-            let place = Place { engine: &engine, executes: generate::runs_here(), samples, code: None };
+            let engine = Engine::new(linux.table()?, linux)?;
+            let samples = samples(&engine)?;
+            let place = Place { engine: &engine, executes: generate::runs_here(), samples };
             run_in(&place, load, report, measure_process)
         }
         BackendChoice::Sim => {
-            let engine = Engine::new(named.table, Sim::new(named.table.machine()))?;
-            let samples = samples(&engine, named)?;
-            let place = Place { engine: &engine, executes: false, samples, code: Some(named.code) };
+            let sim = Sim::new(named.table.machine());
+            let machine = sim.control();
+            let engine = Engine::new(named.table, sim)?;
+            let samples = samples(&engine)?;
+            let place = Place { engine: &engine, executes: false, samples };
             run_in(&place, load, report, |engine, report| {
                 report.add_mappings(&engine.stats());
-                report.wx_bytes += engine.backend().wx_bytes();
+                report.wx_bytes += machine.wx_bytes();
                 Ok(())
             })
         }
@@ -72,24 +71,16 @@ pub(crate) fn run(choice: BackendChoice, named: &NamedTable, load: &Callers, rep
 }
 
 /// The code for the machine of an engine.
-fn samples<B: Backend>(engine: &Engine<B, ThreadLanes>, named: &NamedTable) -> Result<Samples> {
-    let machine = engine.table().machine().name;
-    Samples::of_machine(machine, named.code.breakpoint)
-        .with_context(|| format!("the callers have no code for {machine}"))
+fn samples<B: Memory<Kind>>(engine: &Engine<B>) -> Result<Samples> {
+    let machine = engine.table().machine();
+    Samples::of(machine.instructions).with_context(|| format!("the callers have no code for {}", machine.name))
 }
 
-/// The table of a process with BPF in the blocks of text, as kernel tables have it.
-fn shared(table: Table) -> Result<Table> {
-    let (alignment, quantum) = (table.alignment(Kind::Bpf), table.quantum(Kind::Bpf));
-    let row = Row::Shares { with: Kind::Text, alignment, quantum };
-    Ok(table.adjusted(|_, rows| rows[Kind::Bpf.index()] = row)?)
-}
-
-fn run_in<B: Backend>(
+fn run_in<B: Memory<Kind>>(
     place: &Place<'_, B>,
     load: &Callers,
     report: &mut Report,
-    measure: impl Fn(&Engine<B, ThreadLanes>, &mut Report) -> Result<()>,
+    measure: impl Fn(&Engine<B>, &mut Report) -> Result<()>,
 ) -> Result<()> {
     let before = place.engine.stats();
     let modules = modules::load(place, load)?;
@@ -119,8 +110,8 @@ fn run_in<B: Backend>(
 
 /// Whether an engine holds what it held before.
 fn check_same(before: &Stats, after: &Stats) -> Result<(), String> {
-    let live = |stats: &Stats| stats.kinds.iter().map(|kind| (kind.live, kind.bytes_granted)).collect::<Vec<_>>();
-    let blocks = |stats: &Stats| stats.pools.iter().map(|pool| (pool.blocks, pool.bytes_mapped)).collect::<Vec<_>>();
+    let live = |stats: &Stats| stats.kinds.values().map(|kind| (kind.live, kind.bytes_granted)).collect::<Vec<_>>();
+    let blocks = |stats: &Stats| stats.pools().map(|(_, pool)| (pool.blocks, pool.bytes_mapped)).collect::<Vec<_>>();
     if live(before) != live(after) {
         return Err("I9: allocations are left after unloading".to_owned());
     }
@@ -150,14 +141,14 @@ fn shared_blocks(held: &[Held]) -> SharedBlocks {
     SharedBlocks { block_bytes: BLOCK_BYTES, blocks: with(1), shared: with(2), by_all: with(all) }
 }
 
-impl<B: Backend> Place<'_, B> {
+impl<B: Memory<Kind>> Place<'_, B> {
     /// Whether code returns what it should: executed, or compared with what was to be there.
     fn is_right(&self, address: u64, code: &[u8], result: impl FnOnce() -> bool) -> Result<bool> {
         if self.executes {
             return Ok(result());
         }
         let mut found = vec![0; code.len()];
-        self.engine.backend().read(address, &mut found)?;
+        self.engine.read_at(address, &mut found)?;
         Ok(found == code)
     }
 }

@@ -1,9 +1,9 @@
 //! A module set laid out at kernel addresses: sizes by kind, in load order, init kinds freed after each module.
 
 use anyhow::{Context as _, Result};
-use execmem::kinds::Any;
+
 use execmem::{Draft, Engine, Kind, Live, Table};
-use execmem_sim::Sim;
+use execmem_sim::{Control, Sim};
 
 use super::report::{LayoutReport, Report};
 use super::{baseline, progress};
@@ -17,10 +17,10 @@ pub(crate) fn run(table: &Table, workload: &Workload, report: &mut Report) -> Re
     let set = module_set(&modules.set)?;
     let name = report.arch.clone();
     let main = arch::table(&name)?.name;
-    let engine = lay_out(table, &set, main, &modules.set, report)?;
+    let (engine, machine) = lay_out(table, &set, main, &modules.set, report)?;
     report.add_engine(&engine);
     report.add_mappings(&engine.stats());
-    report.wx_bytes += engine.backend().wx_bytes();
+    report.wx_bytes += machine.wx_bytes();
     report.baseline_mappings += set.iter().map(baseline::module_pages).sum::<u64>();
     report.modules_loaded += set.len() as u64;
     if let Some(tail) = arch::tail_of(main) {
@@ -35,8 +35,10 @@ fn lay_out(
     table_name: &'static str,
     set_name: &str,
     report: &mut Report,
-) -> Result<Engine<Sim>> {
-    let engine = Engine::new(*table, Sim::new(table.machine()))?;
+) -> Result<(Engine<Sim>, Control)> {
+    let sim = Sim::new(table.machine());
+    let machine = sim.control();
+    let engine = Engine::new(*table, sim)?;
     let bar = progress(set.len() as u64, "module set");
     for module in set {
         load(&engine, module).with_context(|| format!("module {}", module.name))?;
@@ -50,12 +52,12 @@ fn lay_out(
         set: set_name.to_owned(),
         table: table_name,
         modules: set.len() as u64,
-        mappings: engine.backend().leaves().into_iter().map(|(page, count)| (page.bytes(), count)).collect(),
-        bytes_requested: stats.kinds.iter().map(|kind| kind.bytes_requested).sum(),
+        mappings: machine.leaves().into_iter().map(|(page, count)| (page.bytes(), count)).collect(),
+        bytes_requested: stats.kinds.values().map(|kind| kind.bytes_requested).sum(),
         bytes_mapped: stats.bytes_mapped(),
         baseline_mappings: set.iter().map(baseline::module_pages).sum(),
     });
-    Ok(engine)
+    Ok((engine, machine))
 }
 
 /// The life of a module up to the end of its initialisation. What it keeps is never freed: the engine is looked at with
@@ -66,13 +68,13 @@ fn load(engine: &Engine<Sim>, module: &ModuleSizes) -> Result<()> {
         *bytes = bytes.next_multiple_of(8) + module.symbol_table_bytes;
     }
     wanted.retain(|(_, bytes)| *bytes > 0);
-    let drafts: Vec<Draft<Any>> = engine.alloc_group(&wanted)?;
-    let mut kept: Vec<Live<Any>> = Vec::new();
+    let drafts: Vec<Draft> = engine.alloc_group(&wanted)?;
+    let mut kept: Vec<Live> = Vec::new();
     for draft in drafts {
         kept.push(engine.publish(draft)?);
     }
     for live in kept {
-        match execmem::Handle::kind(&live) {
+        match live.kind() {
             Kind::InitText | Kind::InitData | Kind::InitRoData => engine.free(live)?,
             Kind::RoAfterInit => drop(engine.seal(live)?),
             _ => drop(live),

@@ -1,70 +1,73 @@
 //! A report for people.
 
-use comfy_table::{CellAlignment, Table, presets};
-
 use super::report::{KindReport, LayoutReport, Report, ratio};
+use crate::output::{Grid, Text, printable};
 
-/// Prints a report.
-pub(crate) fn print(report: &Report) {
-    println!("{}", report.about);
-    print_kinds(report);
+/// A report as text.
+pub(crate) fn text(report: &Report) -> Text {
+    let mut text = Text::new();
+    text.paragraph(&report.about);
+    text.grid(&kinds(report));
     let entries: u64 = report.mappings.values().sum();
-    println!(
+    text.paragraph(format!(
         "page-table entries   {entries} ({}); the old practice needs {} of 4K",
         by_size(&report.mappings),
         report.baseline_mappings
-    );
-    if let Some(text) = report.text {
-        println!("text in 2M pages     {} of {}", bytes(text.bytes_in_large_pages), bytes(text.bytes_mapped));
+    ));
+    if let Some(pages) = report.text {
+        let (large, mapped) = (bytes(pages.bytes_in_large_pages), bytes(pages.bytes_mapped));
+        text.paragraph(format!("text in 2M pages     {large} of {mapped}"));
     }
     let (functions, objects) = (report.functions, report.objects);
-    println!(
+    text.paragraph(format!(
         "functions            {} installed, {} calls, {} wrong",
         functions.made, functions.checked, functions.wrong
-    );
-    println!("modules of ours      {} loaded, {} calls, {} wrong", objects.made, objects.checked, objects.wrong);
-    print_callers(report);
+    ));
+    text.paragraph(format!(
+        "modules of ours      {} loaded, {} calls, {} wrong",
+        objects.made, objects.checked, objects.wrong
+    ));
+    add_callers(report, &mut text);
     for layout in &report.module_layouts {
-        print_layout(layout);
+        add_layout(layout, &mut text);
     }
     if report.module_layouts.is_empty() && report.callers.is_empty() {
-        println!("kernel modules       {} loaded, {} failed", report.modules_loaded, report.modules_failed.len());
+        text.paragraph(format!(
+            "kernel modules       {} loaded, {} failed",
+            report.modules_loaded,
+            report.modules_failed.len()
+        ));
         for failure in &report.modules_failed {
-            println!("  {}: {}", failure.name, failure.reason);
+            text.paragraph(format!("  {}: {}", printable(&failure.name), printable(&failure.reason)));
         }
     }
     if let Some(calls) = report.system_calls_in_steady_state {
-        println!("system calls         {calls} in 10000 cycles of alloc, write, publish, free");
+        text.paragraph(format!("system calls         {calls} in 10000 cycles of alloc, write, publish, free"));
     }
     for note in &report.notes {
-        println!("note: {note}");
+        text.paragraph(format!("note: {note}"));
     }
-    println!("wx_bytes: {}", report.wx_bytes);
-    println!("audit: {}", report.audit);
+    text.paragraph(format!("wx_bytes: {}", report.wx_bytes));
+    text.paragraph(format!("audit: {}", report.audit));
+    text
 }
 
-fn print_kinds(report: &Report) {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY);
-    table.set_header(["kind", "allocations", "asked", "granted", "mapped", "entries", "windows"]);
+fn kinds(report: &Report) -> Grid {
+    let mut grid = Grid::new(["kind", "allocations", "asked", "granted", "mapped", "entries", "windows"]);
     for kind in report.kinds.iter().filter(|kind| kind.allocations > 0) {
-        table.add_row(cells(kind));
+        grid.row(cells(kind));
     }
-    for column in table.column_iter_mut().skip(1).take(4) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    println!("{table}");
+    grid
 }
 
-fn print_callers(report: &Report) {
+fn add_callers(report: &Report, text: &mut Text) {
     if report.callers.is_empty() {
         return;
     }
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY);
-    table.set_header(["caller", "allocations", "live", "holds", "at most", "refused", "results", "wrong"]);
+    let header = ["caller", "allocations", "live", "holds", "at most", "refused", "results", "wrong"];
+    let mut grid = Grid::new(header).right_from(1);
     for caller in &report.callers {
-        table.add_row([
+        grid.row([
             caller.caller.to_owned(),
             caller.allocations.to_string(),
             caller.live.to_string(),
@@ -75,15 +78,12 @@ fn print_callers(report: &Report) {
             caller.results.wrong.to_string(),
         ]);
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    println!("{table}");
+    text.grid(&grid);
     if let Some(shared) = report.shared_blocks {
-        println!(
+        text.paragraph(format!(
             "blocks with code     {} of 2M, {} with code of several callers, {} of all",
             shared.blocks, shared.shared, shared.by_all
-        );
+        ));
     }
 }
 
@@ -103,8 +103,8 @@ fn cells(kind: &KindReport) -> Vec<String> {
     ]
 }
 
-fn print_layout(layout: &LayoutReport) {
-    println!(
+fn add_layout(layout: &LayoutReport, text: &mut Text) {
+    text.paragraph(format!(
         "{} {:9} {} modules in {} entries ({}), {:.3} bytes mapped per byte asked; Linux 6.1: {} of 4K",
         layout.set,
         layout.table,
@@ -112,8 +112,8 @@ fn print_layout(layout: &LayoutReport) {
         layout.entries(),
         by_size(&layout.mappings),
         layout.mapped_per_requested(),
-        layout.baseline_mappings,
-    );
+        layout.baseline_mappings
+    ));
 }
 
 /// `12 × 2M + 3 × 4K`

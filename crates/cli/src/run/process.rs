@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use execmem::kinds::Bpf;
-use execmem::{Backend, Engine, Handle as _, Live, Table};
+use execmem::{Engine, Kind, Live, Memory, Table};
 use execmem_clients::module::{Loader, Module};
 use execmem_linux::{Linux, Options, proc};
 use execmem_sim::Sim;
@@ -27,11 +27,13 @@ pub(crate) fn run(choice: BackendChoice, table: &Table, workload: &Workload, rep
             runner.run(workload, report, measure_process)
         }
         BackendChoice::Sim => {
-            let engine = Engine::new(*table, Sim::new(table.machine()))?;
+            let sim = Sim::new(table.machine());
+            let machine = sim.control();
+            let engine = Engine::new(*table, sim)?;
             let runner = Runner { engine: &engine, executes: false };
             runner.run(workload, report, |engine, report| {
                 report.add_mappings(&engine.stats());
-                report.wx_bytes += engine.backend().wx_bytes();
+                report.wx_bytes += machine.wx_bytes();
                 Ok(())
             })
         }
@@ -40,7 +42,7 @@ pub(crate) fn run(choice: BackendChoice, table: &Table, workload: &Workload, rep
 
 /// What the kernel says about this process: rights, and the sizes of the pages our window is mapped with.
 pub(super) fn measure_process(engine: &Engine<Linux>, report: &mut Report) -> Result<()> {
-    let window = engine.backend().window();
+    let window = engine.facts().window();
     let areas = proc::areas().context("reading /proc/self/smaps")?;
     report.wx_bytes +=
         areas.iter().filter(|area| area.is_writable && area.is_executable).map(|area| area.extent.len()).sum::<u64>();
@@ -73,7 +75,7 @@ struct Runner<'e, B> {
     executes: bool,
 }
 
-impl<B: Backend> Runner<'_, B> {
+impl<B: Memory<Kind>> Runner<'_, B> {
     fn run(
         &self,
         workload: &Workload,
@@ -94,7 +96,7 @@ impl<B: Backend> Runner<'_, B> {
         for function in functions {
             self.engine.free(function.code)?;
         }
-        modules.into_iter().for_each(|module| module.unload(self.engine));
+        modules.into_iter().for_each(|module| module.unload());
         report.audited(self.engine.audit_unused());
         self.engine.shrink();
         report.audited(self.engine.audit());
@@ -148,7 +150,7 @@ impl<B: Backend> Runner<'_, B> {
     }
 
     /// Loads modules of ours, runs their init functions, and calls into them.
-    fn objects(&self, count: u32, report: &mut Report) -> Result<Vec<Module>> {
+    fn objects(&self, count: u32, report: &mut Report) -> Result<Vec<Module<&'_ Engine<B>>>> {
         let mut modules = Vec::new();
         if count == 0 || (!self.executes && self.engine.table().machine().name != "x86") {
             return Ok(modules);
@@ -165,7 +167,7 @@ impl<B: Backend> Runner<'_, B> {
                 let init = coming.init().context("init_module")?;
                 report.objects.wrong += u64::from(execute::call(init, 0) != 0);
             }
-            let module = coming.finish(self.engine)?;
+            let module = coming.finish()?;
             for name in ["answer", "through_pointer"] {
                 let entry = module.names().symbol(name).context(name)?;
                 let is_right =

@@ -1,38 +1,42 @@
 //! Instructions and patch rules, for people and as JSON.
 
-use execmem_types::{CacheRule, Code, LongPatch, Others, PatchRule, Reach, Sequence};
+use execmem_types::{CacheRule, InstructionSet, LongPatch, Machine, Others, Reach, Sequence};
 use serde_json::{Value, json};
+
+use crate::output::Text;
 
 /// Addresses for an example of each instruction: a site, and a target 64 KiB further.
 const SITE: u64 = 0x1000_0000;
 const TARGET: u64 = SITE + 0x1_0000;
 
-pub(super) fn print(code: &Code) {
+pub(super) fn add(machine: &Machine, text: &mut Text) {
+    let code: &InstructionSet = machine.instructions;
     let example = |sequence: Sequence| sequence.encode(SITE, TARGET).map_or("-".to_owned(), |code| hex(code.bytes()));
     let call = code.call.map_or("none".to_owned(), example);
     let jump = code.jump.map_or("none".to_owned(), example);
-    println!("call 64K ahead {call}, jump {jump}, breakpoint {}", hex(code.breakpoint));
+    text.paragraph(format!("call 64K ahead {call}, jump {jump}, breakpoint {}", hex(code.breakpoint)));
     let nops: Vec<_> = code.nops.iter().map(|nop| hex(nop)).collect();
-    println!("nops {}", nops.join(" | "));
+    text.paragraph(format!("nops {}", nops.join(" | ")));
     for veneer in code.veneers {
-        println!("veneer of {} bytes, at multiples of {}: {}", veneer.len(), code.veneer_alignment, example(*veneer));
+        let (bytes, alignment) = (veneer.len(), code.veneer_alignment);
+        text.paragraph(format!("veneer of {bytes} bytes, at multiples of {alignment}: {}", example(*veneer)));
     }
-    let PatchRule { alignment, atomic, longer } = code.patch;
-    println!("patch at multiples of {alignment}, {atomic} bytes at once, more: {}", long_patch(longer));
-    let CacheRule { data_line, instruction_line, others } = code.cache;
+    let (whole, longer) = (machine.whole_bytes(), long_patch(code.patch.longer));
+    text.paragraph(format!("patch {whole} aligned bytes at once, more: {longer}"));
+    let CacheRule { data_line, instruction_line, others, fresh } = code.cache;
     let line = |line: Option<execmem::PowerOfTwo>| line.map_or("none".to_owned(), |line| line.to_string());
-    println!(
-        "cache lines: data {}, instructions {}, others {}",
-        line(data_line),
-        line(instruction_line),
-        learn(others)
-    );
+    let (data_line, instruction_line) = (line(data_line), line(instruction_line));
+    text.paragraph(format!(
+        "cache lines: data {data_line}, instructions {instruction_line}, others {} (of fresh code {})",
+        learn(others),
+        learn(fresh)
+    ));
 }
 
-pub(super) fn json(code: &Code) -> Value {
+pub(super) fn json(machine: &Machine) -> Value {
+    let code: &InstructionSet = machine.instructions;
     let example = |sequence: Sequence| sequence.encode(SITE, TARGET).map(|code| hex(code.bytes()));
-    let PatchRule { alignment, atomic, longer } = code.patch;
-    let CacheRule { data_line, instruction_line, others } = code.cache;
+    let CacheRule { data_line, instruction_line, others, fresh } = code.cache;
     json!({
         "call": code.call.and_then(example),
         "jump": code.jump.and_then(example),
@@ -40,11 +44,12 @@ pub(super) fn json(code: &Code) -> Value {
         "nops": code.nops.iter().map(|nop| hex(nop)).collect::<Vec<_>>(),
         "veneers": code.veneers.iter().map(|veneer| json!({ "bytes": veneer.len(), "example": example(*veneer) })).collect::<Vec<_>>(),
         "veneer_alignment": code.veneer_alignment.bytes(),
-        "patch": { "alignment": alignment.bytes(), "atomic": atomic.bytes(), "longer": long_patch(longer) },
+        "patch": { "whole": machine.whole_bytes(), "longer": long_patch(code.patch.longer) },
         "cache": {
             "data_line": data_line.map(|line| line.bytes()),
             "instruction_line": instruction_line.map(|line| line.bytes()),
             "others": learn(others),
+            "fresh": learn(fresh),
         },
     })
 }

@@ -3,31 +3,29 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use execmem::kinds::Bpf;
-use execmem::sync::Locking;
-use execmem::{Backend, Draft, Extent, Handle};
+use execmem::{Draft, EngineRef, Extent};
 
 use super::Program;
 use crate::client::Client;
-use crate::{Error, Id};
+use crate::{BpfKinds, Error, Id};
 
 /// Memory for a program that is being compiled: where it will be executed, and the twin to write to. Dropping it gives
 /// the memory back.
 #[derive(Debug)]
-pub struct Binary<'c, 'e, B: Backend, L: Locking> {
-    client: &'c Client<'e, B, L, Program>,
+pub struct Binary<'c, E: EngineRef<Set: BpfKinds>> {
+    client: &'c Client<E, Program<E::Set>>,
     /// `None` once it is finalized.
-    draft: Option<Draft<Bpf>>,
+    draft: Option<Draft<<E::Set as BpfKinds>::Bpf>>,
     extent: Extent,
     twin: Vec<u8>,
     /// Offsets of the image.
     image: Range<usize>,
 }
 
-impl<'c, 'e, B: Backend, L: Locking> Binary<'c, 'e, B, L> {
+impl<'c, E: EngineRef<Set: BpfKinds>> Binary<'c, E> {
     pub(super) fn new(
-        client: &'c Client<'e, B, L, Program>,
-        draft: Draft<Bpf>,
+        client: &'c Client<E, Program<E::Set>>,
+        draft: Draft<<E::Set as BpfKinds>::Bpf>,
         twin: Vec<u8>,
         image: Range<usize>,
     ) -> Self {
@@ -57,15 +55,15 @@ impl<'c, 'e, B: Backend, L: Locking> Binary<'c, 'e, B, L> {
     /// # Errors
     ///
     /// [`Error::Engine`]; the memory is free again then.
-    pub fn finalize(mut self) -> Result<Id<Program>, Error> {
+    pub fn finalize(mut self) -> Result<Id<Program<E::Set>>, Error> {
         let Some(draft) = self.draft.take() else { unreachable!("only this function takes it, and takes `self` too") };
         let code = self.client.publish(draft, &self.twin)?;
         let image = self.extent.part(self.image.start as u64, self.image.len() as u64).unwrap_or(self.extent);
-        Ok(self.client.hold(Program { code, image }))
+        self.client.hold(Program { code, image })
     }
 }
 
-impl<B: Backend, L: Locking> Drop for Binary<'_, '_, B, L> {
+impl<E: EngineRef<Set: BpfKinds>> Drop for Binary<'_, E> {
     fn drop(&mut self) {
         self.draft.take().into_iter().for_each(|draft| self.client.free(draft));
     }

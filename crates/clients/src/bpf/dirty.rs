@@ -1,34 +1,44 @@
 //! Addresses where a program stood since predictors were last flushed.
 
-use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use execmem::Extent;
+
+use crate::Error;
+use crate::growth::try_reserve;
 
 /// A set of addresses: disjoint runs that do not touch, by start.
 #[derive(Debug, Default)]
 pub(super) struct Dirty {
     /// First address, and the last.
-    runs: BTreeMap<u64, u64>,
+    runs: Vec<(u64, u64)>,
 }
 
 impl Dirty {
+    /// Makes room for as many programs as there are, each of which adds one run at most: none of them needs heap to go.
+    pub(super) fn reserve(&mut self, programs: u64) -> Result<(), Error> {
+        try_reserve(&mut self.runs, usize::try_from(programs).unwrap_or(usize::MAX))
+    }
+
     pub(super) fn add(&mut self, extent: Extent) {
-        let (mut start, mut last) = (extent.start(), extent.last());
-        // The run before it may reach it; runs that begin in it, or right behind it, become part of it.
-        if let Some((&before, &end)) =
-            self.runs.range(..=start).next_back().filter(|(_, end)| **end >= start.saturating_sub(1))
-        {
-            (start, last) = (before, last.max(end));
+        // Runs that reach it, or begin in it or right behind it, become part of it.
+        let (before, behind) = (extent.start().saturating_sub(1), extent.last().saturating_add(1));
+        let from = self.runs.partition_point(|(_, last)| *last < before);
+        let to = self.runs.partition_point(|(start, _)| *start <= behind);
+        let touching = self.runs.get(from..to).unwrap_or_default();
+        let start = touching.first().map_or(extent.start(), |(start, _)| extent.start().min(*start));
+        let last = touching.last().map_or(extent.last(), |(_, last)| extent.last().max(*last));
+        if touching.is_empty() {
+            self.runs.insert(from, (start, last));
+        } else {
+            self.runs[from] = (start, last);
+            self.runs.drain(from + 1..to);
         }
-        while let Some((&next, &end)) = self.runs.range(start..=last.saturating_add(1)).next_back() {
-            self.runs.remove(&next);
-            last = last.max(end);
-        }
-        self.runs.insert(start, last);
     }
 
     pub(super) fn overlaps(&self, extent: Extent) -> bool {
-        self.runs.range(..=extent.last()).next_back().is_some_and(|(_, last)| *last >= extent.start())
+        let behind = self.runs.partition_point(|(start, _)| *start <= extent.last());
+        behind.checked_sub(1).is_some_and(|index| self.runs[index].1 >= extent.start())
     }
 
     pub(super) fn clear(&mut self) {

@@ -2,24 +2,22 @@
 //!
 //! One page of code has two halves, one in use and one that is not. Callers call an *entry* behind it, a jump to the half
 //! in use. An update writes the comparisons for the new targets into the other half and redirects the jump while others
-//! execute it; once a grace period is over, nobody is in the half before, and the next update may write it. So no
+//! execute it; once a grace period is over, no thread is in the half before, and the next update may write it. So no
 //! processor ever executes a half that is being written. Source: `kernel/bpf/dispatcher.c`.
 //!
 //! The target wanted comes in the third argument, as `bpf_func` does; one that is not known is called indirectly.
 
 use alloc::vec::Vec;
 
-use execmem::kinds::Bpf;
-use execmem::sync::Locking;
-use execmem::{Backend, Handle, Kind};
-use execmem_types::{Operand, Sequence, Template};
+use execmem::{EngineRef, Kind, KnownKind as _};
+use execmem_types::{Isa, Operand, Sequence, Template};
 
 use super::Program;
 use crate::client::Client;
-use crate::encoding::{ADDRESS_64, address, big, distance, little, slice, word};
-use crate::instruction_set::{InstructionSet, Rows};
-use crate::patch::{Breakpoints, Instruction, PatchRule, Replacement, replace};
-use crate::{Credit, Error, Id};
+use crate::encoding::{ADDRESS_64, Rows, address, big, distance, little, row, slice, word};
+use crate::growth::{append, fill_up};
+use crate::patch::{Breakpoints, Instruction, Replacement, Sites, replace};
+use crate::{BpfKinds, Credit, Error, Id};
 
 /// Most targets of one dispatcher (`BPF_DISPATCHER_MAX`).
 pub const MAX_TARGETS: usize = 48;
@@ -39,7 +37,7 @@ pub struct Dispatch {
     pub otherwise: &'static [u8],
 }
 
-const ROWS: Rows<Dispatch> = [X86, ARM64, RISCV, POWERPC];
+const ROWS: &Rows<Dispatch> = &[(Isa::X86, X86), (Isa::Arm64, ARM64), (Isa::Riscv64, RISCV), (Isa::Powerpc32, POWERPC)];
 
 const X86: Dispatch = Dispatch {
     compare: &[
@@ -101,10 +99,10 @@ const POWERPC: Dispatch = Dispatch {
 };
 
 impl Dispatch {
-    /// The row of a machine of that name, `None` if there is none.
+    /// The row of an instruction set, `None` if there is none.
     #[must_use]
-    pub fn of_machine(machine: &str) -> Option<Self> {
-        InstructionSet::row(&ROWS, machine).copied()
+    pub fn of(isa: Isa) -> Option<Self> {
+        row(ROWS, isa)
     }
 
     /// The code of a half at an address.
@@ -114,10 +112,10 @@ impl Dispatch {
             for part in self.compare {
                 let site = half + code.len() as u64;
                 let encoded = part.encode(site, target).ok_or(Error::BranchOutOfReach { site, target })?;
-                code.extend_from_slice(encoded.bytes());
+                append(&mut code, encoded.bytes())?;
             }
         }
-        code.extend(self.otherwise);
+        append(&mut code, self.otherwise)?;
         match code.len() as u64 {
             len if len > HALF_BYTES => Err(Error::CodeTooLong { len, room: HALF_BYTES }),
             _ => Ok(code),
@@ -128,38 +126,41 @@ impl Dispatch {
 /// A dispatcher. Freed by [`Bpf::close`](super::Bpf::close).
 #[derive(Debug)]
 #[must_use = "a dispatcher that is dropped is never freed"]
-pub struct Dispatcher<P> {
-    code: Id<Program>,
+pub struct Dispatcher<P, S: BpfKinds = Kind> {
+    code: Id<Program<S>>,
     address: u64,
-    rule: PatchRule,
+    sites: Sites,
     dispatch: Dispatch,
     breakpoints: P,
     /// 0 or 1.
     half_in_use: u64,
 }
 
-impl<P: Breakpoints> Dispatcher<P> {
-    pub(super) fn new<B: Backend, L: Locking>(
-        client: &Client<'_, B, L, Program>,
+impl<P: Breakpoints, S: BpfKinds> Dispatcher<P, S> {
+    /// Makes the code of one without targets. `prepare` is asked before it is published.
+    pub(super) fn new<E: EngineRef<Set = S>>(
+        client: &Client<E, Program<S>>,
         breakpoints: P,
+        prepare: impl FnOnce() -> Result<(), Error>,
     ) -> Result<Self, Error> {
-        let table = client.engine.table();
+        let table = client.engine().table();
         let machine = table.machine();
-        let dispatch = Dispatch::of_machine(machine.name).ok_or(Error::UnknownMachine)?;
-        let rule = PatchRule::of_machine(machine.name).ok_or(Error::UnknownMachine)?;
-        if !table.can_poke(Kind::Bpf) {
-            return Err(Error::NotPatchable { kind: Kind::Bpf });
+        let dispatch = Dispatch::of(machine.instructions.isa).ok_or(Error::UnknownMachine)?;
+        let sites = Sites::of(machine).ok_or(Error::UnknownMachine)?;
+        if !table.can_poke(S::Bpf::KIND) {
+            return Err(Error::NotPatchable { kind: S::Bpf::KIND.into() });
         }
-        let len = ENTRY + rule.nop.len() as u64;
-        let code = client.install::<Bpf>(len, Credit::Limited, |address| {
+        let len = ENTRY + sites.len();
+        let code = client.install::<S::Bpf>(len, Credit::Limited, |address| {
+            prepare()?;
             let mut code = dispatch.code(address, &[])?;
-            fill(client, address, &mut code, ENTRY);
-            code.extend_from_slice(rule.jump(address + ENTRY, address)?.bytes());
+            fill(client, address, &mut code, ENTRY)?;
+            append(&mut code, sites.jump(address + ENTRY, address)?.bytes())?;
             Ok(code)
         })?;
         let (address, image) = (code.address(), code.extent());
-        let code = client.hold(Program { code, image });
-        Ok(Dispatcher { code, address, rule, dispatch, breakpoints, half_in_use: 0 })
+        let code = client.hold(Program { code, image })?;
+        Ok(Dispatcher { code, address, sites, dispatch, breakpoints, half_in_use: 0 })
     }
 
     /// What callers call, with the target wanted in the third argument.
@@ -178,15 +179,15 @@ impl<P: Breakpoints> Dispatcher<P> {
         self.address + half * HALF_BYTES
     }
 
-    /// Writes the other half, redirects the entry to it, and waits for `grace`: until nobody is in the half before.
+    /// Writes the other half, redirects the entry to it, and waits for `grace`: until no thread is in the half before.
     ///
     /// # Errors
     ///
     /// [`Error::CodeTooLong`] for more targets than [`MAX_TARGETS`], [`Error::BranchOutOfReach`], [`Error::ForeignId`] if
     /// it is of another client, [`Error::Engine`]; the half before stays in use then.
-    pub(super) fn update<B: Backend, L: Locking>(
+    pub(super) fn update<E: EngineRef<Set = S>>(
         &mut self,
-        client: &Client<'_, B, L, Program>,
+        client: &Client<E, Program<S>>,
         targets: &[u64],
         grace: impl FnOnce(),
     ) -> Result<(), Error> {
@@ -196,35 +197,41 @@ impl<P: Breakpoints> Dispatcher<P> {
         let (before, after) = (self.half_in_use, 1 - self.half_in_use);
         let half = self.half_address(after);
         let mut code = self.dispatch.code(half, targets)?;
-        fill(client, half, &mut code, HALF_BYTES);
-        let jump = |half| self.rule.jump(self.entry(), self.half_address(half));
+        fill(client, half, &mut code, HALF_BYTES)?;
+        let jump = |half| self.sites.jump(self.entry(), self.half_address(half));
         let what = self.redirection(jump(before)?, jump(after)?, before);
         client.with(self.code, |held| {
-            client.engine.patch(&held.code, after * HALF_BYTES, &code)?;
-            replace(client.engine, &self.rule, &self.breakpoints, &held.code, &what)
+            client.engine().patch_unexecuted(&held.code, after * HALF_BYTES, &code)?;
+            replace(client.engine(), &self.sites, &self.breakpoints, &held.code, &what)
         })?;
         self.half_in_use = after;
         grace();
         Ok(())
     }
 
-    /// Whoever comes by while the jump is replaced goes to the half before, which is whole until the grace period ends.
+    /// A thread that comes by while the jump is replaced goes to the half before, which is whole until the grace period ends.
     const fn redirection(&self, old: Instruction, new: Instruction, before: u64) -> Replacement {
         Replacement { offset: ENTRY, old, new, resume: self.half_address(before) }
     }
 }
 
-impl<P> Dispatcher<P> {
-    pub(super) const fn id(&self) -> Id<Program> {
+impl<P, S: BpfKinds> Dispatcher<P, S> {
+    pub(super) const fn id(&self) -> Id<Program<S>> {
         self.code
     }
 }
 
 /// Fills up to `len` bytes with traps, behind code that stands at an address.
-fn fill<B: Backend, L: Locking>(client: &Client<'_, B, L, Program>, address: u64, code: &mut Vec<u8>, len: u64) {
+fn fill<E: EngineRef<Set: BpfKinds>>(
+    client: &Client<E, Program<E::Set>>,
+    address: u64,
+    code: &mut Vec<u8>,
+    len: u64,
+) -> Result<(), Error> {
     let start = code.len();
-    code.resize(usize::try_from(len).unwrap_or(start), 0);
-    client.engine.table().machine().trap.fill(address + start as u64, &mut code[start..]);
+    fill_up(code, usize::try_from(len).unwrap_or(start))?;
+    client.engine().table().machine().trap().fill(address + start as u64, &mut code[start..]);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -233,12 +240,12 @@ mod tests {
 
     #[test]
     fn halves_hold_as_many_targets_as_linux_allows() {
-        for (name, row) in ["x86", "arm64", "riscv", "powerpc"].into_iter().zip(ROWS) {
-            let near = if name.starts_with("powerpc") { 0xbe80_0000 } else { 0x1_0000_0000 };
+        for (isa, row) in ROWS {
+            let near = if *isa == Isa::Powerpc32 { 0xbe80_0000 } else { 0x1_0000_0000 };
             let targets: Vec<u64> = (0..48).map(|number| near + number * 64).collect();
-            let code = row.code(near + 0x10_0000, &targets).expect(name);
-            assert!(code.len() as u64 <= HALF_BYTES, "{name}");
-            assert!(matches!(row.code(near, &[0x7f00_0000_0000]), Err(Error::BranchOutOfReach { .. })), "{name}");
+            let code = row.code(near + 0x10_0000, &targets).expect("in reach");
+            assert!(code.len() as u64 <= HALF_BYTES, "{isa:?}");
+            assert!(matches!(row.code(near, &[0x7f00_0000_0000]), Err(Error::BranchOutOfReach { .. })), "{isa:?}");
         }
     }
 }

@@ -1,8 +1,6 @@
 //! The header in front of a program: how long all of it is. Read-only, as it lies in executable memory.
 
-use execmem::kinds::Bpf;
-use execmem::sync::Locking;
-use execmem::{Backend, Engine, Live};
+use execmem::{EngineOf, EngineRef, KindTag, Live};
 
 /// Bytes of a header (`struct bpf_binary_header`: a size, and alignment of what follows to 8).
 pub const HEADER_BYTES: u64 = 8;
@@ -22,9 +20,9 @@ impl Header {
         }
     }
 
-    pub(super) fn read<B: Backend, L: Locking>(
-        engine: &Engine<B, L>,
-        code: &Live<Bpf>,
+    pub(super) fn read<E: EngineRef, K: KindTag<Set = E::Set>>(
+        engine: &EngineOf<E>,
+        code: &Live<K>,
     ) -> Result<Self, execmem::Error> {
         let mut field = [0; 8];
         engine.read(code, 0, &mut field)?;

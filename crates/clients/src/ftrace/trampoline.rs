@@ -2,11 +2,11 @@
 
 use alloc::vec::Vec;
 
-use execmem_types::{ByteOrder, Sequence};
+use execmem_types::{ByteOrder, Isa, Sequence};
 
 use crate::Error;
-use crate::encoding::{ADDRESS_32, ADDRESS_64};
-use crate::instruction_set::{InstructionSet, Rows};
+use crate::encoding::{ADDRESS_32, ADDRESS_64, Rows, row};
+use crate::growth::append;
 
 /// A trampoline of a machine: code that loads the two addresses behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,8 @@ pub struct Trampoline {
     pub address: Sequence,
 }
 
-const ROWS: Rows<Trampoline> = [X86, ARM64, RISCV, POWERPC];
+const ROWS: &Rows<Trampoline> =
+    &[(Isa::X86, X86), (Isa::Arm64, ARM64), (Isa::Riscv64, RISCV), (Isa::Powerpc32, POWERPC)];
 
 /// Registers that a function may find arguments in, and those a call does not preserve, are saved; vector registers are
 /// not: a tracer must not use them, as nowhere in a kernel. The stack is aligned to 16 bytes when a function was entered
@@ -165,10 +166,10 @@ const fn bytes_of<const WORDS: usize, const BYTES: usize>(words: &[u32; WORDS], 
 }
 
 impl Trampoline {
-    /// The trampoline of a machine of that name, `None` if there is no row for it.
+    /// The trampoline of an instruction set, `None` if there is no row for it.
     #[must_use]
-    pub fn of_machine(machine: &str) -> Option<Self> {
-        InstructionSet::row(&ROWS, machine).copied()
+    pub fn of(isa: Isa) -> Option<Self> {
+        row(ROWS, isa)
     }
 
     /// Its bytes, addresses included.
@@ -182,11 +183,12 @@ impl Trampoline {
     ///
     /// [`Error::BranchOutOfReach`] if one of them is no address of the machine.
     pub(super) fn code(&self, handler: u64, data: u64) -> Result<Vec<u8>, Error> {
-        let mut code = Vec::from(self.template);
+        let mut code = Vec::new();
+        append(&mut code, self.template)?;
         for address in [handler, data] {
             let site = code.len() as u64;
             let encoded = self.address.encode(site, address);
-            code.extend_from_slice(encoded.ok_or(Error::BranchOutOfReach { site, target: address })?.bytes());
+            append(&mut code, encoded.ok_or(Error::BranchOutOfReach { site, target: address })?.bytes())?;
         }
         Ok(code)
     }
@@ -198,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_addresses_behind_are_aligned_and_where_the_code_loads_them_from() {
-        for row in ROWS {
+        for (_, row) in ROWS {
             assert!(row.template.len().is_multiple_of(8));
         }
         let displacement = |at: usize| usize::from(X86.template[at]) + at + 4;

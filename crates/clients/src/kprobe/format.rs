@@ -1,6 +1,8 @@
 //! What a slot looks like on each machine: rows.
 
-use crate::instruction_set::{InstructionSet, Rows};
+use execmem_types::Isa;
+
+use crate::encoding::{Rows, row};
 
 /// The slots of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,14 +13,18 @@ pub struct SlotFormat {
 
 /// x86: `MAX_INSN_SIZE`, 16 (`arch/x86/include/asm/kprobes.h`). The others have instructions of one word and put a
 /// breakpoint or a jump behind it: two words (`MAX_INSN_SIZE` of 2 in their `asm/kprobes.h`).
-const ROWS: Rows<SlotFormat> =
-    [SlotFormat { bytes: 16 }, SlotFormat { bytes: 8 }, SlotFormat { bytes: 8 }, SlotFormat { bytes: 8 }];
+const ROWS: &Rows<SlotFormat> = &[
+    (Isa::X86, SlotFormat { bytes: 16 }),
+    (Isa::Arm64, SlotFormat { bytes: 8 }),
+    (Isa::Riscv64, SlotFormat { bytes: 8 }),
+    (Isa::Powerpc32, SlotFormat { bytes: 8 }),
+];
 
 impl SlotFormat {
-    /// The slots of a machine of that name, `None` if there is no row for it.
+    /// The slots of an instruction set, `None` if there is no row for it.
     #[must_use]
-    pub fn of_machine(machine: &str) -> Option<Self> {
-        InstructionSet::row(&ROWS, machine).copied()
+    pub fn of(isa: Isa) -> Option<Self> {
+        row(ROWS, isa)
     }
 }
 
@@ -28,8 +34,8 @@ mod tests {
 
     #[test]
     fn a_machine_without_a_row_has_no_slots() {
-        let bytes = |machine| SlotFormat::of_machine(machine).map(|format| format.bytes);
-        assert_eq!([bytes("x86"), bytes("arm64"), bytes("riscv64")], [Some(16), Some(8), Some(8)]);
-        assert_eq!(bytes("no such machine"), None);
+        let bytes = |isa| SlotFormat::of(isa).map(|format| format.bytes);
+        assert_eq!([bytes(Isa::X86), bytes(Isa::Arm64), bytes(Isa::Riscv64)], [Some(16), Some(8), Some(8)]);
+        assert_eq!(bytes(Isa::Other), None);
     }
 }

@@ -6,10 +6,11 @@
 
 use alloc::vec::Vec;
 
-use execmem_types::ByteOrder;
+use execmem_types::{ByteOrder, InstructionSet, Isa};
 
 use crate::Error;
-use crate::instruction_set::{InstructionSet, Rows};
+use crate::encoding::{Rows, row};
+use crate::growth::append;
 
 /// Which instructions of a machine are not copied.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +21,7 @@ struct Copyable {
 }
 
 /// Instructions of x86 are of any length: [`x86`](super::x86).
-const ROWS: Rows<Option<Copyable>> = [None, Some(ARM64), Some(RISCV), Some(POWERPC)];
+const ROWS: &Rows<Copyable> = &[(Isa::Arm64, ARM64), (Isa::Riscv64, RISCV), (Isa::Powerpc32, POWERPC)];
 
 /// Arm ARM, C4.1.
 const ARM64: Copyable = Copyable {
@@ -63,15 +64,18 @@ const POWERPC: Copyable = Copyable {
 /// # Errors
 ///
 /// [`Error::UnknownMachine`] if there is no row for it, [`Error::Undecodable`] for less than a word,
-/// [`Error::NotCopyable`].
-pub fn copy(machine: &str, source: u64, code: &[u8], breakpoint: &[u8]) -> Result<Vec<u8>, Error> {
-    let row = InstructionSet::row(&ROWS, machine).copied().flatten().ok_or(Error::UnknownMachine)?;
+/// [`Error::NotCopyable`]; [`Error::Engine`] if there is no heap.
+pub fn copy(instructions: &InstructionSet, source: u64, code: &[u8]) -> Result<Vec<u8>, Error> {
+    let row = row(ROWS, instructions.isa).ok_or(Error::UnknownMachine)?;
     let bytes = *code.first_chunk().ok_or(Error::Undecodable { address: source })?;
     let word = row.order.word_of(bytes);
     if row.refused.iter().any(|(mask, bits)| word & mask == *bits) {
         return Err(Error::NotCopyable { address: source });
     }
-    Ok([&bytes, breakpoint].concat())
+    let mut copy = Vec::new();
+    append(&mut copy, &bytes)?;
+    append(&mut copy, instructions.breakpoint)?;
+    Ok(copy)
 }
 
 #[cfg(test)]
@@ -105,20 +109,26 @@ mod tests {
         &[0x4800_0100, 0x4800_0101, 0x4082_0008, 0x4e80_0020, 0x4e80_0420, 0x4400_0002, 0x7fe0_0008, 0x0fe0_0000],
     ];
 
+    /// Instructions of a set, with a breakpoint of our own.
+    const fn set(isa: Isa, breakpoint: &'static [u8]) -> InstructionSet {
+        InstructionSet { isa, breakpoint, ..InstructionSet::unknown(64) }
+    }
+
     #[test]
     fn what_depends_on_its_place_is_refused_and_the_rest_copied() {
-        for (machine, [copied, refused]) in [("arm64", ARM64), ("riscv64", RISCV), ("powerpc", POWERPC)] {
-            let bytes = |word: u32| if machine == "powerpc" { word.to_be_bytes() } else { word.to_le_bytes() };
+        for (isa, [copied, refused]) in [(Isa::Arm64, ARM64), (Isa::Riscv64, RISCV), (Isa::Powerpc32, POWERPC)] {
+            let bytes = |word: u32| if isa == Isa::Powerpc32 { word.to_be_bytes() } else { word.to_le_bytes() };
+            let set = set(isa, &[1, 2, 3, 4]);
             for word in copied {
-                let slot = copy(machine, 0x1000, &bytes(*word), &[1, 2, 3, 4]);
-                assert_eq!(slot, Ok([bytes(*word), [1, 2, 3, 4]].concat()), "{machine} {word:#x}");
+                let slot = copy(&set, 0x1000, &bytes(*word));
+                assert_eq!(slot, Ok([bytes(*word), [1, 2, 3, 4]].concat()), "{isa:?} {word:#x}");
             }
             for word in refused {
                 let refused = Err(Error::NotCopyable { address: 0x1000 });
-                assert_eq!(copy(machine, 0x1000, &bytes(*word), &[]), refused, "{machine} {word:#x}");
+                assert_eq!(copy(&set, 0x1000, &bytes(*word)), refused, "{isa:?} {word:#x}");
             }
-            assert_eq!(copy(machine, 8, &[0; 3], &[]), Err(Error::Undecodable { address: 8 }));
+            assert_eq!(copy(&set, 8, &[0; 3]), Err(Error::Undecodable { address: 8 }));
         }
-        assert_eq!(copy("x86", 0, &[0x90; 4], &[]), Err(Error::UnknownMachine));
+        assert_eq!(copy(&set(Isa::X86, &[]), 0, &[0x90; 4]), Err(Error::UnknownMachine));
     }
 }

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use iced_x86::{Decoder, DecoderOptions, FlowControl};
 
 use crate::Error;
+use crate::growth::append;
 
 /// Longest instruction in bytes (Intel SDM 2A, 2.3.11).
 pub const MAX_INSTRUCTION_BYTES: usize = 15;
@@ -31,7 +32,13 @@ pub struct Copied {
 /// # Errors
 ///
 /// [`Error::Undecodable`], [`Error::NotCopyable`], [`Error::BranchOutOfReach`] if the operand or the jump back cannot
-/// reach.
+/// reach; [`Error::Engine`] if there is no heap.
+///
+/// # Heap
+///
+/// The first call makes the tables of the decoder, which stay for ever (`cargo xtask refuse` prints how large they are), and
+/// the process ends if there is no heap for them. Systems that cannot afford that make a copy of any instruction at their
+/// start, or leave the feature `x86-decoder` out and copy instructions themselves.
 pub fn copy(source: u64, code: &[u8], slot: u64) -> Result<Copied, Error> {
     let window = &code[..code.len().min(MAX_INSTRUCTION_BYTES)];
     let mut decoder = Decoder::with_ip(64, window, source, DecoderOptions::NONE);
@@ -43,7 +50,8 @@ pub fn copy(source: u64, code: &[u8], slot: u64) -> Result<Copied, Error> {
         return Err(Error::NotCopyable { address: source });
     }
     let len = instruction.len();
-    let mut copy = Vec::from(&window[..len]);
+    let mut copy = Vec::new();
+    append(&mut copy, &window[..len])?;
     if instruction.is_ip_rel_memory_operand() {
         let offsets = decoder.get_constant_offsets(&instruction);
         let (at, size) = (offsets.displacement_offset(), offsets.displacement_size());
@@ -56,8 +64,8 @@ pub fn copy(source: u64, code: &[u8], slot: u64) -> Result<Copied, Error> {
     let back = source.wrapping_add(len as u64);
     let behind = slot.wrapping_add((len + JUMP_BYTES) as u64);
     let jump = distance(behind, back).ok_or(Error::BranchOutOfReach { site: slot, target: back })?;
-    copy.push(JUMP);
-    copy.extend(jump.to_le_bytes());
+    append(&mut copy, &[JUMP])?;
+    append(&mut copy, &jump.to_le_bytes())?;
     Ok(Copied { code: copy, instruction_bytes: len })
 }
 

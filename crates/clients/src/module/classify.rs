@@ -1,9 +1,11 @@
 //! Which kind of memory a section goes to: by its flags and its name, as Linux decides it.
 
-use execmem::Kind;
+use execmem::KnownKind as _;
 use object::elf::{SHF_EXECINSTR, SHF_WRITE};
 
 use super::object_file::Section;
+use super::per_cpu;
+use crate::ModuleKinds;
 
 /// Sections that are read-only once the module is initialised, though their flags say writable.
 const READ_ONLY_AFTER_INIT: [&str; 3] = [".data..ro_after_init", "__jump_table", ".static_call_sites"];
@@ -14,24 +16,31 @@ const NOT_KEPT: [&str; 2] = [".modinfo", "__versions"];
 /// The kind of a section, `None` if it is not loaded.
 ///
 /// Source: kernel/module/main.c, `__layout_sections` and `rewrite_section_headers`.
-pub(super) fn kind_of(section: &Section<'_>) -> Option<Kind> {
-    if !section.is_loaded() || NOT_KEPT.iter().any(|name| section.name.starts_with(name)) {
+pub(super) fn kind_of<S: ModuleKinds>(section: &Section<'_>) -> Option<S> {
+    if !section.is_loaded() || is_per_cpu(section) || NOT_KEPT.iter().any(|name| section.name.starts_with(name)) {
         return None;
     }
     let has = |flag: u32| section.flags & u64::from(flag) != 0;
     let is_init = section.name.starts_with(".init");
     let kinds = match (has(SHF_EXECINSTR), has(SHF_WRITE)) {
-        (true, _) => [Kind::Text, Kind::InitText],
-        (false, false) => [Kind::RoData, Kind::InitRoData],
+        (true, _) => [S::Text::KIND, S::InitText::KIND],
+        (false, false) => [S::RoData::KIND, S::InitRoData::KIND],
         // Initialisation data is gone before it would be sealed.
-        (false, true) if READ_ONLY_AFTER_INIT.contains(&section.name) => [Kind::RoAfterInit, Kind::InitData],
-        (false, true) => [Kind::Data, Kind::InitData],
+        (false, true) if READ_ONLY_AFTER_INIT.contains(&section.name) => [S::RoAfterInit::KIND, S::InitData::KIND],
+        (false, true) => [S::Data::KIND, S::InitData::KIND],
     };
     Some(kinds[usize::from(is_init)])
 }
 
+/// Whether each processor has its own copy of a section.
+pub(super) fn is_per_cpu(section: &Section<'_>) -> bool {
+    section.is_loaded() && section.name.starts_with(per_cpu::PREFIX)
+}
+
 #[cfg(test)]
 mod tests {
+    use execmem::Kind;
+
     use super::*;
 
     fn check(name: &'static str, flags: u32, want: Option<Kind>) {
@@ -60,6 +69,7 @@ mod tests {
         check("__jump_table", ALLOC | SHF_WRITE, Some(Kind::RoAfterInit));
         check(".modinfo", ALLOC, None);
         check("__versions", ALLOC, None);
+        check(".data..percpu", ALLOC | SHF_WRITE, None);
         check(".comment", 0, None);
         check(".symtab", 0, None);
     }

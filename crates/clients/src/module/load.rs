@@ -1,106 +1,173 @@
 //! Loading, and the two stages of a module that loaded.
 
 use alloc::vec::Vec;
+use core::mem::ManuallyDrop;
 
-use execmem::kinds::Any;
-use execmem::sync::Locking;
-use execmem::{Backend, Draft, Engine, Extent, Handle, Kind, Live, Sealed};
-use execmem_types::{Code, Trap};
+use execmem::{Draft, EngineOf, EngineRef, Extent, Handle, KindTag, KnownKind as _, Live, Sealed, Stage};
+use execmem_types::InstructionSet;
 
-use super::layout::{Layout, Need, Slot};
+use super::grow::push;
+use super::image::{Contents, ModuleImage, Placed};
+use super::layout::{Layout, Need};
+use super::limits::LoadLimits;
 use super::names::Names;
 use super::object_file::{self, ObjectFile};
-use super::plt::Plt;
-use super::relocate::{Patch, rules_of};
+use super::per_cpu::{NoPerCpu, PerCpu, Taken};
+use super::relocate::rules_of;
 use super::rules::MachineRules;
-use super::symbols::{Symbols, resolve};
-use crate::Error;
+use super::symbols::{Symbols, Values};
+use crate::growth::no_heap;
+use crate::{Error, ModuleKinds};
 
 /// The symbol of the function that initialises a module.
 const INIT: &str = "init_module";
 /// The symbol of the function that ends it.
 const EXIT: &str = "cleanup_module";
 
-/// A module that is loaded and published, with its init kinds still there.
+/// A module that is loaded and published, with its init kinds still there. It knows the engine that it lies in.
 #[derive(Debug)]
 #[must_use = "a module that is dropped is never unloaded"]
-pub struct Coming {
-    parts: Vec<Live<Any>>,
+pub struct Coming<E: EngineRef<Set: ModuleKinds>, P: PerCpu = NoPerCpu> {
+    home: E,
+    parts: Vec<Live<E::Set>>,
     names: Names,
+    /// Given back by unloading alone.
+    per_cpu: ManuallyDrop<Option<Taken<P>>>,
 }
 
-/// A module that is initialised.
+/// A module that is initialised. It knows the engine that it lies in.
 #[derive(Debug)]
 #[must_use = "a module that is dropped is never unloaded"]
-pub struct Module {
-    parts: Vec<Live<Any>>,
-    sealed: Vec<Sealed<Any>>,
+pub struct Module<E: EngineRef<Set: ModuleKinds>, P: PerCpu = NoPerCpu> {
+    home: E,
+    parts: Vec<Live<E::Set>>,
+    sealed: Vec<Sealed<E::Set>>,
     names: Names,
+    /// Given back by unloading alone.
+    per_cpu: ManuallyDrop<Option<Taken<P>>>,
 }
 
 /// Loads modules with one engine.
 #[derive(Debug)]
-pub struct Loader<'e, B, L: Locking> {
-    engine: &'e Engine<B, L>,
+pub struct Loader<E: EngineRef<Set: ModuleKinds> + Clone, P: PerCpu + Clone = NoPerCpu> {
+    home: E,
     machine: &'static MachineRules,
-    /// For calls that do not reach.
-    veneers: Option<Code>,
+    limits: LoadLimits,
+    per_cpu: P,
 }
 
-/// The content of each kind, ready to be written, and where what has a name will lie.
-type Prepared = (Vec<(Kind, Vec<u8>)>, Names);
+/// Memory of a module, and what will be written to it.
+struct Prepared<S: ModuleKinds, P: PerCpu> {
+    drafts: Vec<Draft<S>>,
+    contents: Contents<S>,
+    names: Names,
+    per_cpu: Option<Taken<P>>,
+}
 
-impl<'e, B: Backend, L: Locking> Loader<'e, B, L> {
-    /// A loader for the machine of the engine's table. Every call has to reach what it calls.
+impl<E: EngineRef<Set: ModuleKinds> + Clone> Loader<E> {
+    /// A loader for the machine of the engine's table, with the default [`LoadLimits`].
     ///
     /// # Errors
     ///
     /// [`Error::UnknownMachine`] if there are no rules for its relocations.
-    pub fn new(engine: &'e Engine<B, L>) -> Result<Self, Error> {
-        let machine = rules_of(engine.table().machine().name).ok_or(Error::UnknownMachine)?;
-        Ok(Loader { engine, machine, veneers: None })
+    pub fn new(home: E) -> Result<Self, Error> {
+        Loader::with_limits(home, LoadLimits::DEFAULT)
     }
 
-    /// Lets calls that do not reach go by way of veneers of this machine, behind the code of the module.
-    #[must_use]
-    pub const fn with_veneers(self, code: &Code) -> Self {
-        Loader { veneers: Some(*code), ..self }
-    }
-
-    /// Loads a relocatable object: all of it, or nothing. Symbols that it does not define come from `outside`.
+    /// A loader that spends at most so much on one object.
     ///
     /// # Errors
     ///
-    /// What is wrong with the object, which symbol or relocation cannot be resolved, or what the engine refused.
-    pub fn load(&self, data: &[u8], outside: &impl Symbols) -> Result<Coming, Error> {
-        let object = object_file::parse(data)?;
-        if object.machine != self.machine.number {
-            return Err(Error::WrongMachine { found: object.machine, wanted: self.machine.number });
-        }
-        let mut layout = Layout::new(&object)?;
-        match (self.place(&object, &layout, outside), &self.veneers) {
+    /// As [`new`](Self::new).
+    pub fn with_limits(home: E, limits: LoadLimits) -> Result<Self, Error> {
+        let machine = rules_of(home.engine().table().machine().instructions.isa).ok_or(Error::UnknownMachine)?;
+        Ok(Loader { home, machine, limits, per_cpu: NoPerCpu })
+    }
+}
+
+impl<E: EngineRef<Set: ModuleKinds> + Clone, P: PerCpu + Clone> Loader<E, P> {
+    /// The same, with memory for variables of which each processor has its own. Without, modules that have some are refused.
+    pub fn with_per_cpu<Q: PerCpu + Clone>(self, per_cpu: Q) -> Loader<E, Q> {
+        Loader { home: self.home, machine: self.machine, limits: self.limits, per_cpu }
+    }
+
+    pub(super) fn engine(&self) -> &EngineOf<E> {
+        self.home.engine()
+    }
+
+    /// Loads a relocatable object: all of it, or nothing. Calls that do not reach go by way of veneers behind the code of the
+    /// module, if its machine has some. Symbols that it does not define come from `outside`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the object or not understood, what exceeds the limits, which symbol or relocation cannot be
+    /// resolved, or what the engine refused.
+    pub fn load(&self, data: &[u8], outside: &impl Symbols) -> Result<Coming<E, P>, Error> {
+        self.load_finalized(data, outside, |_| Ok(()))
+    }
+
+    /// The same, and `finalize` may change the module after it is relocated and before it is published: what Linux does in
+    /// `module_finalize`.
+    ///
+    /// # Errors
+    ///
+    /// What `finalize` says, and the errors of [`load`](Self::load).
+    pub fn load_finalized(
+        &self,
+        data: &[u8],
+        outside: &impl Symbols,
+        finalize: impl FnOnce(&mut ModuleImage<'_, E::Set>) -> Result<(), Error>,
+    ) -> Result<Coming<E, P>, Error> {
+        let object = object_file::parse(data, &self.limits, Some(self.machine))?;
+        let alignment = |kind| self.engine().table().alignment(kind).bytes();
+        let mut layout = Layout::new(&object, self.machine, alignment)?;
+        layout.check(&self.limits)?;
+        let instructions = self.instructions();
+        let prepared = match self.place(&object, &layout, outside) {
             // Where a call does not reach, it goes by way of a PLT, which takes memory that most modules do not need.
-            (Err(Error::OutOfReach { .. }), Some(code)) => {
-                layout.add_plts(&object, self.machine, code)?;
+            Err(Error::OutOfReach { .. }) if !instructions.veneers.is_empty() => {
+                layout.add_plts(&object, self.machine, instructions)?;
+                layout.check(&self.limits)?;
                 self.place(&object, &layout, outside)
             }
-            (outcome, _) => outcome,
+            outcome => outcome,
+        };
+        let Prepared { mut drafts, mut contents, names, per_cpu } = prepared?;
+        let finalized =
+            ModuleImage::new(&mut contents, &object, &layout, instructions).and_then(|mut image| finalize(&mut image));
+        match finalized.and_then(|()| self.write(&mut drafts, &contents)) {
+            Ok(()) => {
+                let parts = self.publish(drafts)?;
+                per_cpu.iter().for_each(|memory| memory.fill(&contents.per_cpu));
+                Ok(Coming { home: self.home.clone(), parts, names, per_cpu: ManuallyDrop::new(per_cpu) })
+            }
+            Err(error) => {
+                free_all::<E, _, _>(self.engine(), drafts);
+                Err(error)
+            }
         }
     }
 
-    /// Loads an object that is laid out.
-    fn place(&self, object: &ObjectFile<'_>, layout: &Layout, outside: &impl Symbols) -> Result<Coming, Error> {
-        let mut drafts = self.allocate(layout)?;
+    fn instructions(&self) -> &'static InstructionSet {
+        self.engine().table().machine().instructions
+    }
+
+    /// Takes memory for an object that is laid out, and relocates it.
+    fn place(
+        &self,
+        object: &ObjectFile<'_>,
+        layout: &Layout<E::Set>,
+        outside: &impl Symbols,
+    ) -> Result<Prepared<E::Set, P>, Error> {
+        let (need, _) = &layout.per_cpu;
+        let per_cpu = Taken::new(&self.per_cpu, need.len, need.align)?;
+        let drafts = self.allocate(layout)?;
         let placed = Placed::new(layout, &drafts);
-        let prepared = self.prepare(object, layout, &placed, outside);
-        let written = prepared.and_then(|(contents, names)| {
-            self.write(&mut drafts, &placed, &contents)?;
-            Ok(names)
-        });
-        match written {
-            Ok(names) => Ok(Coming { parts: self.publish(drafts)?, names }),
+        let prepared = self.prepare(object, layout, &placed, per_cpu.as_ref(), outside);
+        match prepared {
+            Ok((contents, names)) => Ok(Prepared { drafts, contents, names, per_cpu }),
             Err(error) => {
-                free_all(self.engine, drafts);
+                free_all::<E, _, _>(self.engine(), drafts);
                 Err(error)
             }
         }
@@ -108,151 +175,75 @@ impl<'e, B: Backend, L: Locking> Loader<'e, B, L> {
 
     /// Memory for every kind of the module, or none. Where a section wants more than the alignment of its kind, there
     /// is room to move it.
-    fn allocate(&self, layout: &Layout) -> Result<Vec<Draft<Any>>, Error> {
-        let wanted = layout.needs().map(|(kind, Need { len, align })| {
-            let slack = align.saturating_sub(self.engine.table().alignment(kind).bytes());
-            let len = len.checked_add(slack).ok_or(Error::TooLarge { kind, section: layout.slots.len() })?;
-            Ok((kind, len))
-        });
-        let wanted: Vec<_> = wanted.collect::<Result<_, Error>>()?;
-        Ok(self.engine.alloc_group(&wanted)?)
+    fn allocate(&self, layout: &Layout<E::Set>) -> Result<Vec<Draft<E::Set>>, Error> {
+        let mut wanted = Vec::new();
+        for (kind, Need { len, align }) in layout.needs() {
+            let slack = align.saturating_sub(self.engine().table().alignment(kind).bytes());
+            let too_large = Error::TooLarge { kind: kind.into(), section: layout.slots.len() };
+            push(&mut wanted, (kind, len.checked_add(slack).ok_or(too_large)?))?;
+        }
+        Ok(self.engine().alloc_group(&wanted)?)
     }
 
     /// The sections of each kind, patched for where they will lie.
     fn prepare(
         &self,
         object: &ObjectFile<'_>,
-        layout: &Layout,
-        placed: &Placed,
+        layout: &Layout<E::Set>,
+        placed: &Placed<E::Set>,
+        per_cpu: Option<&Taken<P>>,
         outside: &impl Symbols,
-    ) -> Result<Prepared, Error> {
-        let address_of = |section: usize| placed.address(layout.slots.get(section).copied().flatten()?);
-        let values = resolve(object, outside, address_of)?;
-        let trap = self.engine.table().machine().trap;
-        let mut contents = Vec::new();
-        for (kind, need) in layout.needs() {
-            contents.push((kind, blank(kind, need.len, placed, trap)?));
-        }
-        for (index, section) in object.sections.iter().enumerate() {
-            let Some(bytes) = bytes_of(&mut contents, layout, index, section.len) else { continue };
-            if section.data.is_empty() { bytes.fill(0) } else { bytes.copy_from_slice(section.data) }
-        }
-        let mut plts = self.plts(layout, placed);
-        for (section, relocations) in &object.relocations {
-            let (Some(address), Some(slot)) = (address_of(*section), layout.slots[*section]) else { continue };
-            let len = object.sections[*section].len;
-            let Some(bytes) = bytes_of(&mut contents, layout, *section, len) else { continue };
-            let (machine, is_big_endian, symbols) = (self.machine, object.is_big_endian, &*values);
-            let patch = Patch { section: *section, address, machine, is_big_endian, relocations, symbols };
-            patch.apply(bytes, plts[slot.kind.index()].as_mut())?;
-        }
-        for (kind, bytes) in &mut contents {
-            let (plt, place) = (&plts[kind.index()], layout.plts[kind.index()]);
-            if let (Some(plt), Some(start)) = (plt, place.and_then(|(start, _)| usize::try_from(start).ok())) {
-                bytes[start..start + plt.code.len()].copy_from_slice(&plt.code);
-            }
-        }
-        Ok((contents, Names::new(object, &values, address_of)))
+    ) -> Result<(Contents<E::Set>, Names), Error> {
+        let address_of = |section: usize| match layout.per_cpu_offset(section) {
+            Some(offset) => per_cpu.map(|memory| memory.extent.start().wrapping_add(offset)),
+            None => placed.address(layout.slots.get(section).copied().flatten()?),
+        };
+        let values = Values::resolve(object, outside, address_of)?;
+        let names = Names::new(object, &values, |section| {
+            layout.slots.get(section).copied().flatten().is_some_and(|slot| is_init(slot.kind))
+        })?;
+        let mut contents = Contents::new(layout, placed, self.engine().table().machine().trap())?;
+        contents.fill(object, layout);
+        contents.relocate(object, layout, &values, (self.machine, self.instructions()))?;
+        Ok((contents, names))
     }
 
-    /// The empty PLTs of each kind that has room for one.
-    fn plts(&self, layout: &Layout, placed: &Placed) -> [Option<Plt<'_>>; Kind::COUNT] {
-        Kind::ALL.map(|kind| {
-            let (offset, room) = layout.plts[kind.index()]?;
-            let start = placed.address(Slot { kind, offset })?;
-            Plt::new(self.veneers.as_ref()?, start, room)
-        })
-    }
-
-    fn write(&self, drafts: &mut [Draft<Any>], placed: &Placed, contents: &[(Kind, Vec<u8>)]) -> Result<(), Error> {
-        for (kind, bytes) in contents {
-            let draft = drafts.iter_mut().find(|draft| draft.kind() == *kind);
-            if let (Some(draft), Some((_, base))) = (draft, placed.kinds[kind.index()]) {
-                let offset = base - draft.address();
-                self.engine.write(draft, offset, bytes)?;
+    fn write(&self, drafts: &mut [Draft<E::Set>], contents: &Contents<E::Set>) -> Result<(), Error> {
+        for part in contents.parts() {
+            if let Some(draft) = drafts.iter_mut().find(|draft| draft.kind() == part.kind) {
+                let offset = part.address - draft.address();
+                self.engine().write(draft, offset, &part.bytes)?;
             }
         }
         Ok(())
     }
 
     /// Publishes everything; if one fails, everything is freed.
-    fn publish(&self, drafts: Vec<Draft<Any>>) -> Result<Vec<Live<Any>>, Error> {
-        let mut published = Vec::new();
-        let mut waiting = drafts.into_iter();
-        while let Some(draft) = waiting.next() {
-            match self.engine.publish(draft) {
-                Ok(live) => published.push(live),
-                Err(failed) => {
-                    free(self.engine, failed.handle);
-                    free_all(self.engine, waiting.collect());
-                    free_all(self.engine, published);
-                    return Err(failed.error.into());
-                }
-            }
-        }
-        Ok(published)
+    fn publish(&self, drafts: Vec<Draft<E::Set>>) -> Result<Vec<Live<E::Set>>, Error> {
+        self.engine().publish_group(drafts).map_err(|failed| {
+            free_all::<E, _, _>(self.engine(), failed.handle);
+            failed.error.into()
+        })
     }
 }
 
 /// Frees a handle of this very engine, which always accepts it.
-fn free<B: Backend, L: Locking>(engine: &Engine<B, L>, handle: impl Handle) {
+fn free<E: EngineRef, T: Stage, K: KindTag<Set = E::Set>>(engine: &EngineOf<E>, handle: Handle<T, K>) {
     let _ = engine.free(handle);
 }
 
 /// Frees handles of this very engine.
-fn free_all<B: Backend, L: Locking>(engine: &Engine<B, L>, mut handles: Vec<impl Handle>) {
+fn free_all<E: EngineRef, T: Stage, K: KindTag<Set = E::Set>>(engine: &EngineOf<E>, mut handles: Vec<Handle<T, K>>) {
     let _ = engine.free_group(&mut handles);
 }
 
-/// Where the sections of each kind begin.
-struct Placed {
-    /// By kind: the memory, and the first address that is aligned for every section.
-    kinds: [Option<(Extent, u64)>; Kind::COUNT],
+/// Whether memory of a kind goes when its module is initialised: not if a set keeps what lasts in it, too.
+fn is_init<S: ModuleKinds>(kind: S) -> bool {
+    let lasts = [S::Text::KIND, S::Data::KIND, S::RoData::KIND, S::RoAfterInit::KIND];
+    [S::InitText::KIND, S::InitData::KIND, S::InitRoData::KIND].contains(&kind) && !lasts.contains(&kind)
 }
 
-impl Placed {
-    fn new(layout: &Layout, drafts: &[Draft<Any>]) -> Self {
-        let mut kinds = [None; Kind::COUNT];
-        for draft in drafts {
-            let index = draft.kind().index();
-            let base = draft.address().next_multiple_of(layout.needs[index].align);
-            kinds[index] = Some((draft.extent(), base));
-        }
-        Placed { kinds }
-    }
-
-    fn address(&self, slot: Slot) -> Option<u64> {
-        self.kinds[slot.kind.index()].map(|(_, base)| base.wrapping_add(slot.offset))
-    }
-}
-
-/// Bytes for the sections of one kind: what lies between sections of code traps.
-fn blank(kind: Kind, len: u64, placed: &Placed, trap: Trap) -> Result<Vec<u8>, Error> {
-    let out_of_memory = Error::OutOfMemory { kind, len };
-    let size = usize::try_from(len).map_err(|_| out_of_memory)?;
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(size).map_err(|_| out_of_memory)?;
-    bytes.resize(size, 0);
-    if let (true, Some((_, base))) = (kind.is_code(), placed.kinds[kind.index()]) {
-        trap.fill(base, &mut bytes);
-    }
-    Ok(bytes)
-}
-
-/// The bytes of a section in the content of its kind.
-fn bytes_of<'a>(
-    contents: &'a mut [(Kind, Vec<u8>)],
-    layout: &Layout,
-    section: usize,
-    len: u64,
-) -> Option<&'a mut [u8]> {
-    let slot = layout.slots.get(section).copied().flatten()?;
-    let (_, bytes) = contents.iter_mut().find(|(kind, _)| *kind == slot.kind)?;
-    let start = usize::try_from(slot.offset).ok()?;
-    bytes.get_mut(start..start.checked_add(usize::try_from(len).ok()?)?)
-}
-
-impl Coming {
+impl<E: EngineRef<Set: ModuleKinds>, P: PerCpu> Coming<E, P> {
     /// The address of the function that initialises the module.
     #[must_use]
     pub fn init(&self) -> Option<u64> {
@@ -266,7 +257,7 @@ impl Coming {
     }
 
     /// The memory of each kind.
-    pub fn extents(&self) -> impl Iterator<Item = (Kind, Extent)> + '_ {
+    pub fn extents(&self) -> impl Iterator<Item = (E::Set, Extent)> + '_ {
         self.parts.iter().map(|part| (part.kind(), part.extent()))
     }
 
@@ -275,41 +266,49 @@ impl Coming {
     /// # Errors
     ///
     /// [`Error::Engine`] if memory cannot be sealed; the module is unloaded then.
-    pub fn finish<B: Backend, L: Locking>(self, engine: &Engine<B, L>) -> Result<Module, Error> {
-        let mut module = Module { parts: Vec::new(), sealed: Vec::new(), names: self.names };
-        let mut refusal = None;
-        let mut gone: Vec<Extent> = Vec::new();
-        for part in self.parts {
-            match part.kind() {
-                Kind::InitText | Kind::InitData | Kind::InitRoData => {
-                    gone.push(part.extent());
-                    free(engine, part);
-                }
-                Kind::RoAfterInit => match engine.seal(part) {
-                    Ok(sealed) => module.sealed.push(sealed),
-                    Err(failed) => {
-                        refusal = Some(failed.error);
-                        module.parts.push(failed.handle);
-                    }
-                },
-                _ => module.parts.push(part),
-            }
-        }
-        module.names.forget(&gone);
-        if let Some(error) = refusal {
-            module.unload(engine);
-            return Err(error.into());
+    pub fn finish(self) -> Result<Module<E, P>, Error> {
+        let mut module =
+            Module { home: self.home, parts: self.parts, sealed: Vec::new(), names: self.names, per_cpu: self.per_cpu };
+        module.names.forget_init();
+        if let Err(error) = module.end_init() {
+            module.unload();
+            return Err(error);
         }
         Ok(module)
     }
 
     /// Gives the module up before it is initialised.
-    pub fn unload<B: Backend, L: Locking>(self, engine: &Engine<B, L>) {
-        free_all(engine, self.parts);
+    pub fn unload(self) {
+        free_all::<E, _, _>(self.home.engine(), self.parts);
+        drop(ManuallyDrop::into_inner(self.per_cpu));
     }
 }
 
-impl Module {
+impl<E: EngineRef<Set: ModuleKinds>, P: PerCpu> Module<E, P> {
+    /// Frees the init kinds, and seals what is to be sealed. What failed to be sealed stays among the parts.
+    fn end_init(&mut self) -> Result<(), Error> {
+        let engine = self.home.engine();
+        self.sealed.try_reserve_exact(1).map_err(no_heap)?;
+        let mut outcome = Ok(());
+        let mut place = 0;
+        while let Some(part) = self.parts.get(place) {
+            match part.kind() {
+                kind if is_init(kind) => free::<E, _, _>(engine, self.parts.swap_remove(place)),
+                kind if kind == <E::Set as ModuleKinds>::RoAfterInit::KIND && outcome.is_ok() => {
+                    match engine.seal(self.parts.swap_remove(place)) {
+                        Ok(sealed) => self.sealed.push(sealed),
+                        Err(failed) => {
+                            outcome = Err(failed.error.into());
+                            self.parts.push(failed.handle);
+                        }
+                    }
+                }
+                _ => place += 1,
+            }
+        }
+        outcome
+    }
+
     /// The address of the function that ends the module.
     #[must_use]
     pub fn exit(&self) -> Option<u64> {
@@ -322,15 +321,28 @@ impl Module {
         &self.names
     }
 
+    /// The memory of which each processor has its own copy.
+    #[must_use]
+    pub fn per_cpu(&self) -> Option<Extent> {
+        self.per_cpu.as_ref().map(|memory| memory.extent)
+    }
+
     /// The memory of each kind.
-    pub fn extents(&self) -> impl Iterator<Item = (Kind, Extent)> + '_ {
+    pub fn extents(&self) -> impl Iterator<Item = (E::Set, Extent)> + '_ {
         let sealed = self.sealed.iter().map(|part| (part.kind(), part.extent()));
         self.parts.iter().map(|part| (part.kind(), part.extent())).chain(sealed)
     }
 
-    /// Frees everything. Nobody may execute or refer to it any more.
-    pub fn unload<B: Backend, L: Locking>(self, engine: &Engine<B, L>) {
-        free_all(engine, self.parts);
-        free_all(engine, self.sealed);
+    /// The engine, and the piece of memory that holds an address.
+    pub(super) fn part(&self, address: u64) -> Option<(&EngineOf<E>, &Live<E::Set>)> {
+        let part = self.parts.iter().find(|part| part.extent().contains(address))?;
+        Some((self.home.engine(), part))
+    }
+
+    /// Frees everything. No processor may execute or refer to it any more.
+    pub fn unload(self) {
+        free_all::<E, _, _>(self.home.engine(), self.parts);
+        free_all::<E, _, _>(self.home.engine(), self.sealed);
+        drop(ManuallyDrop::into_inner(self.per_cpu));
     }
 }

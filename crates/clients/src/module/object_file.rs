@@ -1,27 +1,35 @@
-//! Reads an object once, checks what everything later relies on, and keeps it in one form for every class and byte
-//! order.
+//! Reads an object once, checks what everything later relies on, and refuses what has no meaning to the loader. Sections
+//! take memory; symbols and relocations stay in the file.
 
 use alloc::vec::Vec;
 
+use execmem_types::ByteOrder;
 use object::elf::{
-    ET_REL, FileHeader32, FileHeader64, SHF_ALLOC, SHN_ABS, SHN_COMMON, SHN_UNDEF, SHT_NOBITS, STB_GLOBAL, STB_WEAK,
+    ET_REL, FileHeader32, FileHeader64, SHF_ALLOC, SHF_COMPRESSED, SHF_EXECINSTR, SHF_TLS, SHF_WRITE, SHT_CREL,
+    SHT_FINI_ARRAY, SHT_INIT_ARRAY, SHT_NOBITS, SHT_NOTE, SHT_PREINIT_ARRAY, SHT_PROGBITS, SHT_REL, SHT_RELA, SHT_RELR,
+    SHT_SYMTAB, SHT_SYMTAB_SHNDX, STB_GLOBAL, STB_GNU_UNIQUE, STB_LOCAL, STB_WEAK, STT_COMMON, STT_GNU_IFUNC, STT_TLS,
 };
-use object::read::elf::{FileHeader, Rela as _, SectionHeader as _, SectionTable, Sym as _, SymbolTable};
-use object::{Endianness, FileKind};
+use object::read::elf::{FileHeader, SectionHeader as _, SectionTable};
+use object::{Endianness, FileKind, SectionIndex};
 
+use super::entries::{Format, NameFault, Place, Relocations, Symbol, SymbolTable, name_at};
+use super::grow::push;
+use super::limits::{Budget, LoadLimits, Resource};
+use super::names::keeps;
+use super::refusal::{ElfMachine, SectionRefusal, SymbolRefusal};
+use super::rules::MachineRules;
 use crate::{Error, Field, Name};
 
 /// An object, checked.
 #[derive(Debug)]
 pub(super) struct ObjectFile<'data> {
-    pub(super) machine: u16,
-    pub(super) is_big_endian: bool,
+    pub(super) format: Format,
     /// Number 0 is the empty section.
     pub(super) sections: Vec<Section<'data>>,
     /// Number 0 is the empty symbol.
-    pub(super) symbols: Vec<Symbol<'data>>,
+    pub(super) symbols: SymbolTable<'data>,
     /// Relocations by the section they patch.
-    pub(super) relocations: Vec<(usize, Vec<Relocation>)>,
+    pub(super) relocations: Vec<(usize, Relocations<'data>)>,
 }
 
 #[derive(Debug)]
@@ -41,87 +49,246 @@ impl Section<'_> {
     }
 }
 
-#[derive(Debug)]
-pub(super) struct Symbol<'data> {
-    pub(super) name: &'data str,
-    pub(super) place: Place,
-    /// Offset in its section, or the value itself.
-    pub(super) value: u64,
-    pub(super) is_weak: bool,
-    /// Others may refer to it by name.
-    pub(super) is_global: bool,
+impl<'data> ObjectFile<'data> {
+    /// The name of a symbol of this object, which was read before.
+    pub(super) fn name_of(&self, symbol: &Symbol) -> &'data str {
+        self.symbols.name(symbol, u64::MAX).unwrap_or("")
+    }
+
+    /// What stands for a symbol in messages: its name, or that of its section.
+    pub(super) fn label_of(&self, symbol: usize) -> Name {
+        let Some(entry) = self.symbols.get(symbol) else { return Name::new("a symbol that does not exist") };
+        let name = self.name_of(&entry);
+        let section = match entry.place {
+            Place::Section(section) if name.is_empty() => self.sections.get(section).map(|section| section.name),
+            _ => None,
+        };
+        Name::new(section.unwrap_or(name))
+    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    Undefined,
-    Absolute,
-    Common,
-    Section(usize),
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Relocation {
-    pub(super) offset: u64,
-    pub(super) symbol: usize,
-    pub(super) number: u32,
-    pub(super) addend: i64,
-}
-
-/// Reads an object of either class.
-pub(super) fn parse(data: &[u8]) -> Result<ObjectFile<'_>, Error> {
+/// Reads an object, of a machine that has these rules, or of any. Where an object is read, `rules` and `limits` are checked
+/// before memory is taken.
+pub(super) fn parse<'data>(
+    data: &'data [u8],
+    limits: &LoadLimits,
+    rules: Option<&MachineRules>,
+) -> Result<ObjectFile<'data>, Error> {
+    Budget::new(Resource::FileBytes, limits.file_bytes).take(data.len() as u64)?;
     match FileKind::parse(data) {
-        Ok(FileKind::Elf64) => parse_class::<FileHeader64<Endianness>>(data),
-        Ok(FileKind::Elf32) => parse_class::<FileHeader32<Endianness>>(data),
+        Ok(FileKind::Elf64) => Reader::<FileHeader64<Endianness>>::new(data, rules)?.read(limits),
+        Ok(FileKind::Elf32) => Reader::<FileHeader32<Endianness>>::new(data, rules)?.read(limits),
         _ => Err(Error::NotAnObject { field: Field::Header }),
     }
 }
 
-fn parse_class<Elf: FileHeader<Endian = Endianness>>(data: &[u8]) -> Result<ObjectFile<'_>, Error> {
-    let bad = |field| move |_| Error::NotAnObject { field };
-    let header = Elf::parse(data).map_err(bad(Field::Header))?;
-    let endian = header.endian().map_err(bad(Field::Header))?;
-    if header.e_type(endian) != ET_REL {
-        return Err(Error::NotAnObject { field: Field::Header });
-    }
-    let table = header.sections(endian, data).map_err(bad(Field::SectionTable))?;
-    let symbol_table = table.symbols(endian, data, object::elf::SHT_SYMTAB).map_err(bad(Field::SymbolTable))?;
-    let sections = read_sections(&table, endian, data)?;
-    let symbols = read_symbols(&symbol_table, endian, &sections)?;
-    let relocations = read_relocations(&table, endian, data, &sections, symbols.len())?;
-    let is_big_endian = endian == Endianness::Big;
-    Ok(ObjectFile { machine: header.e_machine(endian), is_big_endian, sections, symbols, relocations })
+/// A file of one class whose header was checked.
+struct Reader<'data, Elf: FileHeader<Endian = Endianness>> {
+    data: &'data [u8],
+    endian: Endianness,
+    format: Format,
+    table: SectionTable<'data, Elf, &'data [u8]>,
 }
 
-fn read_sections<'data, Elf: FileHeader<Endian = Endianness>>(
-    table: &SectionTable<'data, Elf, &'data [u8]>,
-    endian: Endianness,
-    data: &'data [u8],
-) -> Result<Vec<Section<'data>>, Error> {
-    let mut sections = Vec::new();
-    for (index, header) in table.iter().enumerate() {
-        let name = table.section_name(endian, header).ok().and_then(|name| core::str::from_utf8(name).ok());
-        let name = name.or((index == 0).then_some(""));
-        let bad = |name, field| Error::BadSection { section: index, name: Name::new(name), field };
-        let name = name.ok_or(bad("", Field::Name))?;
-        let (len, align): (u64, u64) = (header.sh_size(endian).into(), header.sh_addralign(endian).into());
-        let align = align.max(1);
-        if !align.is_power_of_two() {
-            return Err(bad(name, Field::Alignment));
+impl<'data, Elf: FileHeader<Endian = Endianness>> Reader<'data, Elf> {
+    fn new(data: &'data [u8], rules: Option<&MachineRules>) -> Result<Self, Error> {
+        let bad = |field| move |_| Error::NotAnObject { field };
+        let header = Elf::parse(data).map_err(bad(Field::Header))?;
+        let endian = header.endian().map_err(bad(Field::Header))?;
+        if header.e_type(endian) != ET_REL {
+            return Err(Error::NotAnObject { field: Field::Header });
         }
-        let has_bytes = header.sh_type(endian) != SHT_NOBITS && index > 0;
-        let bytes = if has_bytes { header.data(endian, data).map_err(|_| bad(name, Field::Place))? } else { &[] };
-        sections.push(Section { name, flags: header.sh_flags(endian).into(), len, align, data: bytes });
+        let format = Format { is_64_bit: header.is_type_64(), is_big_endian: endian == Endianness::Big };
+        if let Some(rules) = rules {
+            check_header(rules, header.e_machine(endian), format, header.e_flags(endian))?;
+        }
+        let table = header.sections(endian, data).map_err(bad(Field::SectionTable))?;
+        Ok(Reader { data, endian, format, table })
     }
-    check_overlaps(&sections, data)?;
-    Ok(sections)
+
+    fn read(&self, limits: &LoadLimits) -> Result<ObjectFile<'data>, Error> {
+        let mut names = Budget::new(Resource::NameBytes, limits.name_bytes);
+        Budget::new(Resource::Sections, limits.sections).take(self.table.len() as u64)?;
+        let sections = self.sections(&mut names)?;
+        let symbols = self.symbols(&sections, &mut names)?;
+        let relocations = self.relocations(&sections, limits)?;
+        Ok(ObjectFile { format: self.format, sections, symbols, relocations })
+    }
+
+    fn sections(&self, names: &mut Budget) -> Result<Vec<Section<'data>>, Error> {
+        let mut sections = Vec::new();
+        let strings = self.section_names()?;
+        for (index, header) in self.table.iter().enumerate() {
+            let name = match index {
+                0 => Ok(""),
+                _ => name_at(strings, header.sh_name(self.endian), names.left()),
+            };
+            let name =
+                name_or(name, names, Error::BadSection { section: index, name: Name::new(""), field: Field::Name })?;
+            let bad = |field| Error::BadSection { section: index, name: Name::new(name), field };
+            let align = Into::<u64>::into(header.sh_addralign(self.endian)).max(1);
+            if !align.is_power_of_two() {
+                return Err(bad(Field::Alignment));
+            }
+            let has_bytes = header.sh_type(self.endian) != SHT_NOBITS && index > 0;
+            let bytes = header.data(self.endian, self.data).map_err(|_| bad(Field::Place));
+            let data = if has_bytes { bytes? } else { &[] };
+            let (flags, len) = (header.sh_flags(self.endian).into(), header.sh_size(self.endian).into());
+            let section = Section { name, flags, len, align, data };
+            check_section(&section, header.sh_type(self.endian)).map_err(|reason| Error::RefusedSection {
+                section: index,
+                name: Name::new(name),
+                reason,
+            })?;
+            push(&mut sections, section)?;
+        }
+        check_overlaps(&sections, self.data)?;
+        Ok(sections)
+    }
+
+    /// The names of sections.
+    fn section_names(&self) -> Result<&'data [u8], Error> {
+        let bad = Error::NotAnObject { field: Field::SectionTable };
+        let header = Elf::parse(self.data).map_err(|_| bad)?;
+        let index = header.shstrndx(self.endian, self.data).map_err(|_| bad)?;
+        let index = usize::try_from(index).map_err(|_| bad)?;
+        if self.table.is_empty() {
+            return Ok(&[]);
+        }
+        let section = self.table.section(SectionIndex(index)).map_err(|_| bad)?;
+        section.data(self.endian, self.data).map_err(|_| bad)
+    }
+
+    fn symbols(&self, sections: &[Section<'data>], names: &mut Budget) -> Result<SymbolTable<'data>, Error> {
+        let kind_is = |kind: u32| move |(_, header): &(usize, &Elf::SectionHeader)| header.sh_type(self.endian) == kind;
+        let mut tables = self.table.iter().enumerate().filter(kind_is(SHT_SYMTAB));
+        let Some((index, header)) = tables.next() else { return Ok(SymbolTable::empty(self.format)) };
+        let bad = Error::NotAnObject { field: Field::SymbolTable };
+        let bytes = sections[index].data;
+        let size = self.format.symbol_bytes();
+        let entry_size: u64 = header.sh_entsize(self.endian).into();
+        let strings = usize::try_from(header.sh_link(self.endian)).ok().and_then(|strings| sections.get(strings));
+        if tables.next().is_some() || entry_size != size as u64 || !bytes.len().is_multiple_of(size) {
+            return Err(bad);
+        }
+        let mut wide = self.table.iter().enumerate().filter(kind_is(SHT_SYMTAB_SHNDX));
+        let wide = wide.find(|(_, header)| usize::try_from(header.sh_link(self.endian)) == Ok(index));
+        let table = SymbolTable {
+            bytes,
+            strings: strings.ok_or(bad)?.data,
+            sections: wide.map_or(&[], |(index, _)| sections[index].data),
+            format: self.format,
+        };
+        for index in 0..table.len() {
+            let symbol = table.get(index).ok_or(bad)?;
+            check_symbol(&table, index, &symbol, sections, names)?;
+        }
+        Ok(table)
+    }
+
+    fn relocations(
+        &self,
+        sections: &[Section<'data>],
+        limits: &LoadLimits,
+    ) -> Result<Vec<(usize, Relocations<'data>)>, Error> {
+        let mut budget = Budget::new(Resource::Relocations, limits.relocations);
+        let mut all = Vec::new();
+        for (index, header) in self.table.iter().enumerate() {
+            let kind = header.sh_type(self.endian);
+            if !matches!(kind, SHT_REL | SHT_RELA | SHT_CREL | SHT_RELR) {
+                continue;
+            }
+            let name = Name::new(sections[index].name);
+            let bad = |field| Error::BadSection { section: index, name, field };
+            let target = usize::try_from(header.sh_info(self.endian)).unwrap_or(usize::MAX);
+            let section = sections.get(target);
+            let is_loaded = section.is_some_and(Section::is_loaded) || kind == SHT_RELR;
+            if kind != SHT_RELA && (is_loaded || section.is_none()) {
+                let reason = SectionRefusal::RelocationFormat(kind);
+                return Err(Error::RefusedSection { section: index, name, reason });
+            }
+            section.filter(|_| target > 0).ok_or(bad(Field::Section))?;
+            if !is_loaded || sections[target].len == 0 {
+                continue;
+            }
+            let (bytes, size) = (sections[index].data, self.format.relocation_bytes());
+            let link = usize::try_from(header.sh_link(self.endian)).unwrap_or(usize::MAX);
+            let entry_size: u64 = header.sh_entsize(self.endian).into();
+            let is_symbols = |section: &Elf::SectionHeader| section.sh_type(self.endian) == SHT_SYMTAB;
+            if entry_size != size as u64 || !bytes.len().is_multiple_of(size) {
+                return Err(bad(Field::Relocations));
+            }
+            if !self.table.section(SectionIndex(link)).is_ok_and(is_symbols) {
+                return Err(bad(Field::SymbolTable));
+            }
+            let list = Relocations { bytes, format: self.format };
+            budget.take(list.len() as u64)?;
+            push(&mut all, (target, list))?;
+        }
+        Ok(all)
+    }
+}
+
+/// A name, charged; or the error that says what is wrong with it.
+fn name_or<'data>(
+    name: Result<&'data str, NameFault>,
+    names: &mut Budget,
+    damaged: Error,
+) -> Result<&'data str, Error> {
+    match name {
+        Ok(name) => names.take(name.len() as u64).map(|()| name),
+        Err(NameFault::Damaged) => Err(damaged),
+        Err(NameFault::TooLong) => names.take(names.left().saturating_add(1)).map(|()| ""),
+    }
+}
+
+/// Compares what the header says of the machine with what its rules are for.
+fn check_header(rules: &MachineRules, machine: u16, format: Format, flags: u32) -> Result<(), Error> {
+    let (found, wanted) = (ElfMachine(machine), ElfMachine(rules.number));
+    if found != wanted {
+        return Err(Error::WrongMachine { found, wanted });
+    }
+    if format.is_64_bit != rules.is_64_bit {
+        return Err(Error::WrongClass { machine: wanted, is_64_bit: format.is_64_bit });
+    }
+    if format.is_big_endian != (rules.order == ByteOrder::Big) {
+        return Err(Error::WrongByteOrder { machine: wanted, is_big_endian: format.is_big_endian });
+    }
+    match flags & !rules.flags {
+        0 => Ok(()),
+        unknown => Err(Error::UnknownFlags { machine: wanted, unknown }),
+    }
+}
+
+/// Section types with bytes of a module. Processors have types of their own for unwind tables (`0x7000_0001`).
+const TYPES: [u32; 6] = [SHT_PROGBITS, SHT_NOBITS, SHT_NOTE, SHT_INIT_ARRAY, SHT_FINI_ARRAY, SHT_PREINIT_ARRAY];
+const UNWIND_TABLE: u32 = 0x7000_0001;
+
+/// Refuses a loaded section that is not understood.
+fn check_section(section: &Section<'_>, kind: u32) -> Result<(), SectionRefusal> {
+    let has = |flag: u32| section.flags & u64::from(flag) != 0;
+    if !section.is_loaded() {
+        return Ok(());
+    }
+    if has(SHF_WRITE) && has(SHF_EXECINSTR) {
+        return Err(SectionRefusal::WritableCode);
+    }
+    if has(SHF_TLS) {
+        return Err(SectionRefusal::ThreadLocal);
+    }
+    if has(SHF_COMPRESSED) {
+        return Err(SectionRefusal::Compressed);
+    }
+    if TYPES.contains(&kind) || kind == UNWIND_TABLE { Ok(()) } else { Err(SectionRefusal::UnknownType(kind)) }
 }
 
 /// Refuses two sections with the same bytes of the file.
 fn check_overlaps(sections: &[Section<'_>], data: &[u8]) -> Result<(), Error> {
     let start = |section: &Section<'_>| section.data.as_ptr().addr() - data.as_ptr().addr();
-    let with_bytes = sections.iter().enumerate().filter(|(_, section)| !section.data.is_empty());
-    let mut order: Vec<_> = with_bytes.map(|(index, section)| (start(section), section.data.len(), index)).collect();
+    let mut order = Vec::new();
+    for (index, section) in sections.iter().enumerate().filter(|(_, section)| !section.data.is_empty()) {
+        push(&mut order, (start(section), section.data.len(), index))?;
+    }
     order.sort_unstable();
     for pair in order.windows(2) {
         let [(first_start, first_len, first), (second_start, _, second)] = pair else { continue };
@@ -132,70 +299,43 @@ fn check_overlaps(sections: &[Section<'_>], data: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-fn read_symbols<'data, Elf: FileHeader<Endian = Endianness>>(
-    table: &SymbolTable<'data, Elf, &'data [u8]>,
-    endian: Endianness,
-    sections: &[Section<'_>],
-) -> Result<Vec<Symbol<'data>>, Error> {
-    let mut symbols = Vec::new();
-    for (index, entry) in table.enumerate() {
-        let bad = |field| Error::BadSymbol { symbol: index.0, field };
-        let name = table.symbol_name(endian, entry).map_err(|_| bad(Field::Name))?;
-        let name = core::str::from_utf8(name).map_err(|_| bad(Field::Name))?;
-        let value: u64 = entry.st_value(endian).into();
-        let place = match entry.st_shndx(endian) {
-            SHN_UNDEF => Place::Undefined,
-            SHN_ABS => Place::Absolute,
-            SHN_COMMON => Place::Common,
-            _ => {
-                let section = table.symbol_section(endian, entry, index).map_err(|_| bad(Field::Section))?;
-                Place::Section(section.ok_or(bad(Field::Section))?.0)
-            }
-        };
-        let binding = entry.st_bind();
-        let is_weak = binding == STB_WEAK;
-        let is_global = is_weak || binding == STB_GLOBAL;
-        if let Place::Section(section) = place {
-            let section = sections.get(section).ok_or(bad(Field::Section))?;
-            // Compilers refer to data by local anchors, some of them behind the end.
-            if is_global && section.is_loaded() && value > section.len {
-                return Err(bad(Field::Value));
-            }
-        }
-        symbols.push(Symbol { name, place, value, is_weak, is_global });
-    }
-    Ok(symbols)
-}
+/// What a name that is kept takes beside its bytes.
+const KEPT_BYTES: u64 = 48;
 
-fn read_relocations<'data, Elf: FileHeader<Endian = Endianness>>(
-    table: &SectionTable<'data, Elf, &'data [u8]>,
-    endian: Endianness,
-    data: &'data [u8],
+/// Refuses a symbol that is damaged or not understood.
+fn check_symbol(
+    table: &SymbolTable<'_>,
+    index: usize,
+    symbol: &Symbol,
     sections: &[Section<'_>],
-    symbols: usize,
-) -> Result<Vec<(usize, Vec<Relocation>)>, Error> {
-    let mut all = Vec::new();
-    for (index, header) in table.iter().enumerate() {
-        let bad = |field| Error::BadSection { section: index, name: Name::new(sections[index].name), field };
-        let Some((entries, _)) = header.rela(endian, data).map_err(|_| bad(Field::Relocations))? else { continue };
-        let target = usize::try_from(header.sh_info(endian)).unwrap_or(usize::MAX);
-        let section = sections.get(target).filter(|_| target > 0).ok_or(bad(Field::Section))?;
-        if !section.is_loaded() {
-            continue;
-        }
-        let read = entries.iter().enumerate().map(|(relocation, entry)| {
-            let symbol = usize::try_from(entry.r_sym(endian, false)).unwrap_or(usize::MAX);
-            if symbol >= symbols.max(1) {
-                return Err(Error::BadReference { section: target, relocation, symbol });
-            }
-            Ok(Relocation {
-                offset: entry.r_offset(endian).into(),
-                symbol,
-                number: entry.r_type(endian, false),
-                addend: entry.r_addend(endian).into(),
-            })
-        });
-        all.push((target, read.collect::<Result<_, _>>()?));
+    names: &mut Budget,
+) -> Result<(), Error> {
+    let bad = |name: &str, field| Error::BadSymbol { symbol: index, name: Name::new(name), field };
+    let name = name_or(table.name(symbol, names.left()), names, bad("", Field::Name))?;
+    let section = match symbol.place {
+        Place::Section(section) => Some(sections.get(section).ok_or(bad(name, Field::Section))?),
+        _ => None,
+    };
+    let reason = match (symbol.place, symbol.kind) {
+        (Place::Common, _) | (_, STT_COMMON) => Some(SymbolRefusal::Common),
+        (_, STT_TLS) => Some(SymbolRefusal::ThreadLocal),
+        (_, STT_GNU_IFUNC) => Some(SymbolRefusal::IndirectFunction),
+        (Place::Reserved, _) => Some(SymbolRefusal::ReservedSection),
+        _ => match symbol.binding {
+            STB_LOCAL | STB_GLOBAL | STB_WEAK | STB_GNU_UNIQUE => None,
+            binding => Some(SymbolRefusal::UnknownBinding(binding)),
+        },
+    };
+    if let Some(reason) = reason {
+        let section = Name::new(section.map_or("", |section| section.name));
+        return Err(Error::RefusedSymbol { name: Name::new(name), section, reason });
     }
-    Ok(all)
+    // Compilers refer to data by local anchors, some of them behind the end.
+    let is_outside = |section: &Section<'_>| section.is_loaded() && symbol.value > section.len;
+    if symbol.is_global() && section.is_some_and(is_outside) {
+        return Err(bad(name, Field::Value));
+    }
+    let is_here = section.is_some_and(Section::is_loaded);
+    let is_kept = !name.is_empty() && (symbol.place == Place::Undefined || (is_here && keeps(name, symbol)));
+    names.take(if is_kept { KEPT_BYTES } else { 0 })
 }

@@ -1,71 +1,121 @@
-//! Modules that refer to each other: who exports what, who uses whom, and in which order a set of them loads.
+//! Modules that refer to each other: what each exports and uses, and in which order a set of them loads.
 //!
 //! A module's symbols can be used once it is initialised. Loading takes the lock of the set for look-ups only, so modules
 //! that do not need each other load at the same time, in as many threads as there are.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use execmem::sync::{Lock, Locking};
-use execmem::{Backend, Engine, Extent, Kind};
+use execmem::{EngineRef, Extent};
+use hashbrown::HashMap;
 
+use super::grow::{push, text};
+use super::image::ModuleImage;
+use super::lease::Lease;
+use super::limits::LoadLimits;
 use super::load::{Coming, Loader, Module};
+use super::per_cpu::{NoPerCpu, PerCpu};
 use super::symbols::Symbols;
-use crate::{Error, Name};
+use crate::growth::no_heap;
+use crate::{Error, ModuleKinds, Name};
 
 /// The modules of one engine, by name.
 #[derive(Debug)]
-pub struct Modules<'e, B, L: Locking> {
-    engine: &'e Engine<B, L>,
-    loader: Loader<'e, B, L>,
-    state: Lock<L, State>,
+pub struct Modules<E: EngineRef<Set: ModuleKinds> + Clone, P: PerCpu + Clone = NoPerCpu> {
+    loader: Loader<E, P>,
+    state: Lock<<E::Locks as Locking>::Sleep, State<E, P>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    modules: BTreeMap<Box<str>, Entry>,
+/// Tells the modules of a set apart.
+pub(super) type Number = u64;
+
+#[derive(Debug)]
+struct State<E: EngineRef<Set: ModuleKinds>, P: PerCpu> {
+    modules: HashMap<Number, Entry<E, P>>,
+    by_name: HashMap<Box<str>, Number>,
     /// Address and module of each exported symbol.
-    exports: BTreeMap<Box<str>, (u64, Box<str>)>,
+    exports: HashMap<Box<str>, (u64, Number)>,
+    next: Number,
 }
 
-#[derive(Debug, Default)]
-struct Entry {
+#[derive(Debug)]
+struct Entry<E: EngineRef<Set: ModuleKinds>, P: PerCpu> {
+    name: Box<str>,
     /// `None` until it is initialised.
-    module: Option<Module>,
+    module: Option<Module<E, P>>,
     /// How many modules refer to it.
     users: u64,
+    /// How often its code is held.
+    leases: u64,
+    /// It goes when nothing holds its code any more.
+    is_leaving: bool,
     /// The modules that it refers to.
-    uses: BTreeSet<Box<str>>,
+    uses: Vec<Number>,
 }
 
-impl State {
-    /// An exported symbol. Whoever gets it is a user of the module from now on.
-    fn import(&mut self, user: &str, symbol: &str) -> Option<u64> {
-        let (address, owner) = self.exports.get(symbol)?;
-        let is_new = self.modules.get_mut(user)?.uses.insert(owner.clone());
-        if is_new && let Some(owner) = self.modules.get_mut(owner) {
-            owner.users += 1;
+impl<E: EngineRef<Set: ModuleKinds>, P: PerCpu> State<E, P> {
+    /// Enters a module that is being loaded.
+    fn enter(&mut self, name: &str) -> Result<Number, Error> {
+        if self.by_name.contains_key(name) {
+            return Err(Error::Duplicate { module: Name::new(name) });
         }
-        Some(*address)
+        let number = self.next;
+        let entry = Entry { name: text(name)?, module: None, users: 0, leases: 0, is_leaving: false, uses: Vec::new() };
+        let by_name = text(name)?;
+        self.modules.try_reserve(1).map_err(no_heap)?;
+        self.by_name.try_reserve(1).map_err(no_heap)?;
+        self.next += 1;
+        self.modules.insert(number, entry);
+        self.by_name.insert(by_name, number);
+        Ok(number)
+    }
+
+    /// An exported symbol. The module that gets it is a user of its owner from now on.
+    fn import(&mut self, user: Number, symbol: &str) -> Result<Option<u64>, Error> {
+        let Some(&(address, owner)) = self.exports.get(symbol) else { return Ok(None) };
+        if self.modules.get(&owner).is_some_and(|entry| entry.is_leaving) {
+            return Ok(None);
+        }
+        let Some(entry) = self.modules.get_mut(&user) else { return Ok(None) };
+        if !entry.uses.contains(&owner) {
+            push(&mut entry.uses, owner)?;
+            if let Some(owner) = self.modules.get_mut(&owner) {
+                owner.users += 1;
+            }
+        }
+        Ok(Some(address))
     }
 
     /// Exports the symbols of a module and keeps it, unless another module exports one of them.
-    fn export(&mut self, name: &str, module: &mut Option<Module>) -> Result<(), Error> {
+    fn export(&mut self, number: Number, module: &mut Option<Module<E, P>>) -> Result<(), Error> {
         let Some(new) = module.as_ref() else { return Ok(()) };
         let twice = new.names().exports().find(|(symbol, _)| self.exports.contains_key(*symbol));
         if let Some((symbol, _)) = twice {
             return Err(Error::DuplicateSymbol { name: Name::new(symbol) });
         }
-        self.exports.extend(new.names().exports().map(|(symbol, address)| (symbol.into(), (address, name.into()))));
-        self.modules.entry(name.into()).or_default().module = module.take();
+        let mut exports = Vec::new();
+        for (symbol, address) in new.names().exports() {
+            push(&mut exports, (text(symbol)?, (address, number)))?;
+        }
+        self.exports.try_reserve(exports.len()).map_err(no_heap)?;
+        self.exports.extend(exports);
+        if let Some(entry) = self.modules.get_mut(&number) {
+            entry.module = module.take();
+        }
         Ok(())
     }
 
     /// Forgets a module and what it uses.
-    fn remove(&mut self, name: &str) -> Option<Module> {
-        let entry = self.modules.remove(name)?;
-        self.exports.retain(|_, (_, owner)| **owner != *name);
+    fn remove(&mut self, number: Number) -> Option<Module<E, P>> {
+        let entry = self.modules.remove(&number)?;
+        self.by_name.remove(&entry.name);
+        if let Some(module) = &entry.module {
+            module.names().exports().for_each(|(symbol, _)| {
+                self.exports.remove(symbol);
+            });
+        }
         for used in &entry.uses {
             if let Some(used) = self.modules.get_mut(used) {
                 used.users -= 1;
@@ -73,16 +123,39 @@ impl State {
         }
         entry.module
     }
+
+    /// The entry of a module that is initialised.
+    fn loaded(&self, name: &str) -> Option<(Number, &Entry<E, P>)> {
+        let number = *self.by_name.get(name)?;
+        Some((number, self.modules.get(&number).filter(|entry| entry.module.is_some())?))
+    }
 }
 
-impl<'e, B: Backend, L: Locking> Modules<'e, B, L> {
+impl<E: EngineRef<Set: ModuleKinds> + Clone> Modules<E> {
     /// No modules, in the memory of an engine.
     ///
     /// # Errors
     ///
     /// [`Error::UnknownMachine`].
-    pub fn new(engine: &'e Engine<B, L>) -> Result<Self, Error> {
-        Ok(Modules { engine, loader: Loader::new(engine)?, state: Lock::new(State::default()) })
+    pub fn new(engine: E) -> Result<Self, Error> {
+        Modules::with_limits(engine, LoadLimits::DEFAULT)
+    }
+
+    /// The same, with limits for each module.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_limits(engine: E, limits: LoadLimits) -> Result<Self, Error> {
+        Ok(Modules::with_loader(Loader::with_limits(engine, limits)?))
+    }
+}
+
+impl<E: EngineRef<Set: ModuleKinds> + Clone, P: PerCpu + Clone> Modules<E, P> {
+    /// No modules, loaded by a loader from now on.
+    pub fn with_loader(loader: Loader<E, P>) -> Self {
+        let state = State { modules: HashMap::new(), by_name: HashMap::new(), exports: HashMap::new(), next: 0 };
+        Modules { loader, state: Lock::new(state) }
     }
 
     /// Loads a module, lets `init` initialise it, and exports its symbols: all of that, or nothing. Symbols that no
@@ -97,90 +170,179 @@ impl<'e, B: Backend, L: Locking> Modules<'e, B, L> {
         name: &str,
         data: &[u8],
         outside: &impl Symbols,
-        init: impl FnOnce(&Coming) -> Result<(), Error>,
+        init: impl FnOnce(&Coming<E, P>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.state.with(|state| {
-            if state.modules.contains_key(name) {
-                return Err(Error::Duplicate { module: Name::new(name) });
-            }
-            state.modules.insert(name.into(), Entry::default());
-            Ok(())
-        })?;
-        let symbols =
-            |symbol: &str| self.state.with(|state| state.import(name, symbol)).or_else(|| outside.address(symbol));
-        let loaded = self.loader.load(data, &symbols).and_then(|coming| match init(&coming) {
-            Ok(()) => coming.finish(self.engine),
-            Err(error) => {
-                coming.unload(self.engine);
-                Err(error)
-            }
-        });
-        let exported = loaded.and_then(|module| {
-            let mut module = Some(module);
-            let exported = self.state.with(|state| state.export(name, &mut module));
-            module.into_iter().for_each(|module| module.unload(self.engine));
-            exported
-        });
-        exported.inspect_err(|_| {
-            self.state.with(|state| state.remove(name));
-        })
+        self.load_finalized(name, data, outside, |_| Ok(()), init)
     }
 
-    /// Unloads a module. Nobody may execute or refer to it any more.
+    /// The same, with a [finalize step](Loader::load_finalized).
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchModule`], also while it is being loaded; [`Error::ModuleInUse`] if others refer to it.
+    /// What `finalize` says, and the errors of [`load`](Self::load).
+    pub fn load_finalized(
+        &self,
+        name: &str,
+        data: &[u8],
+        outside: &impl Symbols,
+        finalize: impl FnOnce(&mut ModuleImage<'_, E::Set>) -> Result<(), Error>,
+        init: impl FnOnce(&Coming<E, P>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let number = self.state.with(|state| state.enter(name))?;
+        // What a look-up that had no memory did not find must not count as a weak symbol that is nowhere.
+        let failure = Cell::new(None);
+        let import = |symbol: &str| self.state.with(|state| state.import(number, symbol));
+        let imported = |symbol: &str| {
+            import(symbol).unwrap_or_else(|error| {
+                failure.set(Some(error));
+                None
+            })
+        };
+        let symbols = |symbol: &str| imported(symbol).or_else(|| outside.address(symbol));
+        let loaded = self.loader.load_finalized(data, &symbols, finalize).and_then(|coming| {
+            match failure.get().map_or_else(|| init(&coming), Err) {
+                Ok(()) => coming.finish(),
+                Err(error) => {
+                    coming.unload();
+                    Err(error)
+                }
+            }
+        });
+        let exported = loaded.map_err(|error| failure.get().unwrap_or(error)).and_then(|module| {
+            let mut module = Some(module);
+            let exported = self.state.with(|state| state.export(number, &mut module));
+            module.into_iter().for_each(|module| module.unload());
+            exported
+        });
+        exported.inspect_err(|_| {
+            self.state.with(|state| state.remove(number));
+        })
+    }
+
+    /// Unloads a module. No processor may execute or refer to it any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchModule`], also while it is being loaded; [`Error::ModuleInUse`] if others refer to it;
+    /// [`Error::Leased`] if its code is held.
     pub fn unload(&self, name: &str) -> Result<(), Error> {
         let module = self.state.with(|state| {
             let missing = Error::NoSuchModule { module: Name::new(name) };
-            let entry = state.modules.get(name).filter(|entry| entry.module.is_some()).ok_or(missing)?;
-            match entry.users {
-                0 => state.remove(name).ok_or(missing),
-                users => Err(Error::ModuleInUse { module: Name::new(name), users }),
+            let (number, entry) = state.loaded(name).ok_or(missing)?;
+            match (entry.users, entry.leases) {
+                (0, 0) => state.remove(number).ok_or(missing),
+                (0, leases) => Err(Error::Leased { module: Name::new(name), leases }),
+                (users, _) => Err(Error::ModuleInUse { module: Name::new(name), users }),
             }
         })?;
-        module.unload(self.engine);
+        module.unload();
         Ok(())
     }
 
-    /// Unloads every module, users before what they use.
-    pub fn unload_all(&self) {
-        loop {
-            let unused: Vec<Box<str>> = self.state.with(|state| {
-                let unused = state.modules.iter().filter(|(_, entry)| entry.users == 0 && entry.module.is_some());
-                unused.map(|(name, _)| name.clone()).collect()
-            });
-            if unused.is_empty() {
-                return;
+    /// Unloads a module once nothing holds its code any more. From now on it cannot be leased, and no other module can
+    /// refer to it; `wait` is called as long as its code is held.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchModule`]; [`Error::ModuleInUse`] if others refer to it, and then it does not go.
+    pub fn unload_waiting(&self, name: &str, mut wait: impl FnMut()) -> Result<(), Error> {
+        self.state.with(|state| {
+            let (number, entry) = state.loaded(name).ok_or(Error::NoSuchModule { module: Name::new(name) })?;
+            if entry.users > 0 {
+                return Err(Error::ModuleInUse { module: Name::new(name), users: entry.users });
             }
-            for name in unused {
-                // Somebody else may have unloaded it, or may use it now.
-                let _ = self.unload(&name);
+            state.modules.get_mut(&number).into_iter().for_each(|entry| entry.is_leaving = true);
+            Ok(())
+        })?;
+        loop {
+            match self.unload(name) {
+                Err(Error::Leased { .. }) => wait(),
+                outcome => return outcome,
             }
         }
     }
 
-    /// Looks at a module. Nobody else can load or unload one meanwhile.
+    /// Holds the code of a module, so that it is not unloaded.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchModule`], also while it is being loaded and when it is about to go.
+    pub fn lease(&self, name: &str) -> Result<Lease<'_, E, P>, Error> {
+        let missing = Error::NoSuchModule { module: Name::new(name) };
+        let number = self.state.with(|state| state.loaded(name).map(|(number, _)| number));
+        Lease::new(self, number.ok_or(missing)?).ok_or(missing)
+    }
+
+    /// Holds the code of the module that an address lies in. `None` if it is no module's, or that is about to go.
+    #[must_use]
+    pub fn lease_at(&self, address: u64) -> Option<Lease<'_, E, P>> {
+        self.loader.engine().find(address)?;
+        let number = self.state.with(|state| {
+            let is_there = |(_, entry): &(&Number, &Entry<E, P>)| {
+                let extents = entry.module.iter().flat_map(|module| module.extents());
+                { extents }.any(|(_, extent)| extent.contains(address))
+            };
+            state.modules.iter().find(is_there).map(|(number, _)| *number)
+        });
+        Lease::new(self, number?)
+    }
+
+    /// Holds the code of a module once more. Whether it may be.
+    pub(super) fn hold(&self, number: Number) -> bool {
+        self.state.with(|state| {
+            let entry = state.modules.get_mut(&number).filter(|entry| entry.module.is_some() && !entry.is_leaving);
+            entry.map(|entry| entry.leases += 1).is_some()
+        })
+    }
+
+    /// Ends one hold.
+    pub(super) fn release(&self, number: Number) {
+        let end = |entry: &mut Entry<E, P>| entry.leases = entry.leases.saturating_sub(1);
+        self.state.with(|state| state.modules.get_mut(&number).into_iter().for_each(end));
+    }
+
+    /// Looks at a module whose code is held.
+    pub(super) fn held<O>(&self, number: Number, body: impl FnOnce(&Module<E, P>) -> O) -> Option<O> {
+        self.state.with(|state| state.modules.get(&number)?.module.as_ref().map(body))
+    }
+
+    /// Unloads every module, users before what they use; those whose code is held stay, and what they use. Takes no memory.
+    pub fn unload_all(&self) {
+        loop {
+            let module = self.state.with(|state| {
+                let is_unused = |(_, entry): &(&Number, &Entry<E, P>)| {
+                    entry.users == 0 && entry.leases == 0 && entry.module.is_some()
+                };
+                let number = state.modules.iter().find(is_unused).map(|(number, _)| *number)?;
+                state.remove(number)
+            });
+            match module {
+                Some(module) => module.unload(),
+                None => return,
+            }
+        }
+    }
+
+    /// Looks at a module. No other thread can load or unload one meanwhile.
     ///
     /// # Errors
     ///
     /// [`Error::NoSuchModule`].
-    pub fn with<O>(&self, name: &str, body: impl FnOnce(&Module) -> O) -> Result<O, Error> {
+    pub fn with<O>(&self, name: &str, body: impl FnOnce(&Module<E, P>) -> O) -> Result<O, Error> {
         let missing = Error::NoSuchModule { module: Name::new(name) };
-        self.state.with(|state| state.modules.get(name)?.module.as_ref().map(body)).ok_or(missing)
+        self.state.with(|state| state.loaded(name)?.1.module.as_ref().map(body)).ok_or(missing)
     }
 
-    /// The module that an address lies in, and the symbol at or before it with the distance from it.
-    #[must_use]
-    pub fn symbol_at(&self, address: u64) -> Option<(Box<str>, Box<str>, u64)> {
+    /// Calls `found` with the module that an address lies in, the symbol at or before it, and the distance from that.
+    /// `None` if it is no module's, or there is no symbol.
+    pub fn symbol_at<O>(&self, address: u64, found: impl FnOnce(&str, &str, u64) -> O) -> Option<O> {
         self.state.with(|state| {
-            state.modules.iter().find_map(|(name, entry)| {
-                let module = entry.module.as_ref()?;
-                module.extents().find(|(_, extent)| extent.contains(address))?;
-                let (symbol, distance) = module.names().symbol_at(address)?;
-                Some((name.clone(), symbol.into(), distance))
-            })
+            let entry = state.modules.values().find(|entry| {
+                let module = entry.module.as_ref();
+                module.is_some_and(|module| module.extents().any(|(_, extent)| extent.contains(address)))
+            })?;
+            let (symbol, distance) = entry.module.as_ref()?.names().symbol_at(address)?;
+            Some(found(&entry.name, symbol, distance))
         })
     }
 
@@ -196,12 +358,11 @@ impl<'e, B: Backend, L: Locking> Modules<'e, B, L> {
         self.len() == 0
     }
 
-    /// The memory of all modules.
-    #[must_use]
-    pub fn extents(&self) -> Vec<(Kind, Extent)> {
+    /// Calls `each` with every piece of memory of all modules. No other thread can load or unload one meanwhile.
+    pub fn for_each_extent(&self, mut each: impl FnMut(E::Set, Extent)) {
         self.state.with(|state| {
             let modules = state.modules.values().filter_map(|entry| entry.module.as_ref());
-            modules.flat_map(Module::extents).collect()
-        })
+            modules.flat_map(|module| module.extents()).for_each(|(kind, extent)| each(kind, extent));
+        });
     }
 }

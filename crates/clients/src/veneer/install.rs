@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use execmem::sync::Locking;
-use execmem::{Backend, CodeTag, Draft, Engine, Handle as _, KnownKind, Live};
-use execmem_types::Code;
+use execmem::{CodeTag, Draft, Engine, Handle, KindName, KindTag, KnownKind, Live, Memory, Stage};
+use execmem_types::InstructionSet;
 
 use crate::Error;
 
@@ -44,30 +44,26 @@ struct Linked {
 ///
 /// [`Error::NoVeneer`] if a branch does not reach and the machine has no veneer that does, or the code is too long for
 /// its own branches; [`Error::OutsideCode`], [`Error::OutOfMemory`], [`Error::Engine`].
-pub fn install<K, B, L>(
-    engine: &Engine<B, L>,
-    machine: &Code,
-    body: &[u8],
-    branches: &[Branch],
-) -> Result<Installed<K>, Error>
+pub fn install<K, M, L>(engine: &Engine<M, K::Set, L>, body: &[u8], branches: &[Branch]) -> Result<Installed<K>, Error>
 where
     K: KnownKind + CodeTag,
-    B: Backend,
+    M: Memory<K::Set>,
     L: Locking,
 {
+    let instructions = engine.table().machine().instructions;
     let len = body.len() as u64;
     let bare = engine.alloc::<K>(len)?;
-    match link(machine, body, branches, bare.address(), false, K::KIND) {
+    match link(instructions, body, branches, bare.address(), false, K::KIND.into()) {
         Ok(linked) => return publish(engine, bare, &linked),
         Err(error) => {
             free(engine, bare);
             let Error::NoVeneer { .. } = error else { return Err(error) };
         }
     }
-    let each = machine.veneer_bytes().unwrap_or(0);
-    let room = each.saturating_mul(branches.len() as u64).saturating_add(machine.veneer_alignment.bytes());
+    let each = instructions.veneer_bytes().unwrap_or(0);
+    let room = each.saturating_mul(branches.len() as u64).saturating_add(instructions.veneer_alignment.bytes());
     let draft = engine.alloc::<K>(len.saturating_add(room))?;
-    match link(machine, body, branches, draft.address(), true, K::KIND) {
+    match link(instructions, body, branches, draft.address(), true, K::KIND.into()) {
         Ok(linked) => publish(engine, draft, &linked),
         Err(error) => {
             free(engine, draft);
@@ -77,10 +73,10 @@ where
 }
 
 /// Writes, frees what is not needed, and publishes.
-fn publish<K, B, L>(engine: &Engine<B, L>, mut draft: Draft<K>, linked: &Linked) -> Result<Installed<K>, Error>
+fn publish<K, M, L>(engine: &Engine<M, K::Set, L>, mut draft: Draft<K>, linked: &Linked) -> Result<Installed<K>, Error>
 where
     K: KnownKind + CodeTag,
-    B: Backend,
+    M: Memory<K::Set>,
     L: Locking,
 {
     if let Err(error) = engine.write(&mut draft, 0, &linked.bytes) {
@@ -100,12 +96,12 @@ where
 
 /// The bytes of `body` at an address, with its branches encoded, and veneers behind it if there may be any.
 fn link(
-    machine: &Code,
+    instructions: &InstructionSet,
     body: &[u8],
     branches: &[Branch],
     address: u64,
     may_have_veneers: bool,
-    kind: execmem::Kind,
+    kind: KindName,
 ) -> Result<Linked, Error> {
     let mut linked = Linked { bytes: copy(body, kind)?, veneers: 0 };
     let mut targets: Vec<(u64, u64)> = Vec::new();
@@ -114,7 +110,7 @@ fn link(
     for branch in branches {
         let site = address.wrapping_add(branch.offset);
         let no_veneer = Error::NoVeneer { site, target: branch.target };
-        let form = if branch.is_call { machine.call } else { machine.jump };
+        let form = if branch.is_call { instructions.call } else { instructions.jump };
         let form = form.ok_or(no_veneer)?;
         let encoded = match form.encode(site, branch.target) {
             Some(encoded) => encoded,
@@ -122,7 +118,7 @@ fn link(
                 let known = targets.iter().find(|(target, _)| *target == branch.target).map(|(_, veneer)| *veneer);
                 let veneer = match known {
                     Some(veneer) => veneer,
-                    None => append(machine, &mut linked, address, branch.target, kind)?.ok_or(no_veneer)?,
+                    None => append(instructions, &mut linked, address, branch.target, kind)?.ok_or(no_veneer)?,
                 };
                 if known.is_none() {
                     targets.push((branch.target, veneer));
@@ -141,30 +137,30 @@ fn link(
 
 /// Appends a veneer and returns its address; `None` if the machine has none that reaches.
 fn append(
-    machine: &Code,
+    instructions: &InstructionSet,
     linked: &mut Linked,
     address: u64,
     target: u64,
-    kind: execmem::Kind,
+    kind: KindName,
 ) -> Result<Option<u64>, Error> {
     let end = address.wrapping_add(linked.bytes.len() as u64);
-    let Some(site) = machine.veneer_alignment.round_up(end) else { return Ok(None) };
-    let Some(encoded) = machine.veneer(site, target) else { return Ok(None) };
+    let Some(site) = instructions.veneer_alignment.round_up(end) else { return Ok(None) };
+    let Some(encoded) = instructions.veneer(site, target) else { return Ok(None) };
     let padding = usize::try_from(site - end).unwrap_or(0);
     let len = padding + encoded.bytes().len();
     linked.bytes.try_reserve(len).map_err(|_| Error::OutOfMemory { kind, len: len as u64 })?;
     let start = linked.bytes.len();
     linked.bytes.resize(start + padding, 0);
-    // Breakpoints where they fit: nobody gets here.
-    for gap in linked.bytes[start..].chunks_exact_mut(machine.breakpoint.len().max(1)) {
-        gap.copy_from_slice(machine.breakpoint);
+    // Breakpoints where they fit: no thread gets here.
+    for gap in linked.bytes[start..].chunks_exact_mut(instructions.breakpoint.len().max(1)) {
+        gap.copy_from_slice(instructions.breakpoint);
     }
     linked.bytes.extend_from_slice(encoded.bytes());
     linked.veneers += 1;
     Ok(Some(site))
 }
 
-fn copy(body: &[u8], kind: execmem::Kind) -> Result<Vec<u8>, Error> {
+fn copy(body: &[u8], kind: KindName) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let out_of_memory = Error::OutOfMemory { kind, len: body.len() as u64 };
     bytes.try_reserve_exact(body.len()).map_err(|_| out_of_memory)?;
@@ -173,6 +169,6 @@ fn copy(body: &[u8], kind: execmem::Kind) -> Result<Vec<u8>, Error> {
 }
 
 /// Frees a handle of this very engine, which always accepts it.
-fn free<B: Backend, L: Locking>(engine: &Engine<B, L>, handle: impl execmem::Handle) {
+fn free<M: Memory<K::Set>, L: Locking, T: Stage, K: KindTag>(engine: &Engine<M, K::Set, L>, handle: Handle<T, K>) {
     let _ = engine.free(handle);
 }

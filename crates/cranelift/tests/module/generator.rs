@@ -147,7 +147,7 @@ impl Generator<'_> {
         builder.ins().load(I64, MemFlagsData::trusted(), start, offset)
     }
 
-    /// Stores and loads again, so that the result does not depend on who ran before.
+    /// Stores and loads again, so that the result does not depend on what ran before.
     fn update(&mut self, module: &impl Module, builder: &mut FunctionBuilder<'_>, value: Value) -> Value {
         let data = module.declare_data_in_func(self.variables, builder.func);
         let start = builder.ins().symbol_value(I64, data);

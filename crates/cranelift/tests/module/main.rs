@@ -7,3 +7,8 @@ mod life;
 mod programs;
 mod tools;
 mod unwind;
+
+fn main() -> std::process::ExitCode {
+    let tests = [life::tests(), programs::tests(), tools::tests(), unwind::tests()];
+    skip::run("module", env!("CARGO_TARGET_TMPDIR"), tests)
+}

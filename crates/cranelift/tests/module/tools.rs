@@ -15,6 +15,13 @@ use object::{Object as _, ObjectSymbol as _};
 
 use crate::generator::{define, signature};
 
+skip::tests! {
+    the_map_of_perf_has_a_line_for_each_function
+    the_dump_for_perf_has_every_byte
+    the_object_files_for_debuggers_have_a_function_at_its_address
+    a_debugger_shows_names_of_generated_functions
+}
+
 /// A folder that is gone after the test.
 struct Folder(PathBuf);
 
@@ -59,7 +66,6 @@ fn chain(module: &mut CodeModule, count: usize) -> Vec<FuncId> {
     ids
 }
 
-#[test]
 fn the_map_of_perf_has_a_line_for_each_function() {
     let folder = Folder::new("map");
     let map = Arc::new(PerfMap::create_in(&folder.0).expect("a file"));
@@ -78,7 +84,6 @@ fn the_map_of_perf_has_a_line_for_each_function() {
     assert!(fs::read_to_string(map.path()).expect("the file").ends_with("\n1 1 two lines\n"));
 }
 
-#[test]
 fn the_dump_for_perf_has_every_byte() {
     let folder = Folder::new("dump");
     let dump = Arc::new(JitDump::create_in(&folder.0).expect("a file"));
@@ -100,7 +105,7 @@ fn the_dump_for_perf_has_every_byte() {
         let end = at + usize::try_from(short(at + 4)).expect("short");
         let code = &bytes[at + 56 + name.len()..end];
         let pointer = std::ptr::with_exposed_provenance::<u8>(usize::try_from(address).expect("an address"));
-        // SAFETY: the function lives, nobody changes it, and it has that many bytes.
+        // SAFETY: the function lives, no thread changes it, and it has that many bytes.
         let executed = unsafe { std::slice::from_raw_parts(pointer, len) };
         assert_eq!(code, executed);
         at = end;
@@ -108,7 +113,6 @@ fn the_dump_for_perf_has_every_byte() {
     assert_eq!(at, bytes.len());
 }
 
-#[test]
 fn the_object_files_for_debuggers_have_a_function_at_its_address() {
     let code = Code { name: "some_function", address: 0x7000_1234_5000, bytes: &[0; 77] };
     let bytes = Gdb::object_file(&code).expect("a file");
@@ -118,16 +122,12 @@ fn the_object_files_for_debuggers_have_a_function_at_its_address() {
 }
 
 /// The process that gdb runs: it calls a chain of functions that ends in a trap.
-#[test]
 fn a_debugger_shows_names_of_generated_functions() {
     const DEBUGGED: &str = "EXECMEM_TEST_DEBUGGED";
     if std::env::var_os(DEBUGGED).is_some() {
         return run_into_a_trap();
     }
-    if Command::new("gdb").arg("--version").output().is_err() {
-        assert!(!PathBuf::from("/usr/bin/gdb").exists());
-        return;
-    }
+    skip::unless(skip::tool("gdb"));
     let program = std::env::current_exe().expect("a test program");
     let mut gdb = Command::new("gdb");
     gdb.args(["-batch", "-nx", "-ex", "set debuginfod enabled off", "-ex", "run", "-ex", "bt 8", "--args"]);

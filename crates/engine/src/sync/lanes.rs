@@ -3,7 +3,7 @@
 //! A lane is the number of a thread, which tells it from others, and below that the number of a shard. All threads begin
 //! with the same shard. One that meets another there takes one of its own, the lowest that no thread has; one that frees
 //! what is in a shard that no thread has takes that. It keeps it and gives it back when it ends: so there are never more in
-//! use than threads that allocate at a time, and whoever comes later finds the blocks of those who went.
+//! use than threads that allocate at a time, and a thread that comes later finds the blocks of those that went.
 
 extern crate std;
 
@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::Locking;
 
-/// The locks of choice where there is a standard library. All threads begin with one shard, and those that meet somebody
+/// The locks of choice where there is a standard library. All threads begin with one shard, and those that meet a thread
 /// allocating there get one of their own; so a program that never allocates from two threads at once uses one.
 #[derive(Debug)]
 pub struct ThreadLanes;
@@ -42,10 +42,11 @@ impl Drop for End {
 }
 
 impl Locking for ThreadLanes {
-    type Mutex = parking_lot::RawMutex;
+    type Spin = parking_lot::RawMutex;
+    type Sleep = parking_lot::RawMutex;
 
     #[inline]
-    fn lane() -> usize {
+    fn shard_hint() -> usize {
         match LANE.get() {
             0 => begin(),
             lane => lane,
@@ -53,16 +54,16 @@ impl Locking for ThreadLanes {
     }
 
     #[cold]
-    fn met(other: usize) {
-        let own = Self::lane();
+    fn contended(other: usize) {
+        let own = Self::shard_hint();
         if own != other && may_move(own) {
             LANE.set(own | take());
         }
     }
 
     #[cold]
-    fn freed_on(other: usize) {
-        let (own, bit) = (Self::lane(), 1 << (other & SHARD));
+    fn freed_elsewhere(other: usize) {
+        let (own, bit) = (Self::shard_hint(), 1 << (other & SHARD));
         let is_free = TAKEN.load(Ordering::Relaxed) & bit == 0;
         if is_free && may_move(own) && TAKEN.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
             LANE.set(own | other & SHARD);
@@ -78,7 +79,7 @@ fn begin() -> usize {
     lane
 }
 
-/// Whether a thread may take a shard for itself, which it then gives back when it ends. Not if it has one: nobody else is
+/// Whether a thread may take a shard for itself, which it then gives back when it ends. Not if it has one: no other thread is
 /// at home there. A thread that is ending keeps what it has.
 fn may_move(own: usize) -> bool {
     own & SHARD == 0 && END.try_with(|_| ()).is_ok()
@@ -105,11 +106,11 @@ mod tests {
     use crate::sync::{Locking as _, ThreadLanes};
 
     fn shard() -> usize {
-        ThreadLanes::lane() & SHARD
+        ThreadLanes::shard_hint() & SHARD
     }
 
     fn another() -> usize {
-        ThreadLanes::lane() + (1 << SHARD_BITS)
+        ThreadLanes::shard_hint() + (1 << SHARD_BITS)
     }
 
     /// One test, since all threads of a process share the shards.
@@ -117,27 +118,27 @@ mod tests {
     fn a_thread_takes_a_shard_of_its_own_once_and_gives_it_back() {
         let meet = || {
             assert_eq!(shard(), 0);
-            ThreadLanes::met(ThreadLanes::lane());
+            ThreadLanes::contended(ThreadLanes::shard_hint());
             assert_eq!(shard(), 0, "it met nobody but itself");
-            ThreadLanes::met(another());
+            ThreadLanes::contended(another());
             let first = shard();
-            ThreadLanes::met(another());
+            ThreadLanes::contended(another());
             assert!(first != 0 && shard() == first, "what it has for itself it keeps");
             first
         };
         let first = std::thread::spawn(meet).join().expect("no panic");
         assert_eq!(std::thread::spawn(meet).join().expect("no panic"), first, "whoever comes later takes the same");
         let free = move || {
-            ThreadLanes::freed_on(0);
+            ThreadLanes::freed_elsewhere(0);
             assert_eq!(shard(), 0, "that is everybody's");
-            ThreadLanes::freed_on(first);
+            ThreadLanes::freed_elsewhere(first);
             assert_eq!(shard(), first, "whose thread is gone");
             let other = std::thread::spawn(move || {
-                ThreadLanes::freed_on(first);
+                ThreadLanes::freed_elsewhere(first);
                 shard()
             });
             assert_eq!(other.join().expect("no panic"), 0, "whose thread is there");
-            ThreadLanes::freed_on(first + 1);
+            ThreadLanes::freed_elsewhere(first + 1);
             shard()
         };
         assert_eq!(std::thread::spawn(free).join().expect("no panic"), first);

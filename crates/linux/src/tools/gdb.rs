@@ -73,7 +73,7 @@ impl Registered {
         let _list = LIST.lock().unwrap_or_else(PoisonError::into_inner);
         let entry: *mut Entry = &raw mut *self.entry;
         let descriptor = addr_of_mut!(__jit_debug_descriptor);
-        // SAFETY: the list is changed by whoever holds `LIST`; its entries are boxes that live until they are out of it.
+        // SAFETY: the list is changed by the thread that holds `LIST`; its entries are boxes that live until they are out of it.
         let list = unsafe { &mut *descriptor };
         if action == REGISTER {
             self.entry.next = list.first;

@@ -1,16 +1,17 @@
 //! `jit-PID.dump`: names and instructions with the time of their publication (jitdump-specification.txt of Linux).
 #![expect(unsafe_code, reason = "maps its file, which is how perf learns of it")]
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::mm::{MapFlags, ProtFlags};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Code, Listener};
+use super::{Code, Listener, file};
+use crate::fork::Mark;
+use crate::per_process::PerProcess;
 
 const MAGIC: u32 = 0x4a69_5444;
 const VERSION: u32 = 1;
@@ -30,14 +31,68 @@ const MACHINE: u32 = if cfg!(target_arch = "x86_64") {
     20
 };
 
-/// A record of published code for `perf inject --jit`. `perf record -k mono` must be running when it is created.
+/// A record of published code for `perf inject --jit`. `perf record -k mono` must be running when it is created. A forked
+/// child that publishes code has a record of its own.
 #[derive(Debug)]
 pub struct JitDump {
-    path: PathBuf,
+    folder: PathBuf,
+    own: PerProcess<Dump>,
+}
+
+/// The record of one process.
+#[derive(Debug)]
+struct Dump {
     /// The file, and how many pieces of code are in it.
     state: Mutex<(File, u64)>,
     /// The mapping that `perf` sees.
-    mark: usize,
+    _seen: Seen,
+}
+
+/// Where the record of this process is in a folder.
+fn path_in(folder: &Path) -> PathBuf {
+    folder.join(format!("jit-{}.dump", std::process::id()))
+}
+
+/// A page of the file that is mapped executable. It is never read.
+#[derive(Debug)]
+struct Seen {
+    start: usize,
+    mark: Mark,
+}
+
+impl Dump {
+    fn create_in(folder: &Path) -> io::Result<Self> {
+        let mut file = file::open(&path_in(folder))?;
+        // What another process with the same number left.
+        file.set_len(0)?;
+        let words = [MAGIC, VERSION, HEADER_BYTES, MACHINE, 0, std::process::id()].map(u32::to_ne_bytes);
+        file.write_all(&[words.as_flattened(), &nanoseconds().to_ne_bytes(), &[0; 8]].concat())?;
+        let seen = Seen::of(&file)?;
+        Ok(Dump { state: Mutex::new((file, 0)), _seen: seen })
+    }
+}
+
+impl Seen {
+    fn of(file: &File) -> io::Result<Self> {
+        let mark = Mark::of_this_process()?;
+        let (rights, flags) = (ProtFlags::READ | ProtFlags::EXEC, MapFlags::PRIVATE);
+        // SAFETY: without MAP_FIXED, and with a null hint, mmap(2) chooses addresses that nothing uses. The mapping is
+        // never read.
+        let start =
+            unsafe { rustix::mm::mmap(std::ptr::null_mut(), rustix::param::page_size(), rights, flags, file, 0) }?;
+        Ok(Seen { start: start.expose_provenance(), mark })
+    }
+}
+
+impl Drop for Seen {
+    fn drop(&mut self) {
+        if self.mark.is_here() {
+            let start = std::ptr::with_exposed_provenance_mut(self.start);
+            // SAFETY: one page that was mapped when this was made, in this process; nothing points into it.
+            let unmapped = unsafe { rustix::mm::munmap(start, rustix::param::page_size()) };
+            debug_assert!(unmapped.is_ok(), "munmap of what was mapped: {unmapped:?}");
+        }
+    }
 }
 
 impl JitDump {
@@ -45,32 +100,24 @@ impl JitDump {
     ///
     /// # Errors
     ///
-    /// If the file cannot be created, or cannot be mapped executable (a `noexec` mount).
+    /// If the file cannot be created, or cannot be mapped executable (a `noexec` mount); if there is one by that name that
+    /// another user has, or that has another name too, or that is no file. Then nothing is written.
     pub fn create_in(folder: &Path) -> io::Result<Self> {
-        let path = folder.join(format!("jit-{}.dump", std::process::id()));
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(true).read(true).write(true);
-        let mut file = options.custom_flags(libc::O_NOFOLLOW).mode(0o600).open(&path)?;
-        let words = [MAGIC, VERSION, HEADER_BYTES, MACHINE, 0, std::process::id()].map(u32::to_ne_bytes);
-        file.write_all(&[words.as_flattened(), &nanoseconds().to_ne_bytes(), &[0; 8]].concat())?;
-        let flags = (ProtFlags::READ | ProtFlags::EXEC, MapFlags::PRIVATE);
-        // SAFETY: without MAP_FIXED, and with a null hint, mmap(2) chooses addresses that nothing uses. The mapping is
-        // never read.
-        let mark =
-            unsafe { rustix::mm::mmap(std::ptr::null_mut(), rustix::param::page_size(), flags.0, flags.1, &file, 0) }?;
-        Ok(JitDump { path, state: Mutex::new((file, 0)), mark: mark.expose_provenance() })
+        let own = PerProcess::new(Dump::create_in(folder)?)?;
+        Ok(JitDump { folder: folder.to_owned(), own })
     }
 
-    /// Where the file is.
+    /// Where the file of this process is; of a child, once it published something.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn path(&self) -> PathBuf {
+        path_in(&self.folder)
     }
 }
 
 impl Listener for JitDump {
     fn published(&self, code: &Code<'_>) -> io::Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = self.own.get_or_make(|_| Dump::create_in(&self.folder))?;
+        let mut state = own.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (file, count) = &mut *state;
         let name = code.name.replace('\0', " ");
         let total = LOAD_BYTES + name.len() + 1 + code.bytes.len();
@@ -89,15 +136,6 @@ impl Listener for JitDump {
 
     /// The format has no way to say so.
     fn freed(&self, _address: u64) {}
-}
-
-impl Drop for JitDump {
-    fn drop(&mut self) {
-        let mark = std::ptr::with_exposed_provenance_mut(self.mark);
-        // SAFETY: one page that was mapped when this was created; nothing points into it.
-        let unmapped = unsafe { rustix::mm::munmap(mark, rustix::param::page_size()) };
-        debug_assert!(unmapped.is_ok(), "munmap of what was mapped: {unmapped:?}");
-    }
 }
 
 /// The clock that `perf record -k mono` uses.

@@ -3,109 +3,89 @@
 use core::ops::Range;
 
 use super::Arena;
-use crate::Found;
+use crate::LiveMap;
+use crate::live_map::{MAX_QUANTA, Start};
 
 /// What a range in an arena is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub enum State {
+    /// It was allocated.
     Live,
-    Hole,
-    Ready,
+    /// It is a hole that serves requests.
+    Free,
+    /// It is a hole that serves none.
+    Withheld,
 }
 
 impl Arena {
-    /// The live range that contains `position`. [`Ledger::find`](crate::Ledger::find) tells its tag too, and needs no
-    /// arena.
-    #[must_use]
-    pub fn find(&self, position: u64) -> Option<Range<u64>> {
-        self.spans.containing(self.quantum_number(position)?)?;
-        self.ledger().find(position).map(|Found { range, .. }| range)
+    /// Every range of the managed space in order, and its state.
+    pub fn ranges<'a>(&'a self, map: &'a LiveMap) -> impl Iterator<Item = (Range<u64>, State)> + 'a {
+        self.ranges_from(map, 0)
     }
 
-    /// The live ranges in order.
-    pub fn live(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        self.ranges_that(|state| state == State::Live)
+    /// The same of those that start at a position or behind it.
+    pub fn ranges_from<'a>(
+        &'a self,
+        map: &'a LiveMap,
+        position: u64,
+    ) -> impl Iterator<Item = (Range<u64>, State)> + 'a {
+        let first = u32::try_from(position.div_ceil(self.quantum())).unwrap_or(MAX_QUANTA).min(MAX_QUANTA);
+        self.ranges_in(map, first..MAX_QUANTA).map(|(range, state)| (self.positions(range), state))
     }
 
-    /// The holes in order; ready ranges are none.
-    pub fn holes(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        self.ranges_that(|state| state == State::Hole)
+    /// The runs of managed space in order.
+    pub fn spans<'a>(&'a self, map: &'a LiveMap) -> impl Iterator<Item = Range<u64>> + 'a {
+        let mut ranges = self.ranges(map).map(|(range, _)| range).peekable();
+        core::iter::from_fn(move || {
+            let mut run = ranges.next()?;
+            while let Some(range) = ranges.next_if(|range| range.start == run.end) {
+                run.end = range.end;
+            }
+            Some(run)
+        })
     }
 
-    /// The holes in no order, without looking at anything else.
+    /// The holes in no order, withheld ones included, without looking at anything else.
     pub fn holes_unordered(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        self.holes.iter().map(|hole| self.positions(hole))
+        self.holes.iter().map(|hole| self.positions(hole.start..hole.end()))
     }
 
-    /// Number of holes.
+    /// The withheld holes; the one withheld last is the first.
+    pub fn withheld(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.holes.withheld().map(|hole| self.positions(hole.start..hole.end()))
+    }
+
+    /// Whether there are withheld holes.
     #[must_use]
-    pub fn hole_count(&self) -> usize {
-        self.holes.count()
+    #[inline]
+    pub fn withholds(&self) -> bool {
+        self.holes.withholds()
+    }
+
+    /// The hole that a position lies in, unless it is withheld.
+    #[must_use]
+    pub fn hole_at(&self, map: &LiveMap, position: u64) -> Option<Range<u64>> {
+        let hole = self.holes.record(self.holes.holding(self.part(map), self.quantum_holding(position)?)?);
+        (!hole.is_withheld()).then(|| self.positions(hole.start..hole.end()))
     }
 
     /// Length of the hole that fits `len` most tightly; `None` if no hole is that long.
     #[must_use]
     pub fn tightest_hole(&self, len: u64) -> Option<u64> {
-        let n = self.quanta_for(len).ok()?;
-        self.holes.tightest_len(n).map(|n| self.position(n))
+        let (id, _) = self.holes.tightest(self.quanta_for(len).ok()?, 0)?;
+        Some(self.position(self.holes.record(id).len()))
     }
 
-    /// The hole that ends at `position`.
+    /// Length of the longest hole that serves requests.
     #[must_use]
-    pub fn hole_before(&self, position: u64) -> Option<Range<u64>> {
-        let end = self.quantum_number(position)?;
-        self.holes.before(end).map(|hole| self.positions(hole))
+    pub fn largest_hole(&self) -> u64 {
+        self.position(self.holes.longest())
     }
 
-    /// What is free, in order: holes and ready ranges, each by itself.
-    pub fn free_ranges(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        self.ranges_that(|state| state != State::Live)
-    }
-
-    /// Whether all of `range` is part of one hole.
+    /// Number of holes, withheld ones included.
     #[must_use]
-    pub fn is_free(&self, range: Range<u64>) -> bool {
-        self.quanta(&range).is_ok_and(|quanta| self.holes.place_at(&quanta).is_some())
-    }
-
-    /// The runs of managed space in order.
-    pub fn spans(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        self.spans.iter().map(|run| self.positions(run))
-    }
-
-    fn ranges_that(&self, wanted: fn(State) -> bool) -> impl Iterator<Item = Range<u64>> + '_ {
-        self.ranges().filter(move |&(_, state)| wanted(state)).map(|(range, _)| self.positions(range))
-    }
-
-    /// Every range and its state in order.
-    pub(crate) fn ranges(&self) -> impl Iterator<Item = (Range<u32>, State)> + '_ {
-        self.spans.iter().flat_map(move |run| {
-            let next = move |at| (at < run.end).then(|| self.range_at(at));
-            core::iter::successors(next(run.start), move |(range, _)| next(range.end))
-        })
-    }
-
-    /// The range of any state that starts at a managed position.
-    pub(crate) fn range_at(&self, start: u32) -> (Range<u32>, State) {
-        if let Some((end, _)) = self.ledger().live_at(start) {
-            return (start..end, State::Live);
-        }
-        match self.holes.at(start) {
-            Some(hole) => (hole, State::Hole),
-            None => (start..self.ready_end(start), State::Ready),
-        }
-    }
-
-    /// Where a ready range ends: where the next range starts, or its run ends.
-    fn ready_end(&self, start: u32) -> u32 {
-        let run_end = self.spans.containing(start).map_or(start + 1, |run| run.end);
-        self.ledger().next_start(start + 1).unwrap_or(run_end).min(run_end)
-    }
-
-    /// Number of live ranges.
-    #[must_use]
-    pub const fn live_count(&self) -> usize {
-        self.live_count
+    pub const fn hole_count(&self) -> usize {
+        self.holes.count()
     }
 
     /// Length of all live ranges together.
@@ -114,22 +94,36 @@ impl Arena {
         self.live_quanta << self.quantum_log2()
     }
 
-    /// Length of the longest hole.
-    #[must_use]
-    pub fn largest_hole(&self) -> u64 {
-        self.position(self.holes.longest())
-    }
-
-    /// Length of all holes and ready ranges together.
+    /// Length of all holes that serve requests together. Looks at the withheld ones.
     #[must_use]
     pub fn free_len(&self) -> u64 {
-        (self.holes.free() + self.holes.ready_len()) << self.quantum_log2()
+        let withheld: u64 = self.withheld().map(|hole| hole.end - hole.start).sum();
+        ((self.managed_quanta - self.live_quanta) << self.quantum_log2()) - withheld
     }
 
-    /// Bytes of bookkeeping written to, and secured. Those of the [ledger](crate::Ledger::bookkeeping_bytes) are its own.
+    /// Bytes of bookkeeping, those for later frees included. Those of the
+    /// [live map](crate::LiveMap::bookkeeping_bytes) are its own.
     #[must_use]
-    pub fn bookkeeping_bytes(&self) -> (usize, usize) {
-        let (used, reserved) = self.holes.heap_bytes();
-        (used + self.spans.heap_bytes(), reserved + self.spans.heap_bytes())
+    pub fn bookkeeping_bytes(&self) -> usize {
+        self.holes.heap_bytes()
+    }
+
+    /// Every range that starts in some quanta, and its state, in order.
+    pub(super) fn ranges_in<'a>(
+        &'a self,
+        map: &'a LiveMap,
+        quanta: Range<u32>,
+    ) -> impl Iterator<Item = (Range<u32>, State)> + 'a {
+        self.part(map).starts_in(quanta).filter_map(|start| self.range_at(&start))
+    }
+
+    /// The range of any state with a start; `None` if that marks an end.
+    pub(super) fn range_at(&self, start: &Start<'_>) -> Option<(Range<u32>, State)> {
+        if let Some((len, _)) = start.live() {
+            return Some((start.at..start.at + len, State::Live));
+        }
+        let hole = self.holes.record(self.holes.starting_at(start.page, start.at)?);
+        let state = if hole.is_withheld() { State::Withheld } else { State::Free };
+        Some((hole.start..hole.end(), state))
     }
 }

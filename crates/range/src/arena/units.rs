@@ -4,41 +4,61 @@ use core::ops::Range;
 
 use super::Arena;
 use crate::Error;
-use crate::ledger::MAX_QUANTA;
+use crate::live_map::MAX_QUANTA;
 
 impl Arena {
-    /// Logarithm of the quantum.
+    /// The smallest length, and what every position is a multiple of.
+    #[must_use]
+    #[inline]
+    pub fn quantum(&self) -> u64 {
+        1 << self.quantum_log2()
+    }
+
+    /// First position that cannot be addressed.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.position(self.limit)
+    }
+
     #[inline]
     pub(super) fn quantum_log2(&self) -> u32 {
-        self.holes.ledger.quantum_log2()
+        self.quantum_log2
     }
 
     /// One less than an alignment in quanta.
     #[inline]
     pub(super) fn alignment_mask(&self, align: u64) -> Result<u32, Error> {
+        // Zero wraps around, and is looked at.
+        if align.wrapping_sub(1) < self.quantum() { Ok(0) } else { self.large_alignment_mask(align) }
+    }
+
+    fn large_alignment_mask(&self, align: u64) -> Result<u32, Error> {
         if !align.is_power_of_two() {
-            return Err(Error::BadAlignment { align });
+            return Err(Error::BadAlignment(align));
         }
-        let quanta = (align >> self.quantum_log2()).max(1);
-        let mask = u32::try_from(quanta - 1).ok().filter(|&mask| mask < MAX_QUANTA);
-        mask.ok_or(Error::TooLarge { value: align, limit: self.limit() })
+        let mask = u32::try_from((align >> self.quantum_log2()) - 1).ok().filter(|&mask| mask < MAX_QUANTA);
+        mask.ok_or(Error::TooLarge(align))
     }
 
     /// The number of quanta that hold a length.
     #[inline]
     pub(super) fn quanta_for(&self, len: u64) -> Result<u32, Error> {
-        if len == 0 {
-            return Err(Error::ZeroLength);
+        match u32::try_from(len.wrapping_sub(1) >> self.quantum_log2()) {
+            Ok(last) if last < MAX_QUANTA => Ok(last + 1),
+            _ => Err(if len == 0 { Error::ZeroLength } else { Error::TooLarge(len) }),
         }
-        let rounded = ((len - 1) >> self.quantum_log2()) + 1;
-        let quanta = u32::try_from(rounded).ok().filter(|&quanta| quanta <= MAX_QUANTA);
-        quanta.ok_or(Error::TooLarge { value: len, limit: self.limit() })
     }
 
-    /// The number of the quantum that contains a position.
-    #[inline]
-    pub(super) fn quantum_number(&self, position: u64) -> Option<u32> {
+    /// The number of the quantum that holds a position.
+    pub(super) fn quantum_holding(&self, position: u64) -> Option<u32> {
         u32::try_from(position >> self.quantum_log2()).ok().filter(|&number| number < MAX_QUANTA)
+    }
+
+    /// The number of the quantum that begins at a position.
+    #[inline]
+    pub(super) fn quantum_at(&self, position: u64) -> Option<u32> {
+        let number = u32::try_from(position >> self.quantum_log2()).ok()?;
+        (self.position(number) == position).then_some(number)
     }
 
     /// A range of whole quanta.
@@ -47,12 +67,9 @@ impl Arena {
             return Err(Error::ZeroLength);
         }
         if range.end > self.limit() {
-            return Err(Error::TooLarge { value: range.end, limit: self.limit() });
+            return Err(Error::TooLarge(range.end));
         }
-        let number = |value: u64| match value % self.quantum() {
-            0 => Ok(u32::try_from(value >> self.quantum_log2()).unwrap_or(MAX_QUANTA)),
-            _ => Err(Error::NotQuantized { value, quantum: self.quantum() }),
-        };
+        let number = |value: u64| self.quantum_at(value).ok_or(Error::NotQuantized(value));
         Ok(number(range.start)?..number(range.end)?)
     }
 
@@ -63,7 +80,6 @@ impl Arena {
     }
 
     /// The positions of a range of quanta.
-    #[inline]
     pub(super) fn positions(&self, quanta: Range<u32>) -> Range<u64> {
         self.position(quanta.start)..self.position(quanta.end)
     }

@@ -3,13 +3,14 @@
 use alloc::{vec, vec::Vec};
 use core::ops::Range;
 
-use crate::{Fit, Request};
+use crate::State;
 
 /// What a quantum is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Quantum {
     Unmanaged,
     Free,
+    Withheld,
     LiveStart,
     LiveRest,
 }
@@ -40,6 +41,11 @@ impl Naive {
         start < end && end <= self.quanta.len() && self.quanta[start..end].iter().all(|&quantum| quantum == want)
     }
 
+    /// The hole that a position lies in.
+    fn hole_at(&self, position: u64) -> Option<Range<u64>> {
+        self.holes().into_iter().find(|hole| hole.contains(&position))
+    }
+
     pub(super) fn add(&mut self, span: Range<u64>) -> bool {
         let fresh = self.all(&span, Quantum::Unmanaged);
         if fresh {
@@ -49,7 +55,7 @@ impl Naive {
     }
 
     pub(super) fn remove(&mut self, span: Range<u64>) -> bool {
-        let free = self.all(&span, Quantum::Free);
+        let free = self.is_free(&span);
         if free {
             self.set(&span, Quantum::Unmanaged);
         }
@@ -60,24 +66,15 @@ impl Naive {
         self.all(range, Quantum::Free)
     }
 
-    /// Every place that would serve a request, in order.
-    pub(super) fn places(&self, request: &Request) -> Vec<Range<u64>> {
-        let len = request.len.next_multiple_of(self.quantum);
-        let end = self.quantum * self.quanta.len() as u64;
-        let within = request.within.clone().unwrap_or(0..end);
-        let starts = (within.start..within.end.min(end)).step_by(usize::try_from(self.quantum).expect("small"));
-        let ranges =
-            starts.filter(|start| start % request.align.max(self.quantum) == 0).map(|start| start..start + len);
-        ranges.filter(|range| range.end <= within.end && self.is_free(range)).collect()
+    /// Whether a place of `len` at a multiple of `align` is free.
+    pub(super) fn has_place(&self, len: u64, align: u64) -> bool {
+        let first = |hole: &Range<u64>| hole.start.next_multiple_of(align.max(self.quantum));
+        self.free_holes().any(|hole| first(&hole) + len <= hole.end)
     }
 
-    /// The one place a request by address must get.
-    pub(super) fn place(&self, request: &Request) -> Option<Range<u64>> {
-        let mut places = self.places(request);
-        match request.fit {
-            Fit::Highest => places.pop(),
-            Fit::Tightest | Fit::Lowest => places.into_iter().next(),
-        }
+    /// Length of the shortest hole that holds `len`.
+    pub(super) fn tightest(&self, len: u64) -> Option<u64> {
+        self.free_holes().map(|hole| hole.end - hole.start).filter(|&hole| hole >= len).min()
     }
 
     pub(super) fn take(&mut self, range: &Range<u64>) {
@@ -87,8 +84,17 @@ impl Naive {
         self.quanta[start] = Quantum::LiveStart;
     }
 
-    pub(super) fn free(&mut self, range: &Range<u64>) {
-        self.set(range, Quantum::Free);
+    /// Frees a range and returns the length of its hole; 0 if that is withheld.
+    pub(super) fn free(&mut self, range: &Range<u64>, is_withheld: bool) -> u64 {
+        self.set(range, if is_withheld { Quantum::Withheld } else { Quantum::Free });
+        self.free_holes().find(|hole| hole.contains(&range.start)).map_or(0, |hole| hole.end - hole.start)
+    }
+
+    /// Ends the withholding of a hole and returns the length of what it is then, if one starts at a position.
+    pub(super) fn release(&mut self, at: u64) -> Option<u64> {
+        let hole = self.hole_at(at).filter(|hole| hole.start == at && self.all(hole, Quantum::Withheld))?;
+        self.set(&hole, Quantum::Free);
+        self.hole_at(at).map(|hole| hole.end - hole.start)
     }
 
     pub(super) fn cut(&mut self, at: u64) {
@@ -97,20 +103,44 @@ impl Naive {
     }
 
     pub(super) fn live(&self) -> Vec<Range<u64>> {
-        let mut live: Vec<Range<u64>> = Vec::new();
+        self.runs(|quantum| quantum == Quantum::LiveStart, |quantum| quantum == Quantum::LiveRest)
+    }
+
+    /// All holes, withheld ones included.
+    pub(super) fn holes(&self) -> Vec<Range<u64>> {
+        let of = |state| self.runs(move |quantum| quantum == state, move |quantum| quantum == state);
+        [of(Quantum::Free), of(Quantum::Withheld)].concat()
+    }
+
+    fn free_holes(&self) -> impl Iterator<Item = Range<u64>> {
+        self.holes().into_iter().filter(|hole| self.is_free(hole))
+    }
+
+    /// The maximal runs of a quantum that begins one and others that continue it.
+    fn runs(&self, begins: impl Fn(Quantum) -> bool, continues: impl Fn(Quantum) -> bool) -> Vec<Range<u64>> {
+        let mut ranges: Vec<Range<u64>> = Vec::new();
         for (index, quantum) in self.quanta.iter().enumerate() {
             let at = index as u64 * self.quantum;
-            match quantum {
-                Quantum::LiveStart => live.push(at..at + self.quantum),
-                Quantum::LiveRest => live.last_mut().expect("a start before the rest").end += self.quantum,
-                _ => {}
+            match ranges.last_mut().filter(|range| range.end == at && continues(*quantum)) {
+                Some(range) => range.end += self.quantum,
+                None if begins(*quantum) => ranges.push(at..at + self.quantum),
+                None => {}
             }
         }
-        live
+        ranges
     }
 
     pub(super) fn find(&self, position: u64) -> Option<Range<u64>> {
         self.live().into_iter().find(|range| range.contains(&position))
+    }
+
+    /// All ranges in order.
+    pub(super) fn ranges(&self) -> Vec<(Range<u64>, State)> {
+        let state = |hole: &Range<u64>| if self.is_free(hole) { State::Free } else { State::Withheld };
+        let holes = self.holes().into_iter().map(|hole| (hole.clone(), state(&hole)));
+        let mut ranges: Vec<_> = holes.chain(self.live().into_iter().map(|range| (range, State::Live))).collect();
+        ranges.sort_by_key(|(range, _)| range.start);
+        ranges
     }
 
     pub(super) fn free_len(&self) -> u64 {

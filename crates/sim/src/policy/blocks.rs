@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use execmem_types::{Access, Backend as _, Extent, Protection};
+use execmem_types::{Access, Backend as _, Extent, Protection, SyncScope};
 
 use crate::refusal::Refusal;
 use crate::sim::Sim;
-use crate::vmalloc::{Area, Huge, Vmalloc};
+use crate::vmalloc::{Huge, VirtualArea, Vmalloc};
 
 const CHUNK_BYTES: u64 = 64;
+/// Length of a block, whatever the large pages of the machine are: Linux has the number in `BPF_PROG_PACK_SIZE`.
+const BLOCK_BYTES: u64 = 2 << 20;
 
 /// The blocks of a row.
 #[derive(Debug)]
@@ -44,18 +46,19 @@ impl Blocks {
             }
         };
         sim.write(Access::Poke, extent.start(), content)?;
+        sim.sync_code(extent, SyncScope::Fresh)?;
         Ok(extent)
     }
 
     fn grow(&mut self, sim: &Sim, areas: &mut Vmalloc, len: u64) -> Result<&mut Block, Refusal> {
         let large = self.blocks.iter().filter(|block| block.is_large).count() as u64;
         let is_large = large < self.large_blocks;
-        let size = areas.large().round_up(len).ok_or(Refusal::NoRoom { bytes: len })?;
-        let area = Area {
+        let size = len.checked_next_multiple_of(BLOCK_BYTES).ok_or(Refusal::NoRoom { bytes: len })?;
+        let area = VirtualArea {
             len: size,
             huge: if is_large { Huge::AllOrNothing } else { Huge::Never },
             protection: Protection::ReadExecute,
-            unused: sim.machine().trap,
+            unused: sim.machine().trap(),
             node: Some(0),
         };
         let extent = areas.alloc(sim, &area)?;
@@ -66,7 +69,8 @@ impl Blocks {
 
     /// Destroys the content of chunks and takes them back. A block that is free goes at once.
     pub(super) fn free(&mut self, sim: &Sim, areas: &mut Vmalloc, extent: Extent) -> Result<(), Refusal> {
-        sim.fill(Access::Poke, extent, sim.machine().trap)?;
+        sim.fill(Access::Poke, extent, sim.machine().trap())?;
+        sim.sync_code(extent, SyncScope::Retired)?;
         let Some(place) = self.blocks.iter().position(|block| block.extent.covers(extent)) else { return Ok(()) };
         let block = &mut self.blocks[place];
         give(&mut block.free, extent);

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use execmem_types::{Access, Backend as _, Extent, Protection};
+use execmem_types::{Access, Backend as _, Extent, Protection, SyncScope};
 
 use super::blocks::give;
 use crate::refusal::Refusal;
 use crate::sim::Sim;
-use crate::vmalloc::{Area, Huge, Vmalloc};
+use crate::vmalloc::{Huge, VirtualArea, Vmalloc};
 
 /// The cache.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Cache {
 
     /// Destroys the content of pages and takes them back.
     pub(super) fn free(&mut self, sim: &Sim, areas: &Vmalloc, extent: Extent) -> Result<(), Refusal> {
-        rewrite(sim, areas, extent, |sim| sim.fill(Access::Store, extent, sim.machine().trap))?;
+        rewrite(sim, areas, extent, |sim| sim.fill(Access::Store, extent, sim.machine().trap()))?;
         give(&mut self.free, extent);
         Ok(())
     }
@@ -68,11 +68,11 @@ impl Cache {
     /// Maps whole large blocks, or if there are none just what is wanted in small pages.
     fn grow(&mut self, sim: &Sim, areas: &mut Vmalloc, len: u64) -> Result<(), Refusal> {
         let large = areas.large().round_up(len).ok_or(Refusal::NoRoom { bytes: len })?;
-        let area = |len, huge| Area {
+        let area = |len, huge| VirtualArea {
             len,
             huge,
             protection: Protection::ReadWrite,
-            unused: sim.machine().trap,
+            unused: sim.machine().trap(),
             node: Some(0),
         };
         let extent = match areas.alloc(sim, &area(large, Huge::AllOrNothing)) {
@@ -110,6 +110,7 @@ fn rewrite(
     sim.protect(extent, Protection::ReadWrite)?;
     write(sim)?;
     sim.protect(extent, Protection::ReadExecute)?;
+    sim.sync_code(extent, SyncScope::Fresh)?;
     sim.merge_in_place(extent, areas.large());
     Ok(())
 }

@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use execmem_types::{Access, Backend as _, Extent, Kind, Protection, Trap};
+use execmem_types::{Access, Backend as _, Extent, Kind, Protection, SyncScope, Trap};
 
 use super::blocks::Blocks;
 use super::cache::Cache;
-use super::rows::{Row, Store};
+use super::rows::{PolicyRow, Store};
 use super::{Load, Placed, Policy};
 use crate::refusal::Refusal;
-use crate::sim::Sim;
-use crate::vmalloc::{Area, Huge, Vmalloc};
+use crate::sim::{Control, Sim};
+use crate::vmalloc::{Huge, VirtualArea, Vmalloc};
 
 /// A policy of Linux on a machine.
 #[derive(Debug)]
 pub struct KernelPolicy {
-    row: Row,
+    row: PolicyRow,
     sim: Sim,
     areas: Vmalloc,
     blocks: Blocks,
@@ -63,7 +63,7 @@ fn content(bytes: u64) -> Vec<u8> {
 impl KernelPolicy {
     /// The policy of a row in a window of a machine.
     #[must_use]
-    pub fn new(row: &Row, sim: Sim, window: Extent) -> Self {
+    pub fn new(row: &PolicyRow, sim: Sim, window: Extent) -> Self {
         let areas = Vmalloc::new(&sim, window);
         KernelPolicy {
             row: *row,
@@ -132,6 +132,9 @@ impl KernelPolicy {
         if protection != Protection::ReadWrite {
             self.sim.protect(extent, protection)?;
         }
+        if protection == Protection::ReadExecute {
+            self.sim.sync_code(extent, SyncScope::Fresh)?;
+        }
         Ok(())
     }
 
@@ -151,6 +154,7 @@ impl KernelPolicy {
         let slot = pages.iter_mut().find_map(|(_, free)| free.pop());
         let extent = slot.and_then(|slot| Extent::new(slot, size)).ok_or(Refusal::NoRoom { bytes })?;
         self.sim.write(Access::Poke, extent.start(), &content(bytes.min(size)))?;
+        self.sim.sync_code(extent, SyncScope::Fresh)?;
         Ok(extent)
     }
 
@@ -192,12 +196,12 @@ impl KernelPolicy {
     }
 }
 
-const fn data_area(len: u64) -> Area {
-    Area { len, huge: Huge::Never, protection: Protection::ReadWrite, unused: Trap::ZERO, node: Some(0) }
+const fn data_area(len: u64) -> VirtualArea {
+    VirtualArea { len, huge: Huge::Never, protection: Protection::ReadWrite, unused: Trap::ZERO, node: Some(0) }
 }
 
 impl Policy for KernelPolicy {
-    fn sim(&self) -> &Sim {
+    fn sim(&self) -> &Control {
         &self.sim
     }
 

@@ -19,8 +19,10 @@ pub enum Store {
 
 /// A policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row {
-    /// Its name.
+pub struct PolicyRow {
+    /// By which `configs/policies.toml` knows it.
+    pub key: &'static str,
+    /// Its name. Rows that serve different machines may share one.
     pub name: &'static str,
     /// What it is.
     pub about: &'static str,
@@ -38,7 +40,7 @@ pub struct Row {
     pub large_blocks: u64,
 }
 
-impl Row {
+impl PolicyRow {
     /// The store of a kind.
     #[must_use]
     pub const fn store(&self, kind: Kind) -> Store {
@@ -52,9 +54,10 @@ impl Row {
     }
 }
 
-/// Every policy of Linux.
-pub const ROWS: [Row; 4] = [
-    Row {
+/// Every policy of Linux, oldest first; of one name, that with most of it first.
+pub const ROWS: [PolicyRow; 6] = [
+    PolicyRow {
+        key: "module_alloc",
         name: "module_alloc",
         about: "one lump a module in whole pages; a page or more for everything else",
         text: Store::Lump,
@@ -64,7 +67,8 @@ pub const ROWS: [Row; 4] = [
         ftrace: Store::Pages,
         large_blocks: 0,
     },
-    Row {
+    PolicyRow {
+        key: "prog_pack",
         name: "prog_pack",
         about: "the same, with BPF programs in packs of 2M mapped in small pages, as Linux 6.1 has them",
         text: Store::Lump,
@@ -74,7 +78,8 @@ pub const ROWS: [Row; 4] = [
         ftrace: Store::Pages,
         large_blocks: 0,
     },
-    Row {
+    PolicyRow {
+        key: "execmem-v2",
         name: "execmem-v2",
         about: "all code in chunks of shared large blocks; data in lumps as before",
         text: Store::Blocks,
@@ -84,7 +89,8 @@ pub const ROWS: [Row; 4] = [
         ftrace: Store::Blocks,
         large_blocks: u64::MAX,
     },
-    Row {
+    PolicyRow {
+        key: "linux",
         name: "linux",
         about: "module text, trampolines and probes in a cache of large blocks, by pages; data in pages; BPF in packs of \
                 which the first is large",
@@ -94,5 +100,29 @@ pub const ROWS: [Row; 4] = [
         kprobe: Store::Slots,
         ftrace: Store::Cache,
         large_blocks: 1,
+    },
+    PolicyRow {
+        key: "linux without a cache",
+        name: "linux",
+        about: "every kind of a module in pages of its own; BPF in packs of 2M mapped in small pages; no cache of large \
+                blocks on this machine",
+        text: Store::Pages,
+        data: Store::Pages,
+        bpf: Store::Blocks,
+        kprobe: Store::Slots,
+        ftrace: Store::Pages,
+        large_blocks: 0,
+    },
+    PolicyRow {
+        key: "linux without packs",
+        name: "linux",
+        about: "every kind of a module, and every BPF program, in pages of its own; neither packs nor a cache of large \
+                blocks on this machine",
+        text: Store::Pages,
+        data: Store::Pages,
+        bpf: Store::Pages,
+        kprobe: Store::Slots,
+        ftrace: Store::Pages,
+        large_blocks: 0,
     },
 ];

@@ -2,7 +2,7 @@
 include!("base.inc");
 
 const SEGMENTED: Machine = Machine { limits: Limits { executable_segment: Some(PageSize::mib(256)), ..Limits::NONE }, ..MACHINE };
-const TABLE: Table = Table::new(SEGMENTED, rows(CODE));
+const TABLE: Table = plan(SEGMENTED, CODE).table();
 
 fn main() {
     let _ = TABLE;

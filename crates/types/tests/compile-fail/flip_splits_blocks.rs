@@ -1,7 +1,7 @@
 // A flip of part of a block.
 include!("base.inc");
 
-const TABLE: Table = Table::new(MACHINE, rows(Descriptor { fill: Fill::Flip, ..CODE }));
+const TABLE: Table = plan(MACHINE, Descriptor { fill: Fill::Flip, ..CODE }).table();
 
 fn main() {
     let _ = TABLE;

@@ -1,7 +1,7 @@
 // A granularity that is no leaf size of the machine.
 include!("base.inc");
 
-const TABLE: Table = Table::new(MACHINE, rows(Descriptor { granularities: [Some(PageSize::kib(64)), None, None, None], ..CODE }));
+const TABLE: Table = plan(MACHINE, Descriptor { granularities: [Some(PageSize::kib(64)), None, None, None], ..CODE }).table();
 
 fn main() {
     let _ = TABLE;

@@ -1,7 +1,7 @@
 // A row without a window.
 include!("base.inc");
 
-const TABLE: Table = Table::new(MACHINE, rows(Descriptor { windows: [None; 3], ..CODE }));
+const TABLE: Table = plan(MACHINE, Descriptor { windows: [None; 3], ..CODE }).table();
 
 fn main() {
     let _ = TABLE;

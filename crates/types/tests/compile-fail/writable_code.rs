@@ -1,7 +1,7 @@
 // Code that is not executable.
 include!("base.inc");
 
-const TABLE: Table = Table::new(MACHINE, rows(Descriptor { protection: Protection::ReadWrite, ..CODE }));
+const TABLE: Table = plan(MACHINE, Descriptor { protection: Protection::ReadWrite, ..CODE }).table();
 
 fn main() {
     let _ = TABLE;

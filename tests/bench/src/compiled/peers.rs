@@ -1,4 +1,4 @@
-//! Who keeps the functions.
+//! What keeps the functions.
 
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ impl Jit for Cranelift {
     }
 
     fn finish(self, _: Vec<()>) -> Result<()> {
-        // SAFETY: nobody calls the functions any more.
+        // SAFETY: no thread calls the functions any more.
         unsafe { self.0.free_memory() };
         Ok(())
     }
@@ -100,7 +100,7 @@ impl Jit for CraneliftEach {
     }
 
     fn free(&mut self, function: JITModule) -> Result<()> {
-        // SAFETY: nobody calls the function any more.
+        // SAFETY: no thread calls the function any more.
         unsafe { function.free_memory() };
         Ok(())
     }

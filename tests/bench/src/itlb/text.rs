@@ -97,7 +97,7 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and nobody executes what was in it any more.
+        // SAFETY: the mapping is ours, and no processor executes what was in it any more.
         let _ = unsafe { munmap(self.reserved, self.reserved_len) };
     }
 }

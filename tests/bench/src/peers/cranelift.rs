@@ -39,7 +39,7 @@ impl Peer for Cranelift {
     }
 
     fn remove(&self, mut code: Provided) -> Result<()> {
-        // SAFETY: nobody executes the function any more, or has a pointer to it.
+        // SAFETY: no processor executes the function any more, or has a pointer to it.
         unsafe { code.provider.free_memory() };
         Ok(())
     }

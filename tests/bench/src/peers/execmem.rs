@@ -1,8 +1,8 @@
 //! execmem over memory of this process.
 
 use anyhow::{Context as _, Result, ensure};
-use execmem::kinds::Any;
-use execmem::{Engine, Handle as _, Kind, Live};
+
+use execmem::{Engine, Kind, Live};
 use execmem_linux::{Linux, Options};
 
 use super::Peer;
@@ -16,7 +16,7 @@ pub(crate) struct Execmem {
 
 impl Execmem {
     /// Start and length in bytes of what a handle holds.
-    pub(crate) fn extent(live: &Live<Any>) -> (u64, u64) {
+    pub(crate) fn extent(live: &Live) -> (u64, u64) {
         (live.extent().start(), live.extent().len())
     }
 
@@ -27,28 +27,28 @@ impl Execmem {
 }
 
 impl Peer for Execmem {
-    type Code = Live<Any>;
+    type Code = Live;
 
     fn new(kind: Kind) -> Result<Self> {
         let linux = Linux::reserve(&Options::default())?;
         Ok(Execmem { engine: Engine::new(linux.table()?, linux)?, kind })
     }
 
-    fn install(&self, code: &[u8]) -> Result<Live<Any>> {
+    fn install(&self, code: &[u8]) -> Result<Live> {
         let mut draft = self.engine.alloc_kind(self.kind, code.len() as u64)?;
         self.engine.write(&mut draft, 0, code)?;
         Ok(self.engine.publish(draft)?)
     }
 
-    fn entry(&self, live: &Live<Any>) -> usize {
+    fn entry(&self, live: &Live) -> usize {
         usize::try_from(live.address()).unwrap_or_default()
     }
 
-    fn remove(&self, live: Live<Any>) -> Result<()> {
+    fn remove(&self, live: Live) -> Result<()> {
         Ok(self.engine.free(live)?)
     }
 
-    fn remove_group(&self, lives: &mut Vec<Live<Any>>) -> Result<()> {
+    fn remove_group(&self, lives: &mut Vec<Live>) -> Result<()> {
         Ok(self.engine.free_group(lives)?)
     }
 

@@ -18,7 +18,7 @@ pub(crate) struct Heap<const FILLS: bool>;
 #[derive(Debug)]
 pub(crate) struct Piece(NonNull<[u8]>);
 
-// SAFETY: the piece belongs to whoever holds it, and `malloc` lets any thread free it.
+// SAFETY: the piece belongs to its holder, and `malloc` lets any thread free it.
 unsafe impl Send for Piece {}
 
 impl<const FILLS: bool> Peer for Heap<FILLS> {
@@ -44,8 +44,8 @@ impl<const FILLS: bool> Peer for Heap<FILLS> {
 
     fn remove(&self, piece: Piece) -> Result<()> {
         if FILLS {
-            // SAFETY: the piece is this long, and nobody else has it. The compiler does not see where it is, or it would
-            // leave out what nobody may read.
+            // SAFETY: the piece is this long, and no other code has it. The compiler does not see where it is, or it would
+            // leave out what may not be read.
             unsafe { core::hint::black_box(piece.0.as_ptr().cast::<u8>()).write_bytes(TRAP, piece.0.len()) };
         }
         // SAFETY: it came from `malloc` and is freed once, since the piece is taken by value.

@@ -19,7 +19,7 @@ pub(crate) struct Mapping {
     len: usize,
 }
 
-// SAFETY: the mapping belongs to whoever holds it; any thread may unmap it.
+// SAFETY: the mapping belongs to its holder; any thread may unmap it.
 unsafe impl Send for Mapping {}
 
 impl Peer for Mmap {
@@ -46,7 +46,7 @@ impl Peer for Mmap {
     }
 
     fn remove(&self, mapping: Mapping) -> Result<()> {
-        // SAFETY: the mapping is ours and unmapped once, since it is taken by value; nobody executes it any more.
+        // SAFETY: the mapping is ours and unmapped once, since it is taken by value; no processor executes it any more.
         unsafe { munmap(mapping.start.as_ptr().cast(), mapping.len) }?;
         Ok(())
     }

@@ -18,7 +18,7 @@ const MIN_SPACE_BYTES: u64 = 64 << 20;
 
 /// An allocator of ranges in `0..capacity`. Positions and lengths are in granules.
 pub(super) trait Ranges: Sized {
-    /// What frees a range, and all that is kept of it: the table of who allocates is as large as what is measured.
+    /// What frees a range, and all that is kept of it: the table of the owners is as large as what is measured.
     type Token: Copy;
     /// Whether its records lie inside the ranges.
     const IN_BAND: bool = false;
@@ -41,7 +41,7 @@ pub(super) trait LookUp: Ranges {
     fn find(&self, position: u64) -> Option<u64>;
 }
 
-/// A position, as short in an `Option` as by itself: the token of whoever frees by position.
+/// A position, as short in an `Option` as by itself: the token of a caller that frees by position.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Position(NonZeroU64);
 

@@ -47,7 +47,7 @@ pub(crate) fn measure<P: Peer>(plan: &Plan) -> Result<Measures> {
     Ok(measures)
 }
 
-/// Runs a trace between two marks for whoever counts system calls.
+/// Runs a trace between two marks, for counts of system calls.
 pub(crate) fn count_system_calls<P: Peer>(plan: &Plan) -> Result<()> {
     let mut loads = loads::<P>(plan);
     execmem_syscalls::wait_for_counter()?;
@@ -61,7 +61,7 @@ pub(crate) fn count_system_calls<P: Peer>(plan: &Plan) -> Result<()> {
     peer.finish()
 }
 
-/// Runs the phases and nothing else, for whoever counts instructions.
+/// Runs the phases and nothing else, for counts of instructions.
 pub(crate) fn run_bare<P: Peer>(plan: &Plan) -> Result<()> {
     let mut loads = loads::<P>(plan);
     let peer = P::new(plan.kind)?;

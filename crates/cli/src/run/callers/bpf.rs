@@ -1,9 +1,8 @@
 //! BPF programs, called by way of dispatchers; or the same programs in packs.
 
 use anyhow::Result;
-use execmem::sync::ThreadLanes;
-use execmem::{Backend, Extent};
-use execmem_clients::bpf::{Bpf, Dispatcher, MAX_TARGETS, Options, Program, Request, Trust};
+use execmem::{Engine, Extent, Kind, Memory};
+use execmem_clients::bpf::{Bpf, Dispatcher, MAX_TARGETS, Options, Program, ProgramRequest, Trust};
 use execmem_clients::patch::NoBreakpoints;
 use execmem_clients::prog_pack::{Packed, ProgPacks};
 use execmem_clients::{Credit, Id, Usage};
@@ -15,16 +14,16 @@ use crate::workload::{Callers, Random};
 use crate::{execute, generate};
 
 type FlushNothing = fn();
-type Client<'e, B> = Bpf<'e, B, ThreadLanes, FlushNothing>;
+type Client<'e, B> = Bpf<&'e Engine<B>, FlushNothing>;
 
-/// Who places the programs, and their names.
-enum Placer<'e, B> {
+/// What places the programs, and their names.
+enum Placer<'e, B: Memory<Kind>> {
     Engine { client: Client<'e, B>, ids: Vec<Id<Program>>, dispatchers: Vec<Dispatcher<NoBreakpoints>> },
-    Packs { client: ProgPacks<'e, B, ThreadLanes>, ids: Vec<Id<Packed>> },
+    Packs { client: ProgPacks<&'e Engine<B>>, ids: Vec<Id<Packed>> },
 }
 
 /// The programs that are installed.
-pub(super) struct Programs<'e, B> {
+pub(super) struct Programs<'e, B: Memory<Kind>> {
     placer: Placer<'e, B>,
     extents: Vec<Extent>,
     results: Checked,
@@ -32,12 +31,13 @@ pub(super) struct Programs<'e, B> {
 }
 
 /// Installs each program as an allocation of the engine, and calls all of them through dispatchers.
-pub(super) fn install<'e, B: Backend>(place: &Place<'e, B>, load: &Callers) -> Result<Programs<'e, B>> {
+pub(super) fn install<'e, B: Memory<Kind>>(place: &Place<'e, B>, load: &Callers) -> Result<Programs<'e, B>> {
     let options = Options { limit: u64::MAX, seed: load.seed, flush_predictors: (|| ()) as FlushNothing };
     let client = Bpf::new(place.engine, options);
     let insert = |tag: u32, len: u32| {
         let code = generate::function(tag, len as usize);
-        let request = Request { len: code.len() as u64, align: 4, trust: Trust::Trusted, credit: Credit::Limited };
+        let request =
+            ProgramRequest { len: code.len() as u64, align: 4, trust: Trust::Trusted, credit: Credit::Limited };
         let mut binary = client.alloc(&request)?;
         binary.image_mut().copy_from_slice(&code);
         anyhow::Ok(binary.finalize()?)
@@ -49,7 +49,7 @@ pub(super) fn install<'e, B: Backend>(place: &Place<'e, B>, load: &Callers) -> R
     for (group, targets) in programs.chunks(MAX_TARGETS).zip(images.chunks(MAX_TARGETS)) {
         let mut dispatcher = client.dispatcher(NoBreakpoints)?;
         let addresses: Vec<u64> = targets.iter().map(|image| image.start()).collect();
-        // Nobody executes it yet.
+        // No processor executes it yet.
         client.update(&mut dispatcher, &addresses, || ())?;
         for ((_, tag, len), address) in group.iter().zip(addresses) {
             let run = || execute::call_with(dispatcher.entry(), [0, 0, address, 0]) == generate::result_of(*tag);
@@ -62,7 +62,7 @@ pub(super) fn install<'e, B: Backend>(place: &Place<'e, B>, load: &Callers) -> R
 }
 
 /// Puts the programs into packs, and calls all of them directly.
-pub(super) fn install_packed<'e, B: Backend>(place: &Place<'e, B>, load: &Callers) -> Result<Programs<'e, B>> {
+pub(super) fn install_packed<'e, B: Memory<Kind>>(place: &Place<'e, B>, load: &Callers) -> Result<Programs<'e, B>> {
     let client = ProgPacks::new(place.engine, u64::MAX);
     let insert = |tag: u32, len: u32| {
         let code = generate::function(tag, len as usize);
@@ -109,7 +109,7 @@ fn churn<I: Copy>(
     Ok(programs)
 }
 
-impl<B: Backend> Programs<'_, B> {
+impl<B: Memory<Kind>> Programs<'_, B> {
     pub(super) fn held(&self) -> Held {
         let baseline_pages = self.extents.iter().map(|extent| baseline::function_pages(extent.len())).sum();
         Held { caller: "bpf", usage: self.usage, extents: self.extents.clone(), baseline_pages, results: self.results }

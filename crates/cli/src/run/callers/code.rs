@@ -2,24 +2,24 @@
 
 use anyhow::Result;
 use execmem_clients::kprobe::{word, x86};
-use execmem_clients::patch::PatchRule;
+use execmem_clients::patch::Sites;
+use execmem_types::{InstructionSet, Isa};
 
 use crate::generate::{self, foreign::Foreign};
 
 /// The code of a machine. That of x86-64 is executed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Samples {
-    machine: &'static str,
+    instructions: &'static InstructionSet,
     foreign: Option<&'static Foreign>,
-    breakpoint: &'static [u8],
 }
 
 impl Samples {
-    /// The code of a machine of that name, `None` if there is none.
-    pub(super) fn of_machine(machine: &'static str, breakpoint: &'static [u8]) -> Option<Self> {
-        let foreign = Foreign::of_machine(machine);
-        let is_known = foreign.is_some() || machine == "x86" || machine == "x86_64";
-        is_known.then_some(Samples { machine, foreign, breakpoint })
+    /// The code of an instruction set, `None` if there is none.
+    pub(super) fn of(instructions: &'static InstructionSet) -> Option<Self> {
+        let foreign = Foreign::of(instructions.isa);
+        let is_known = foreign.is_some() || instructions.isa == Isa::X86;
+        is_known.then_some(Samples { instructions, foreign })
     }
 
     /// A function to probe.
@@ -31,15 +31,15 @@ impl Samples {
     pub(super) fn slot(&self, source: u64, code: &[u8], slot: u64) -> Result<Vec<u8>, execmem_clients::Error> {
         match self.foreign {
             None => Ok(x86::copy(source, code, slot)?.code),
-            Some(_) => word::copy(self.machine, source, code, self.breakpoint),
+            Some(_) => word::copy(self.instructions, source, code),
         }
     }
 
     /// What stands at the start of a probed function: a jump to the slot, or a breakpoint.
-    pub(super) fn probe(&self, rule: &PatchRule, source: u64, slot: u64) -> Result<Vec<u8>, execmem_clients::Error> {
+    pub(super) fn probe(&self, sites: &Sites, source: u64, slot: u64) -> Result<Vec<u8>, execmem_clients::Error> {
         match self.foreign {
-            None => Ok(rule.jump(source, slot)?.bytes().to_vec()),
-            Some(_) => Ok(self.breakpoint.to_vec()),
+            None => Ok(sites.jump(source, slot)?.bytes().to_vec()),
+            Some(_) => Ok(self.instructions.breakpoint.to_vec()),
         }
     }
 

@@ -2,8 +2,7 @@
 
 use anyhow::Result;
 use execmem::kinds::{Data, Text};
-use execmem::sync::ThreadLanes;
-use execmem::{Backend, Extent, Handle as _, Live};
+use execmem::{Engine, Extent, Kind, Live, Memory};
 use execmem_clients::Id;
 use execmem_clients::ftrace::{Ftrace, Ops};
 use execmem_clients::patch::NoBreakpoints;
@@ -17,17 +16,17 @@ use crate::workload::Callers;
 const CALLS: u32 = 3;
 
 /// The traced functions and their tracers.
-pub(super) struct Tracers<'p, 'e, B> {
+pub(super) struct Tracers<'p, 'e, B: Memory<Kind>> {
     place: &'p Place<'e, B>,
     /// Sites change before anybody executes them, so no breakpoint is ever hit.
-    client: Ftrace<'e, B, ThreadLanes, NoBreakpoints>,
+    client: Ftrace<&'e Engine<B>, NoBreakpoints>,
     tracer: Live<Text>,
     counters: Live<Data>,
     /// Each with its site.
     functions: Vec<(Live<Text>, u64, Id<Ops>)>,
 }
 
-pub(super) fn register<'p, 'e, B: Backend>(place: &'p Place<'e, B>, load: &Callers) -> Result<Tracers<'p, 'e, B>> {
+pub(super) fn register<'p, 'e, B: Memory<Kind>>(place: &'p Place<'e, B>, load: &Callers) -> Result<Tracers<'p, 'e, B>> {
     let engine = place.engine;
     let install = |bytes: &[u8]| -> Result<Live<Text>> {
         let mut draft = engine.alloc::<Text>(bytes.len() as u64)?;
@@ -48,7 +47,7 @@ pub(super) fn register<'p, 'e, B: Backend>(place: &'p Place<'e, B>, load: &Calle
     Ok(Tracers { place, client, tracer, counters, functions })
 }
 
-impl<B: Backend> Tracers<'_, '_, B> {
+impl<B: Memory<Kind>> Tracers<'_, '_, B> {
     pub(super) fn held(&self) -> Result<Held> {
         let mut results = Checked { made: self.functions.len() as u64, ..Checked::default() };
         let mut extents = Vec::new();

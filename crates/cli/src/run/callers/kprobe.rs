@@ -2,11 +2,10 @@
 
 use anyhow::{Context as _, Result};
 use execmem::kinds::Text;
-use execmem::sync::ThreadLanes;
-use execmem::{Backend, Extent, Handle as _, Live};
+use execmem::{Engine, Extent, Kind, Live, Memory};
 use execmem_clients::Id;
 use execmem_clients::kprobe::{Kprobes, Slot, SlotFormat};
-use execmem_clients::patch::PatchRule;
+use execmem_clients::patch::Sites;
 
 use super::{Held, Place, code, count};
 use crate::execute;
@@ -15,15 +14,15 @@ use crate::run::report::Checked;
 use crate::workload::{Callers, Random};
 
 /// The functions and their probes.
-pub(super) struct Probes<'p, 'e, B> {
+pub(super) struct Probes<'p, 'e, B: Memory<Kind>> {
     place: &'p Place<'e, B>,
-    client: Kprobes<'e, B, ThreadLanes>,
+    client: Kprobes<&'e Engine<B>>,
     functions: Vec<(Live<Text>, Id<Slot>)>,
 }
 
-pub(super) fn set<'p, 'e, B: Backend>(place: &'p Place<'e, B>, load: &Callers) -> Result<Probes<'p, 'e, B>> {
-    let machine = place.engine.table().machine().name;
-    let format = SlotFormat::of_machine(machine).context("slots of this machine")?;
+pub(super) fn set<'p, 'e, B: Memory<Kind>>(place: &'p Place<'e, B>, load: &Callers) -> Result<Probes<'p, 'e, B>> {
+    let isa = place.engine.table().machine().instructions.isa;
+    let format = SlotFormat::of(isa).context("slots of this machine")?;
     let client = Kprobes::new(place.engine, format, u64::MAX);
     let mut probes = Probes { place, client, functions: Vec::new() };
     for number in 0..load.kprobes {
@@ -42,16 +41,16 @@ pub(super) fn set<'p, 'e, B: Backend>(place: &'p Place<'e, B>, load: &Callers) -
     Ok(probes)
 }
 
-impl<B: Backend> Probes<'_, '_, B> {
+impl<B: Memory<Kind>> Probes<'_, '_, B> {
     /// A probe: the copy in a slot, and a jump to it where the instruction stood.
     fn insert(&self, function: &Live<Text>, number: u32) -> Result<Id<Slot>> {
         let (samples, source) = (self.place.samples, function.address());
         let bytes = samples.probed(number);
         let slot = self.client.insert(|slot| samples.slot(source, &bytes, slot))?;
-        let rule = PatchRule::of_machine(self.place.engine.table().machine().name).context("patches")?;
-        let probe = samples.probe(&rule, source, self.client.address(slot)?)?;
-        // Nobody executes the function yet.
-        self.place.engine.patch(function, 0, &probe)?;
+        let sites = Sites::of(self.place.engine.table().machine()).context("patches")?;
+        let probe = samples.probe(&sites, source, self.client.address(slot)?)?;
+        // No processor executes the function yet.
+        self.place.engine.patch_unexecuted(function, 0, &probe)?;
         Ok(slot)
     }
 
@@ -59,9 +58,9 @@ impl<B: Backend> Probes<'_, '_, B> {
     fn replace(&mut self, number: u32) -> Result<()> {
         let index = number as usize;
         let (function, slot) = &self.functions[index];
-        self.place.engine.patch(function, 0, &self.place.samples.probed(number))?;
+        self.place.engine.patch_unexecuted(function, 0, &self.place.samples.probed(number))?;
         if self.client.release(*slot)? {
-            // Nobody executes anything here meanwhile: the grace period is over at once.
+            // No processor executes anything here meanwhile: the grace period is over at once.
             self.client.collect(|| ());
         }
         let slot = self.insert(function, number)?;

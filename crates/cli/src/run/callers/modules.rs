@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use execmem::kinds::Text;
-use execmem::{Backend, Handle as _, Live};
+use execmem::{Engine, Kind, Live, Memory};
 use execmem_clients::Usage;
 use execmem_clients::module::{Loader, Module};
 
@@ -17,24 +17,21 @@ use crate::workload::Callers;
 const ADDEND: u32 = 77;
 
 /// The modules that are loaded.
-pub(super) struct Modules<'p, 'e, B> {
+pub(super) struct Modules<'p, 'e, B: Memory<Kind>> {
     place: &'p Place<'e, B>,
     imported: Live<Text>,
-    modules: Vec<Module>,
+    modules: Vec<Module<&'e Engine<B>>>,
     usage: Usage,
 }
 
-pub(super) fn load<'p, 'e, B: Backend>(place: &'p Place<'e, B>, load: &Callers) -> Result<Modules<'p, 'e, B>> {
+pub(super) fn load<'p, 'e, B: Memory<Kind>>(place: &'p Place<'e, B>, load: &Callers) -> Result<Modules<'p, 'e, B>> {
     let engine = place.engine;
     let adder = place.samples.adder(ADDEND);
     let mut draft = engine.alloc::<Text>(adder.len() as u64)?;
     engine.write(&mut draft, 0, &adder)?;
     let imported = engine.publish(draft)?;
     let address = imported.address();
-    let mut loader = Loader::new(engine)?;
-    if let Some(code) = &place.code {
-        loader = loader.with_veneers(code);
-    }
+    let loader = Loader::new(engine)?;
     let mut loaded = Modules { place, imported, modules: Vec::new(), usage: Usage::default() };
     for number in 1..=load.modules {
         let data = place.samples.module(number)?;
@@ -43,7 +40,7 @@ pub(super) fn load<'p, 'e, B: Backend>(place: &'p Place<'e, B>, load: &Callers) 
         if place.executes {
             execute::call(coming.init().context("init_module")?, 0);
         }
-        let module = coming.finish(engine)?;
+        let module = coming.finish()?;
         loaded.usage.bytes -= loaded.init_bytes(&module);
         loaded.usage.live += module.extents().count() as u64;
         loaded.modules.push(module);
@@ -51,7 +48,7 @@ pub(super) fn load<'p, 'e, B: Backend>(place: &'p Place<'e, B>, load: &Callers) 
     Ok(loaded)
 }
 
-impl<B: Backend> Modules<'_, '_, B> {
+impl<'e, B: Memory<Kind>> Modules<'_, 'e, B> {
     /// Adds what a module that is coming takes.
     fn charge(&mut self, lens: impl Iterator<Item = u64>) {
         for len in lens {
@@ -62,8 +59,8 @@ impl<B: Backend> Modules<'_, '_, B> {
     }
 
     /// The bytes that are not there any more once a module, the next to be kept, is initialised.
-    fn init_bytes(&self, module: &Module) -> u64 {
-        let kept = |module: &Module| module.extents().map(|(_, extent)| extent.len()).sum::<u64>();
+    fn init_bytes(&self, module: &Module<&'e Engine<B>>) -> u64 {
+        let kept = |module: &Module<&'e Engine<B>>| module.extents().map(|(_, extent)| extent.len()).sum::<u64>();
         self.usage.bytes - self.modules.iter().chain([module]).map(kept).sum::<u64>()
     }
 
@@ -84,7 +81,7 @@ impl<B: Backend> Modules<'_, '_, B> {
     }
 
     pub(super) fn unload(self) {
-        self.modules.into_iter().for_each(|module| module.unload(self.place.engine));
+        self.modules.into_iter().for_each(|module| module.unload());
         // Memory of this very engine is always accepted.
         let _ = self.place.engine.free(self.imported);
     }

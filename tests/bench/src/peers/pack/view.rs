@@ -98,7 +98,7 @@ impl View {
 
 impl Drop for View {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and nobody executes what was in it any more.
+        // SAFETY: the mapping is ours, and no processor executes what was in it any more.
         let _ = unsafe { munmap(self.reserved, self.reserved_len) };
     }
 }

@@ -1,8 +1,0 @@
-//! The callers on simulated memory: states, accounts, misuse, and refusals at every step.
-
-mod bpf;
-mod encodings;
-mod ftrace;
-mod kprobe;
-mod prog_pack;
-mod support;

@@ -1,0 +1,7 @@
+//! The callers on simulated memory: states, accounts, misuse, and refusals at every step.
+
+mod bpf;
+mod ftrace;
+mod kprobe;
+mod prog_pack;
+mod support;

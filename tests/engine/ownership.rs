@@ -1,0 +1,86 @@
+//! Handles that free their memory, and handles that are dropped without.
+
+use std::sync::Arc;
+
+use execmem::kinds::{RoAfterInit, Text};
+use execmem::{Engine, Error, Kind};
+use execmem_arch_x86::TABLE;
+use execmem_sim::Sim;
+use execmem_tests::rig::Rig;
+
+#[test]
+fn what_is_dropped_without_being_freed_is_counted_by_kind() {
+    let engine = Rig::new(TABLE);
+    drop(engine.alloc::<Text>(100).expect("room"));
+    drop(engine.alloc_kind(Kind::Data, 5000).expect("room"));
+    drop(engine.publish(engine.alloc::<Text>(64).expect("room")).expect("memory"));
+    let of = |kind| {
+        let stats = engine.kind_stats(kind);
+        (stats.live, stats.dropped, stats.dropped_bytes)
+    };
+    assert_eq!(of(Kind::Text), (2, 2, 128 + 64));
+    assert_eq!(of(Kind::Data).1, 1);
+    engine.free(engine.alloc::<Text>(64).expect("room")).expect("ours");
+    assert_eq!(of(Kind::Text).1, 2, "what is freed is not dropped");
+    let other = Rig::new(TABLE);
+    assert_eq!(other.kind_stats(Kind::Text).dropped, 0, "each engine counts its own");
+    engine.audit().expect("audit");
+}
+
+#[test]
+fn handles_that_outlive_their_engine_count_for_nobody() {
+    let draft = {
+        let engine = Rig::new(TABLE);
+        engine.alloc::<Text>(64).expect("room")
+    };
+    let next = Rig::new(TABLE);
+    drop(draft);
+    assert_eq!(next.kind_stats(Kind::Text).dropped, 0);
+}
+
+#[test]
+fn owned_handles_free_their_memory_in_every_stage() {
+    let engine = Arc::new(Engine::new(TABLE, Sim::new(TABLE.machine())).expect("memory"));
+    let live = |kind| engine.kind_stats(kind).live;
+    drop(engine.alloc::<Text>(64).expect("room").owned_by(&engine).expect("ours"));
+    assert_eq!(live(Kind::Text), 0);
+    let mut data = engine.alloc::<RoAfterInit>(64).expect("room").owned_by(Arc::clone(&engine)).expect("ours");
+    data.write(0, &[1]).expect("a draft");
+    let mut data = data.publish().expect("memory");
+    data.write(1, &[2]).expect("before it is sealed");
+    let data = data.seal().expect("memory");
+    let mut bytes = [0; 2];
+    engine.read(&data, 0, &mut bytes).expect("ours");
+    assert_eq!((bytes, live(Kind::RoAfterInit)), ([1, 2], 1));
+    drop(data);
+    assert_eq!(live(Kind::RoAfterInit), 0);
+    let plain = engine.alloc::<Text>(64).expect("room").owned_by(&*engine).expect("ours").into_handle();
+    assert_eq!(live(Kind::Text), 1, "nothing frees a plain one");
+    engine.free(plain).expect("ours");
+    assert_eq!(engine.kind_stats(Kind::Text).dropped, 0);
+    engine.audit_unused().expect("all of it is destroyed");
+}
+
+#[test]
+fn an_owned_handle_knows_its_engine() {
+    let [one, other] = [(); 2].map(|()| Rig::new(TABLE));
+    let draft = one.alloc::<Text>(64).expect("room");
+    let failed = draft.owned_by(&other).expect_err("it is the other's");
+    assert!(matches!(failed.error, Error::ForeignHandle { .. }));
+    let owned = failed.handle.owned_by(&one).expect("its own");
+    drop(owned);
+    assert_eq!((one.kind_stats(Kind::Text).live, one.kind_stats(Kind::Text).dropped), (0, 0));
+}
+
+#[test]
+fn what_cannot_be_destroyed_when_it_is_dropped_is_withheld_and_tried_again() {
+    let engine = Rig::new(TABLE);
+    let owned = engine.alloc::<Text>(64).expect("room").owned_by(&engine).expect("ours").publish().expect("memory");
+    engine.sim.refuse_from(0);
+    drop(owned);
+    assert_eq!(engine.pool_stats(Kind::Text).bytes_withheld, 64);
+    engine.sim.refuse_nothing();
+    engine.maintain();
+    assert_eq!(engine.pool_stats(Kind::Text).bytes_withheld, 0);
+    engine.audit_unused().expect("traps");
+}

@@ -1,0 +1,12 @@
+//! The module loader: what it loads, what it refuses, and that refusing leaves nothing behind.
+
+mod budgets;
+mod heap;
+mod loads;
+mod malformed;
+mod objects;
+mod per_cpu;
+mod refused;
+mod relocations;
+mod sets;
+mod sites;

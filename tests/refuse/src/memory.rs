@@ -1,0 +1,87 @@
+//! Memory for the engines under test.
+
+use execmem_types::{
+    Access, Backend, BackendError, Extent, Mapping, PageSize, PowerOfTwo, Protection, SyncScope, Trap,
+};
+
+use crate::heap::exempt;
+
+/// A backend whose own requests for heap are no business of the test.
+#[derive(Debug)]
+pub(crate) struct Exempt<B>(pub(crate) B);
+
+impl<B: Backend> Backend for Exempt<B> {
+    fn map(&self, mapping: &Mapping) -> Result<(), BackendError> {
+        exempt(|| self.0.map(mapping))
+    }
+    fn unmap(&self, extent: Extent) -> Result<(), BackendError> {
+        exempt(|| self.0.unmap(extent))
+    }
+    fn protect(&self, extent: Extent, protection: Protection) -> Result<(), BackendError> {
+        exempt(|| self.0.protect(extent, protection))
+    }
+    fn write(&self, access: Access, address: u64, bytes: &[u8]) -> Result<(), BackendError> {
+        exempt(|| self.0.write(access, address, bytes))
+    }
+    fn stores_at_once(&self) -> PowerOfTwo {
+        self.0.stores_at_once()
+    }
+    fn fill(&self, access: Access, extent: Extent, pattern: Trap) -> Result<(), BackendError> {
+        exempt(|| self.0.fill(access, extent, pattern))
+    }
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), BackendError> {
+        exempt(|| self.0.read(address, bytes))
+    }
+    fn sync_code(&self, extent: Extent, scope: SyncScope) -> Result<(), BackendError> {
+        exempt(|| self.0.sync_code(extent, scope))
+    }
+    fn sync_group(&self, extents: &[Extent], scope: SyncScope) -> Result<(), BackendError> {
+        exempt(|| self.0.sync_group(extents, scope))
+    }
+    fn collapses(&self) -> bool {
+        self.0.collapses()
+    }
+    fn collapse(&self, extent: Extent, page: PageSize) -> Result<(), BackendError> {
+        exempt(|| self.0.collapse(extent, page))
+    }
+    fn adopt(&self, extent: Extent, protection: Protection) -> Result<(), BackendError> {
+        exempt(|| self.0.adopt(extent, protection))
+    }
+}
+
+/// Memory that takes everything and no room on the stack.
+#[derive(Debug)]
+pub(crate) struct Nothing;
+
+impl Backend for Nothing {
+    fn map(&self, _: &Mapping) -> Result<(), BackendError> {
+        Ok(())
+    }
+    fn unmap(&self, _: Extent) -> Result<(), BackendError> {
+        Ok(())
+    }
+    fn protect(&self, _: Extent, _: Protection) -> Result<(), BackendError> {
+        Ok(())
+    }
+    fn write(&self, _: Access, _: u64, _: &[u8]) -> Result<(), BackendError> {
+        Ok(())
+    }
+    fn fill(&self, _: Access, _: Extent, _: Trap) -> Result<(), BackendError> {
+        Ok(())
+    }
+    fn read(&self, _: u64, _: &mut [u8]) -> Result<(), BackendError> {
+        Ok(())
+    }
+    fn sync_code(&self, _: Extent, _: SyncScope) -> Result<(), BackendError> {
+        Ok(())
+    }
+    fn collapses(&self) -> bool {
+        true
+    }
+    fn collapse(&self, _: Extent, _: PageSize) -> Result<(), BackendError> {
+        Ok(())
+    }
+    fn adopt(&self, _: Extent, _: Protection) -> Result<(), BackendError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! What a kernel has to print.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail, ensure};
+
+/// Beginnings of lines, in this order. Others may stand between them.
+const EXPECTED: &[&str] = &[
+    "kernel: started on ",
+    "processors: 2",
+    "conformance: passes",
+    "table: a constant, for the machine `bare`",
+    "life: allocated, written, published, called, freed: 42",
+    "fault: a store to text",
+    "fault: a call of data",
+    "fault: a call of freed text",
+    "fault: a store to sealed data",
+    "entries: ",
+    "callers: a probe, a tracer and a program, executed, in one block of 2M",
+    "patching: ",
+    "module: loaded, init ran and is freed, called, sealed, exit ran, unloaded",
+    "frames run out: refused ",
+    "heap runs out: refused ",
+    "audit: nothing was left",
+    "cost: ",
+    "lost flush: the other processor stores to unmapped memory, and with the flush it faults",
+    "all: done",
+];
+
+/// Operations that are measured. A line `cost: NAME: WHAT N of LIMIT` each, with `: over` behind what is above its limit.
+const MEASURED: &[&str] = &[
+    "engine",
+    "first allocation of text",
+    "first allocation of data",
+    "free the last of a block",
+    "allocation in a block",
+    "write",
+    "publish",
+    "find",
+    "patch",
+    "free in a block",
+    "group of four",
+    "free the group",
+    "load a module",
+    "growth by 4 MiB",
+    "seal",
+    "statistics",
+    "audit",
+    "free 4 MiB",
+    "shrink",
+    "after shrink",
+];
+
+/// What is above its limit today, on every machine. Nothing else may be, and a row goes when it is no longer so.
+const OVER: &[(&str, &str)] = &[("engine", "stack"), ("load a module", "stack")];
+
+/// Fails if an expected line is missing, or costs are not what they are known to be.
+pub(super) fn check(lines: &[String]) -> Result<()> {
+    let mut rest = lines.iter();
+    for expected in EXPECTED {
+        if !rest.any(|line| line.starts_with(expected)) {
+            bail!("no line `{expected}…`, or not where it belongs");
+        }
+    }
+    let costs: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("cost: ")?.split_once(": ")).collect();
+    for name in MEASURED {
+        ensure!(costs.iter().any(|(measured, _)| measured == name), "`{name}` was not measured");
+    }
+    let over: BTreeSet<_> = costs.iter().flat_map(|(name, amounts)| above(amounts).map(|what| (*name, what))).collect();
+    let known: BTreeSet<_> = OVER.iter().copied().collect();
+    if let Some((name, what)) = over.difference(&known).next() {
+        bail!("{name}: {what} is above its limit");
+    }
+    if let Some((name, what)) = known.difference(&over).next() {
+        bail!("{name}: {what} is within its limit, so its row in `OVER` can go");
+    }
+    for (name, what) in known {
+        println!("   known to be above its limit: {name}, {what}");
+    }
+    Ok(())
+}
+
+/// What of `stack 1 of 2, heap 3 of 2: over` is over.
+fn above(amounts: &str) -> impl Iterator<Item = &str> {
+    amounts.split(", ").filter(|amount| amount.ends_with(": over")).filter_map(|amount| amount.split(' ').next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Vec<String> {
+        let is_over = |name: &str, what: &str| OVER.contains(&(name, what));
+        let amount =
+            |name: &str, what: &str| format!("{what} 1 of 2{}", if is_over(name, what) { ": over" } else { "" });
+        let cost = |name: &&str| format!("cost: {name}: {}, {}", amount(name, "stack"), amount(name, "heap"));
+        let mut lines: Vec<_> = EXPECTED.iter().map(|line| (*line).to_owned()).collect();
+        let place = lines.iter().position(|line| line == "cost: ").expect("a place");
+        lines.splice(place..=place, MEASURED.iter().map(cost));
+        lines
+    }
+
+    #[test]
+    fn each_line_counts_and_so_does_their_order() {
+        check(&good()).expect("all are there");
+        for index in 0..good().len() {
+            let mut lines = good();
+            lines.remove(index);
+            assert!(check(&lines).is_err(), "{}", good()[index]);
+        }
+        let mut lines = good();
+        lines.reverse();
+        assert!(check(&lines).is_err());
+    }
+
+    #[test]
+    fn what_is_above_its_limit_is_known_and_what_is_known_is_above() {
+        let replaced = |from: &str, to: &str| good().iter().map(|line| line.replace(from, to)).collect::<Vec<_>>();
+        let error = check(&replaced("cost: find: stack 1 of 2", "cost: find: stack 3 of 2: over")).unwrap_err();
+        assert_eq!(error.to_string(), "find: stack is above its limit");
+        let error = check(&replaced("cost: load a module: stack 1 of 2: over", "cost: load a module: stack 1 of 2"));
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "load a module: stack is within its limit, so its row in `OVER` can go"
+        );
+    }
+}
