@@ -5,6 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use clap::Args;
 use skip::{TOOLS, Tool};
 
 use crate::workspace;
@@ -16,19 +17,33 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Another program may have the lock of the package database for a moment, and a mirror may fail for one.
 const PATIENT: [&str; 4] = ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"];
 
-/// Installs what is missing of [`TOOLS`]; nothing that is installed is removed for it.
-pub(crate) fn run() -> Result<()> {
+/// What `install` is told.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Remove packages that stand in the way, such as one of a newer release than the source of packages has
+    #[arg(long)]
+    replace: bool,
+}
+
+/// Installs what is missing of [`TOOLS`]: all packages at once, or where one of them refuses, each that can be had.
+pub(crate) fn run(options: &Options) -> Result<()> {
     let packages: BTreeSet<_> = missing().map(|tool| tool.package).collect();
     if !packages.is_empty() {
         let packages: Vec<_> = packages.into_iter().collect();
-        let install = ["install", "--yes", "--no-install-recommends", "--no-remove"];
-        retried(|| apt(&["--quiet", "update"]).and_then(|()| apt(&[&install[..], &packages].concat())))
-            .with_context(|| format!("installing {}; can apt reach a source of packages?", packages.join(", ")))?;
+        retried(|| apt(&["--quiet", "update"])).context("apt reaches no source of packages")?;
+        if retried(|| install(&packages, options)).is_err() {
+            packages.iter().for_each(|package| drop(install(&[package], options)));
+        }
     }
-    let still: Vec<_> = missing().map(|tool| tool.file).collect();
-    ensure!(still.is_empty(), "packages are installed, but not {still:?}; is the table of tools right?");
+    let still: Vec<_> = missing().map(|tool| format!("{} ({})", tool.file, tool.package)).collect();
+    ensure!(still.is_empty(), "not installed: {}; `--replace` removes what stands in the way", still.join(", "));
     println!("{} tools are installed", TOOLS.len());
     Ok(())
+}
+
+fn install(packages: &[&str], options: &Options) -> Result<()> {
+    let keep: &[&str] = if options.replace { &[] } else { &["--no-remove"] };
+    apt(&[&["install", "--yes", "--no-install-recommends"], keep, packages].concat())
 }
 
 fn missing() -> impl Iterator<Item = &'static Tool> {

@@ -60,7 +60,7 @@ enum Task {
         check: bool,
     },
     /// Install the programs that tests and tasks need, from Debian's packages, as root.
-    Install,
+    Install(install::Options),
     /// Search the models of what runs at the same time, or break what they guard.
     Loom(loom::Options),
     /// Use what is public from a crate outside the workspace, and try what must not compile there.
@@ -82,7 +82,7 @@ fn main() -> Result<()> {
         Task::Cross(options) => cross::run(&options),
         Task::FetchModules(options) => fetch_modules::run(&options),
         Task::Gen { check } => generate::run(check),
-        Task::Install => install::run(),
+        Task::Install(options) => install::run(&options),
         Task::Loom(options) => loom::run(&options),
         Task::Outside => outside::run(),
         Task::Refuse(options) => refuse::run(&options),
