@@ -43,18 +43,30 @@ pub(crate) mod filter {
         u32::try_from(call).expect("a small number")
     }
 
-    /// Refuses a system call, or only those whose argument of that number has a bit.
-    pub(crate) fn deny(call: libc::c_long, with: Option<(u32, i32)>, verdict: Verdict) {
-        let (call, action) = (number(call), verdict.action());
-        super::install_filter(match with {
-            None => vec![load(0), unless_equal(call, 1), answer(action), answer(libc::SECCOMP_RET_ALLOW)],
-            Some((argument, bit)) => {
-                let bit = u32::try_from(bit).expect("one bit");
-                let argument = load(16 + 8 * argument);
-                let allow = answer(libc::SECCOMP_RET_ALLOW);
-                vec![load(0), unless_equal(call, 3), argument, unless_bit(bit, 1), answer(action), allow]
-            }
-        });
+    /// Which of the calls of a system call.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) enum When {
+        /// Every one.
+        Always,
+        /// Those whose argument of this number has a bit.
+        Bit(u32, i32),
+        /// Those whose argument of this number is zero.
+        Zero(u32),
+    }
+
+    /// Refuses a system call.
+    pub(crate) fn deny(call: libc::c_long, when: When, verdict: Verdict) {
+        let argument = |number| load(16 + 8 * number);
+        // With 1, the statement that answers is passed over.
+        let condition = match when {
+            When::Always => vec![],
+            When::Bit(number, bit) => vec![argument(number), unless_bit(u32::try_from(bit).expect("one bit"), 1)],
+            When::Zero(number) => vec![argument(number), unless_equal(0, 1)],
+        };
+        let passed_over = u8::try_from(condition.len()).expect("two") + 1;
+        let begin = vec![load(0), unless_equal(number(call), passed_over)];
+        let end = vec![answer(verdict.action()), answer(libc::SECCOMP_RET_ALLOW)];
+        super::install_filter([begin, condition, end].concat());
     }
 
     /// Lets the process make these system calls, and kills it for any other.

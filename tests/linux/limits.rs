@@ -5,7 +5,7 @@ use execmem_linux::{Backing, DataSource, Linux, Options, Publish, SetupError};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::code::{engine, engine_of, install, run, ways};
-use super::confine::filter::{self, Verdict};
+use super::confine::filter::{self, Verdict, When};
 use super::process::in_a_process;
 
 skip::tests! {
@@ -15,6 +15,7 @@ skip::tests! {
     a_limit_of_addresses_makes_the_window_smaller
     a_limit_of_addresses_that_comes_later_is_an_error_and_ends_nothing
     memory_that_runs_out_is_an_error_and_changes_nothing
+    where_nothing_is_overcommitted_reserved_addresses_cost_nothing
     a_filter_of_memory_files_makes_it_one_mapping
     a_filter_of_executable_memory_is_an_error
     a_filter_of_rights_to_execute_leaves_memory_that_has_them
@@ -60,7 +61,7 @@ fn a_limit_of_file_sizes_kills_nobody() {
 fn where_nothing_can_be_mapped_twice_proc_mem_packs_text() {
     in_a_process("limits::where_nothing_can_be_mapped_twice_proc_mem_packs_text", || {
         limit(Resource::Fsize, 1 << 20);
-        filter::deny(libc::SYS_memfd_create, None, Verdict::Error(libc::EPERM));
+        filter::deny(libc::SYS_memfd_create, When::Always, Verdict::Error(libc::EPERM));
         let engine = engine(Publish::ProcMem);
         let functions: Vec<_> = (0..1000).map(|value| install(&engine, value, 64)).collect();
         assert_eq!(engine.stats().bytes_mapped(), 2 << 20, "a large page holds all");
@@ -77,7 +78,7 @@ fn a_filter_of_proc_mem_is_an_error() {
         let wish = Options::default().publish(Publish::ProcMem);
         let engine = engine_of(&wish);
         let mut draft = engine.alloc::<Text>(64).expect("room");
-        filter::deny(libc::SYS_pwrite64, None, Verdict::Error(libc::EPERM));
+        filter::deny(libc::SYS_pwrite64, When::Always, Verdict::Error(libc::EPERM));
         assert_eq!(Linux::reserve(&wish).expect_err("no writes"), SetupError::NoProcMem { errno: libc::EPERM });
         let error = engine.write(&mut draft, 0, &[0x90]).expect_err("no writes");
         let source = BackendError::System { errno: libc::EPERM };
@@ -166,13 +167,38 @@ fn memory_that_runs_out_is_an_error_and_changes_nothing() {
     });
 }
 
+/// The setting is the machine's, so whoever runs the tests decides about it.
+fn where_nothing_is_overcommitted_reserved_addresses_cost_nothing() {
+    let read = |file: &str| std::fs::read_to_string(file).expect("proc");
+    let is_strict = read("/proc/sys/vm/overcommit_memory").trim() == "2";
+    skip::unless(skip::condition(is_strict, "the system overcommits memory: sysctl vm.overcommit_memory=2"));
+    in_a_process("limits::where_nothing_is_overcommitted_reserved_addresses_cost_nothing", || {
+        let committed_kib = || {
+            let text = read("/proc/meminfo");
+            let line = text.lines().find_map(|line| line.strip_prefix("Committed_AS:")).expect("a number");
+            line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
+        };
+        for publish in ways() {
+            let before = committed_kib();
+            let engine = engine_of(&Options::default().publish(publish).window(512 << 20));
+            let (function, data) = (install(&engine, 42, 64), engine.alloc::<Data>(64).expect("room"));
+            assert_eq!(run(&function), 42);
+            // Other processes commit memory meanwhile, but hardly that much.
+            let grown = committed_kib().saturating_sub(before);
+            assert!(grown < 256 << 10, "{publish:?}: {grown} KiB");
+            engine.free(function).expect("ours");
+            engine.free(data).expect("ours");
+        }
+    });
+}
+
 fn a_filter_of_memory_files_makes_it_one_mapping() {
     in_a_process("limits::a_filter_of_memory_files_makes_it_one_mapping", || {
-        filter::deny(libc::SYS_memfd_create, None, Verdict::Error(libc::EPERM));
+        filter::deny(libc::SYS_memfd_create, When::Always, Verdict::Error(libc::EPERM));
         let why = refusal();
         assert_eq!(why, SetupError::NoMemoryFile { errno: libc::EPERM });
         check_fall_back(why, Publish::ProcMem);
-        filter::deny(libc::SYS_pwrite64, None, Verdict::Error(libc::EPERM));
+        filter::deny(libc::SYS_pwrite64, When::Always, Verdict::Error(libc::EPERM));
         check_fall_back(why, Publish::Flip);
     });
 }
@@ -180,7 +206,7 @@ fn a_filter_of_memory_files_makes_it_one_mapping() {
 fn a_filter_of_executable_memory_is_an_error() {
     in_a_process("limits::a_filter_of_executable_memory_is_an_error", || {
         for call in [libc::SYS_mprotect, libc::SYS_mmap] {
-            filter::deny(call, Some((2, libc::PROT_EXEC)), Verdict::Error(libc::EACCES));
+            filter::deny(call, When::Bit(2, libc::PROT_EXEC), Verdict::Error(libc::EACCES));
         }
         let why = SetupError::NotExecutable { errno: libc::EACCES };
         assert_eq!(refusal(), why);
@@ -204,7 +230,7 @@ fn check_mapped_executable() {
 
 fn a_filter_of_rights_to_execute_leaves_memory_that_has_them() {
     in_a_process("limits::a_filter_of_rights_to_execute_leaves_memory_that_has_them", || {
-        filter::deny(libc::SYS_mprotect, Some((2, libc::PROT_EXEC)), Verdict::Error(libc::EACCES));
+        filter::deny(libc::SYS_mprotect, When::Bit(2, libc::PROT_EXEC), Verdict::Error(libc::EACCES));
         check_mapped_executable();
     });
 }
@@ -231,7 +257,7 @@ fn check_no_secrets(why: SetupError) {
 fn a_filter_of_secret_memory_is_an_error_unless_ordinary_will_do() {
     in_a_process("limits::a_filter_of_secret_memory_is_an_error_unless_ordinary_will_do", || {
         const SYS_MEMFD_SECRET: libc::c_long = 447;
-        filter::deny(SYS_MEMFD_SECRET, None, Verdict::Error(libc::ENOSYS));
+        filter::deny(SYS_MEMFD_SECRET, When::Always, Verdict::Error(libc::ENOSYS));
         check_no_secrets(SetupError::NoSecretMemory { errno: libc::ENOSYS });
     });
 }
@@ -257,7 +283,7 @@ fn a_limit_of_locked_memory_is_told_of_secrets() {
 
 fn a_filter_of_node_hints_is_tolerated() {
     in_a_process("limits::a_filter_of_node_hints_is_tolerated", || {
-        filter::deny(libc::SYS_mbind, None, Verdict::Error(libc::EPERM));
+        filter::deny(libc::SYS_mbind, When::Always, Verdict::Error(libc::EPERM));
         let engine = engine_of(&Options::default().node(0));
         assert_eq!(engine.facts().node(), None);
         assert_eq!(run(&install(&engine, 42, 64)), 42);
@@ -266,7 +292,7 @@ fn a_filter_of_node_hints_is_tolerated() {
 
 fn a_filter_of_barriers_refuses_patches_only() {
     in_a_process("limits::a_filter_of_barriers_refuses_patches_only", || {
-        filter::deny(libc::SYS_membarrier, None, Verdict::Error(libc::ENOSYS));
+        filter::deny(libc::SYS_membarrier, When::Always, Verdict::Error(libc::ENOSYS));
         let engine = engine(Publish::Poke);
         let function = install(&engine, 42, 64);
         assert_eq!(run(&function), 42);

@@ -1,16 +1,17 @@
 //! Processes that lock themselves in after set-up: growth works, falls back, or is refused, and nothing else happens.
 
-use execmem::{BackendError, Describe as _, Error, kinds::Data, kinds::Text};
+use execmem::{BackendError, Describe as _, Error, kinds::Data, kinds::RoData, kinds::Text};
 use execmem_linux::{Linux, Options, Publish, SetupError};
 
-use super::code::{constant, engine, engine_of, install, run, ways};
-use super::confine::filter::{self, Verdict, allow_only};
+use super::code::{byte_at, constant, engine, engine_of, install, run, ways};
+use super::confine::filter::{self, Verdict, When, allow_only};
 use super::confine::{enter_empty_root, forbid_large_pages, forget_everything, hide_proc, refuse_to_make_executable};
 use super::process::{in_a_process, in_child};
 
 skip::tests! {
     where_memory_files_are_forbidden_later_the_kernel_writes
     a_limit_of_file_sizes_that_comes_later_is_an_error_or_makes_the_kernel_write
+    where_memory_is_not_mapped_once_more_units_come_and_go
     prepared_code_comes_and_goes_without_a_system_call
     prepared_code_is_part_of_the_window
     growth_in_an_empty_root_without_proc_works_or_says_so
@@ -37,7 +38,7 @@ fn where_memory_files_are_forbidden_later_the_kernel_writes() {
         let strict = engine(Publish::Poke);
         let (kept, other) = (install(&best, 42, 64), install(&strict, 43, 64));
         assert_eq!(best.facts().publish_at(kept.address()), Some(Publish::Poke));
-        filter::deny(libc::SYS_memfd_create, None, Verdict::Error(libc::EPERM));
+        filter::deny(libc::SYS_memfd_create, When::Always, Verdict::Error(libc::EPERM));
         let large = install(&best, 7, 3 << 20);
         assert_eq!((run(&large), run(&kept)), (7, 42));
         assert_eq!(best.facts().publish_at(large.address() + (2 << 20)), Some(Publish::ProcMem));
@@ -65,6 +66,35 @@ fn a_limit_of_file_sizes_that_comes_later_is_an_error_or_makes_the_kernel_write(
         assert!(matches!(error, Error::Backend { source: found, .. } if found == source), "{error}");
         assert!(error.to_string().contains("RLIMIT_FSIZE"));
         assert_eq!((run(&kept), run(&other)), (42, 43));
+    });
+}
+
+/// What emulators refuse: `mremap` with an old size of zero.
+fn where_memory_is_not_mapped_once_more_units_come_and_go() {
+    in_a_process("sandbox::where_memory_is_not_mapped_once_more_units_come_and_go", || {
+        filter::deny(libc::SYS_mremap, When::Zero(1), Verdict::Error(libc::EINVAL));
+        // In a small window all kinds share a unit; with data in it, constants and code have files of their own there.
+        let engine = engine_of(&Options::default().publish(Publish::Poke).window(2 << 20));
+        let constants = |byte| {
+            let mut draft = engine.alloc::<RoData>(64).expect("room");
+            engine.write(&mut draft, 0, &[byte; 64]).expect("a draft");
+            engine.publish(draft).expect("memory")
+        };
+        for round in 0..3 {
+            let data = engine.alloc::<Data>(64).expect("room");
+            let (first, function) = (constants(round), install(&engine, 42, 64));
+            let second = constants(round + 1);
+            assert_eq!(engine.facts().publish_at(function.address()), Some(Publish::Poke));
+            let last_byte = |constants: &execmem::Live<RoData>| byte_at(constants.address() + 63);
+            assert_eq!((last_byte(&first), last_byte(&second), run(&function)), (round, round + 1, 42));
+            engine.free(function).expect("ours");
+            engine.free(first).expect("ours");
+            engine.free(second).expect("ours");
+            engine.free(data).expect("ours");
+            assert!(engine.shrink() > 0);
+            engine.audit().expect("audit");
+            assert_eq!((engine.stats().bytes_mapped(), engine.facts().waiting_bytes()), (0, 0));
+        }
     });
 }
 
@@ -184,7 +214,7 @@ fn set_up_without_proc_works_but_for_what_needs_it() {
 
 fn without_random_numbers_of_the_system_places_still_differ() {
     in_a_process("sandbox::without_random_numbers_of_the_system_places_still_differ", || {
-        filter::deny(libc::SYS_getrandom, None, Verdict::Error(libc::ENOSYS));
+        filter::deny(libc::SYS_getrandom, When::Always, Verdict::Error(libc::ENOSYS));
         let starts: std::collections::BTreeSet<_> = (0..8)
             .map(|_| Linux::reserve(&Options::default().window(2 << 20)).expect("room").facts().window().start())
             .collect();

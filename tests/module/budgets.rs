@@ -88,6 +88,7 @@ impl Bench {
 }
 
 const MOST_HEAP: i64 = 64 << 20;
+const MOST_TIME: Duration = Duration::from_millis(100);
 
 /// What is said of a hostile object, which takes little time and heap.
 fn refused(data: &[u8]) -> Error {
@@ -95,16 +96,19 @@ fn refused(data: &[u8]) -> Error {
     let loader = Loader::new(&bench).expect("a machine");
     let mut shortest = Duration::MAX;
     let mut error = None;
-    for _ in 0..3 {
+    // Other tests run at the same time.
+    for _ in 0..20 {
         let start = Instant::now();
         let (outcome, used) = armed(u64::MAX, || loader.load(data, &|_: &str| Some(IMPORTS_AT)));
-        // Other tests run at the same time.
         shortest = shortest.min(start.elapsed());
         assert!(used.peak < MOST_HEAP, "{used:?}");
         error = Some(outcome.expect_err("too much"));
         assert_eq!((bench.granted(), bench.sim.leaves().len()), (0, 0), "refused before memory is taken");
+        if shortest < MOST_TIME {
+            break;
+        }
     }
-    assert!(shortest < Duration::from_millis(100), "{shortest:?}");
+    assert!(shortest < MOST_TIME, "{shortest:?}");
     error.expect("it ran")
 }
 

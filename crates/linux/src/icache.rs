@@ -3,6 +3,7 @@
 
 use execmem_types::SyncScope;
 use rustix::io::Errno;
+#[cfg(not(target_arch = "riscv64"))]
 use rustix::thread::{MembarrierCommand, membarrier};
 
 /// Whether cache instructions access the addresses that are executed, and fault where nothing is mapped.
@@ -75,7 +76,7 @@ pub(crate) unsafe fn sync(home: usize, _alias: usize, len: usize, _scope: SyncSc
     const RISCV_FLUSH_ICACHE: libc::c_long = 259;
     // SAFETY: the system call reads no memory of the process; flags of 0 mean all harts of this process.
     let outcome = unsafe { libc::syscall(RISCV_FLUSH_ICACHE, home, home + len, 0) };
-    if outcome == 0 { Ok(()) } else { Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)) }
+    if outcome == 0 { Ok(()) } else { Err(crate::view::last_error()) }
 }
 
 /// powerpc: write back the data cache by the address written, invalidate the instruction cache by the address executed

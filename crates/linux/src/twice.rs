@@ -93,14 +93,29 @@ impl Window {
         } else {
             let len = usize::try_from(UNIT_BYTES).map_err(|_| Errno::OVERFLOW)?;
             let whole = View::somewhere(len, &self.random, self.mark)?;
-            let sink = self.sink.as_ref().ok_or(Errno::NOTSUP)?;
-            sink.duplicate_onto(&whole, whole.whole())?;
+            self.sink_behind(&whole)?;
             view.move_onto(&whole, part)?;
             let _ = unit.view.set(whole);
         }
         if !self.means.hides_views {
             unit.publish_view();
         }
+        Ok(())
+    }
+
+    /// Puts the sink behind all of a writable view. Where the system maps no memory once more (emulators do not), the view
+    /// has a sink of its own, which takes memory when an access is late.
+    fn sink_behind(&self, view: &View) -> Result<(), Errno> {
+        let (sink, all) = (self.sink.as_ref().ok_or(Errno::NOTSUP)?, view.whole());
+        match sink.duplicate_onto(view, all) {
+            Err(Errno::INVAL) => {}
+            done => return done,
+        }
+        view.map_private(all, Protection::ReadWrite)?;
+        view.keep_from_children(all)?;
+        view.set_dumped(all, false)?;
+        // After mlockall(2) it has memory already, as much as it can ever have.
+        let _ = view.unlock(all);
         Ok(())
     }
 
@@ -144,9 +159,7 @@ impl Window {
         // Pages that never were mapped have the file behind them still.
         let idle = self.record.runs(whole, |page| page.is_twice());
         let are_reset = idle.map(|run| self.home.reset(self.record.part(run))).all(|outcome| outcome.is_ok());
-        let sink = self.sink.as_ref().ok_or(Errno::NOTSUP);
-        let is_sunk = sink.and_then(|sink| sink.duplicate_onto(view, view.whole()));
-        if are_reset && is_sunk.is_ok() {
+        if are_reset && self.sink_behind(view).is_ok() {
             let idle = self.record.runs(whole, |page| page.is_twice());
             idle.for_each(|run| self.record.set(run, Page::ABSENT));
             unit.wait_for_nothing();
