@@ -64,7 +64,8 @@ const SIZED: &str = X86_64.name;
 /// What all machines are like.
 const COMMON: [&str; 13] = [
     "-accel",
-    "tcg",
+    // One thread for both processors: before 8.1, a processor may translate code that another is patching, and keep the old.
+    "tcg,thread=single",
     "-m",
     "256",
     "-smp",

@@ -12,8 +12,9 @@ const WORKSPACE: &str = "execmem";
 /// Bytes that the engine may have when it is compiled for size.
 const LIMIT: u64 = 64 << 10;
 
-/// What it has today, rounded up. To be lowered as the engine gets smaller.
-const TODAY: u64 = 132 << 10;
+/// What it has today, rounded up: what is inlined, 5 % of it, depends on the folder of the checkout. To be lowered as the engine
+/// gets smaller.
+const TODAY: u64 = 140 << 10;
 
 /// Prints how much code of a program is the engine's, and fails if that is too much.
 pub(super) fn check(program: &[u8]) -> Result<()> {

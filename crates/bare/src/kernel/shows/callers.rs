@@ -98,6 +98,8 @@ fn run_program(engine: &KernelEngine) -> Extent {
 pub(super) fn patched_while_called(engine: &KernelEngine) {
     // Each waits a dozen times for the other processor, which an emulator may not be running at the moment.
     const ROUNDS: u64 = 50;
+    /// Calls until the other processor lets this one go on, where the emulator runs one at a time.
+    const TURN: u64 = 1000;
     static TRACED_CALLS: AtomicU64 = AtomicU64::new(0);
     let code = install(engine, TRACED.bytes());
     let tracers = Ftrace::new(engine, Armed, LIMIT).expect("rows of this machine");
@@ -116,7 +118,9 @@ pub(super) fn patched_while_called(engine: &KernelEngine) {
         &mut || {
             while !has_ended.load(Ordering::Acquire) {
                 assert_eq!(call(code.address(), 41), Some(42));
-                calls.fetch_add(1, Ordering::Relaxed);
+                if calls.fetch_add(1, Ordering::Relaxed) % TURN == 0 {
+                    processors::relax();
+                }
             }
         },
     );
