@@ -1,6 +1,7 @@
 //! The callers on simulated memory: states, accounts, misuse, and refusals at every step.
 
 mod bpf;
+mod by_address;
 mod ftrace;
 mod kprobe;
 mod prog_pack;

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
+use skip::{Need, Tool};
 
-use crate::workspace;
+use crate::{skips, workspace};
 
 /// A machine that QEMU has.
 struct Machine {
@@ -79,9 +80,15 @@ const COMMON: [&str; 13] = [
     "-kernel",
 ];
 
-/// Options of a build for size.
-const FOR_SIZE: [&str; 4] =
-    ["--config", "profile.release.opt-level=\"s\"", "--config", "profile.release.codegen-units=1"];
+/// Options of a build for size, of one engine.
+const FOR_SIZE: [&str; 6] = [
+    "--config",
+    "profile.release.opt-level=\"s\"",
+    "--config",
+    "profile.release.codegen-units=1",
+    "--features",
+    "one-engine",
+];
 
 /// How long a kernel may take from start to end.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -108,15 +115,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Lints and runs the kernel of every machine whose emulator and target are there, and says what the others lack.
+/// Lints and runs the kernel of every machine whose emulator and target are there, and notes that others are skipped.
 pub(crate) fn run_possible() -> Result<()> {
     for machine in MACHINES {
-        let missing = machine.missing();
-        if missing.is_empty() {
+        if skips::note(&format!("bare {}", machine.name), &machine.needs())? {
             machine.lint()?;
             machine.run().with_context(|| format!("the kernel for {}", machine.name))?;
-        } else {
-            println!("skipped: {} needs {}", machine.name, missing.join(", and "));
         }
     }
     Ok(())
@@ -133,6 +137,12 @@ impl Machine {
             missing.push(format!("{}: rustup target add {}", self.target, self.target));
         }
         missing
+    }
+
+    /// The same as needs: what `cargo xtask install` installs, it does not lack.
+    fn needs(&self) -> Vec<Need> {
+        let installed = Tool::named(self.emulator).map(|tool| skip::tool(tool.file));
+        installed.into_iter().chain(self.missing().iter().map(|missing| skip::condition(false, missing))).collect()
     }
 
     fn run(&self) -> Result<()> {
@@ -222,6 +232,7 @@ mod tests {
         let missing = machine.missing();
         assert_eq!(missing[0], "no-such-emulator: apt-get install a-package");
         assert_eq!(missing[1], "no-such: rustup target add no-such");
+        assert!(machine.needs().iter().any(|need| need.missing().is_some()), "and noted");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! - [`bpf`]: programs with a writable twin, trampolines, dispatchers.
 //! - [`ftrace`]: trampolines of tracers, and sites that call them; [`patch`]: how an instruction is replaced while others
 //!   execute it; [`site`]: in which code, that of a module, of an image, or the caller's own.
+//! - [`by_address`]: code for crates that know it by its address alone.
 //! - [`prog_pack`]: the policy that BPF had before, to compare with.
 //! - [`veneer`]: direct branches that lead further than they reach, in and to far windows.
 //!
@@ -41,6 +42,7 @@ extern crate alloc;
 
 mod account;
 pub mod bpf;
+pub mod by_address;
 mod client;
 mod encoding;
 mod error;

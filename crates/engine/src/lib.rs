@@ -38,6 +38,7 @@
 //! | `region` | the blocks of one shard in one window, and the ranges in them | no |
 //! | [`sync`] | the locks | no |
 //! | `base` | errors, owners, counters, requests, handles | no |
+#![doc = include_str!("costs.md")]
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -47,6 +48,11 @@ mod api;
 mod base;
 mod memory;
 mod pool;
+#[doc = include_str!("porting.md")]
+#[doc = "```"]
+#[doc = include_str!("../examples/port.rs")]
+#[doc = "```"]
+pub mod porting {}
 mod region;
 mod space;
 pub mod sync;

@@ -18,8 +18,25 @@ pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 /// | `Sleep` | while memory is mapped, unmapped or changes its rights | calls of the backend, and the hooks that are told of memory |
 ///
 /// Order: `Sleep`, then one `Spin`. An engine that [defers](crate::Engine::deferring) takes only `Spin` to free, and to
-/// allocate [without growth](crate::Request::without_growth): such calls are possible where a thread must not sleep, if
-/// `Spin` is a lock for that place.
+/// allocate [without growth](crate::Request::without_growth). Which call takes what is in the table of [costs](crate#costs).
+///
+/// # Interrupts
+///
+/// | lock | what it does about interrupts |
+/// |---|---|
+/// | `Spin`, if a handler of interrupts calls the engine | turns them off while it is held, and restores what they were |
+/// | `Spin`, otherwise | nothing; it keeps other threads off its processor, or they spin while its owner does not run |
+/// | `Sleep` | leaves them on: the backend waits for other processors meanwhile |
+///
+/// No call of the backend is made under `Spin`, so a processor may wait for it with interrupts off. The heap may be asked
+/// under it: the lock of the heap does about interrupts what `Spin` does, and the heap does not call the engine.
+///
+/// A processor that waits for `Sleep` answers what others ask of it, as one does whose interrupts are on: the owner may be
+/// waiting for it to forget a translation. A kernel without threads may use a lock that spins for both, if that lock answers
+/// while it waits (`crates/bare/src/kernel/locks.rs` in the repository is one).
+///
+/// Calls that take no lock, such as [`find`](crate::Engine::find), are possible in any handler, also in one that interrupts a
+/// call of the engine.
 pub trait Locking {
     /// The lock that is held shortly.
     type Spin: RawMutex;

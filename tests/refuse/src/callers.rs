@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use execmem::kinds::Text;
+use execmem::kinds::{Bpf as Programs, Text};
 use execmem::{Draft, Engine, Kind, KindStats, Live};
 use execmem_arch_arm64::ARM64_4K;
 use execmem_arch_x86::TABLE;
 use execmem_clients::bpf::{self, Bpf, Dispatcher, Program, Trampoline, Trust};
+use execmem_clients::by_address::ByAddress;
 use execmem_clients::ftrace::{Ftrace, Ops};
 use execmem_clients::kprobe::{Kprobes, Slot, SlotFormat, word, x86};
 use execmem_clients::patch::NoBreakpoints;
@@ -63,6 +64,9 @@ pub(crate) enum Op {
     MakeIsland,
     Lead(u64),
     Forget(u64),
+    AllocByAddress,
+    EditByAddress,
+    FreeByAddress,
 }
 
 /// All clients of one engine.
@@ -82,6 +86,8 @@ pub(crate) struct Callers {
     packed: [Option<Id<Packed>>; 8],
     installed: [Option<Installed<Text>>; 2],
     island: Option<Island<Shared, Text>>,
+    by_address: ByAddress<Shared, Programs>,
+    address: Option<u64>,
 }
 
 /// Code that fits a slot, on a heap that may refuse.
@@ -114,6 +120,8 @@ impl Callers {
             packed: [None; 8],
             installed: [None, None],
             island: None,
+            by_address: ByAddress::new(Arc::clone(&engine), u64::MAX),
+            address: None,
             engine,
         }
     }
@@ -226,6 +234,17 @@ impl Callers {
         Ok(())
     }
 
+    fn by_address(&mut self, op: Op) -> Result<(), Failure> {
+        match op {
+            Op::AllocByAddress => self.address = Some(self.by_address.alloc(200)?),
+            Op::EditByAddress => {
+                self.by_address.edit(self.address.ok_or(Failure::Missing)?, 100, |bytes| bytes.fill(NOPS[0]))?;
+            }
+            _ => self.by_address.free(self.address.take().ok_or(Failure::Missing)?)?,
+        }
+        Ok(())
+    }
+
     fn veneer(&mut self, op: Op) -> Result<(), Failure> {
         match op {
             Op::InstallNear => {
@@ -269,6 +288,7 @@ impl Scene for Callers {
             Op::MakeFunction | Op::Register(_) | Op::Enable(..) | Op::Disable(..) | Op::Unregister(_) => self.trace(op),
             Op::Pack(..) | Op::WritePacked(_) | Op::FreePacked(_) => self.pack(op),
             Op::InstallNear | Op::InstallFar | Op::MakeIsland | Op::Lead(_) | Op::Forget(_) => self.veneer(op),
+            Op::AllocByAddress | Op::EditByAddress | Op::FreeByAddress => self.by_address(op),
             _ => self.program(op),
         }
     }
@@ -285,7 +305,8 @@ impl Scene for Callers {
             | Op::CloseDispatcher
             | Op::FreeTrampoline
             | Op::Lead(_)
-            | Op::Forget(_) => Heap::Untouched,
+            | Op::Forget(_)
+            | Op::FreeByAddress => Heap::Untouched,
             _ => Heap::Needed,
         }
     }
@@ -329,6 +350,7 @@ impl Scene for Callers {
             self.engine.free(live).map_err(|failed| failed.error.to_string())?;
         }
         self.island.take().into_iter().for_each(Island::free);
+        self.by_address.close();
         self.engine.shrink();
         self.engine.audit().map_err(|broken| broken.to_string())?;
         match self.engine.stats().bytes_mapped() {
@@ -348,7 +370,7 @@ pub(crate) fn make_decoder() -> i64 {
 
 /// A life of every client.
 pub(crate) fn script() -> Vec<Op> {
-    let mut ops = vec![Op::CopyX86, Op::CopyWord];
+    let mut ops = vec![Op::CopyX86, Op::CopyWord, Op::AllocByAddress, Op::EditByAddress, Op::FreeByAddress];
     ops.extend((0..6).flat_map(|slot| [Op::InsertProbe(slot), Op::FindProbe(slot)]));
     ops.extend((0..3).map(Op::ReleaseProbe));
     ops.extend([Op::CollectProbes, Op::InsertProbe(0), Op::ReleaseProbe(0), Op::ReleaseProbe(4), Op::CollectProbes]);

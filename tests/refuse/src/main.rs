@@ -7,6 +7,8 @@
 #![allow(clippy::print_stdout, reason = "it talks to a terminal")]
 
 mod callers;
+mod costs;
+mod facts;
 mod heap;
 mod memory;
 mod modules;
@@ -166,7 +168,7 @@ fn run(args: &Args) -> Result<()> {
     if args.stack {
         return stack::measure();
     }
-    let Some(name) = &args.script else { return refuse_all() };
+    let Some(name) = &args.script else { return costs::check().and_then(|()| refuse_all()) };
     let script = SCRIPTS.iter().chain(OPEN_SCRIPTS).find(|script| script.name == name).context("no such script")?;
     let requests = (script.run)()?;
     println!("{requests} requests, each refused once and from it on for good");

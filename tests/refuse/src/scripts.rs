@@ -8,7 +8,10 @@ pub(crate) enum Op {
     Make,
     Alloc(usize, Kind, u64),
     AllocFor(usize, Kind, u64, Owner),
+    /// From what is mapped.
+    AllocWithin(usize, Kind, u64),
     Write(usize),
+    Read(usize),
     Publish(usize),
     Seal(usize),
     PatchWord(usize),
@@ -49,7 +52,7 @@ const GROUP: &[(Kind, u64)] =
 pub(crate) fn everything() -> Vec<Op> {
     let mut ops = vec![Op::Make, Op::Stats];
     for (slot, &kind) in Kind::ALL.iter().enumerate() {
-        ops.extend([Op::Alloc(slot, kind, 5000), Op::Write(slot), Op::Publish(slot), Op::Find(slot)]);
+        ops.extend([Op::Alloc(slot, kind, 5000), Op::Write(slot), Op::Publish(slot), Op::Find(slot), Op::Read(slot)]);
         if kind.is_code() {
             ops.extend([Op::PatchWord(slot), Op::PatchLong(slot)]);
         }
@@ -64,6 +67,9 @@ pub(crate) fn everything() -> Vec<Op> {
     ops.extend([
         Op::Free(25),
         Op::Reserve(Kind::Data, 1000, 50),
+        Op::AllocWithin(27, Kind::Data, 1000),
+        Op::Reserve(Kind::Text, 1000, 50),
+        Op::AllocWithin(28, Kind::Text, 1000),
         Op::Donate(0),
         Op::Donate(1),
         Op::Alloc(23, Kind::Text, 300),
@@ -71,7 +77,7 @@ pub(crate) fn everything() -> Vec<Op> {
     ops.extend([Op::AllocGroup(GROUP), Op::Audit, Op::PublishGroup, Op::FreeGroup]);
     ops.extend([Op::AllocGroup(GROUP), Op::FreeGroup]);
     ops.extend([Op::Alloc(24, Kind::Bpf, 100), Op::OwnAndDrop(24), Op::Maintain]);
-    ops.extend((0..10).chain(20..24).chain([30, 31]).map(Op::Free));
+    ops.extend((0..10).chain(20..24).chain([27, 28, 30, 31]).map(Op::Free));
     ops.extend([Op::Stats, Op::Audit, Op::Maintain, Op::Shrink, Op::ShrinkExclusively, Op::Stats]);
     ops
 }
@@ -101,5 +107,26 @@ pub(crate) fn crowd() -> Vec<Op> {
     ops.extend([Op::Audit, Op::Stats, Op::Shrink]);
     ops.extend((1..1000).step_by(2).map(Op::Free));
     ops.extend([Op::Shrink, Op::ShrinkExclusively]);
+    ops
+}
+
+/// Memory cut into many pieces, between which holes are left, and requests that are served by what was reserved.
+pub(crate) fn cuts() -> Vec<Op> {
+    const PIECES: usize = 150;
+    const BYTES: u64 = 8192;
+    let mut ops = vec![Op::Make];
+    for kind in [Kind::Text, Kind::Data, Kind::RoAfterInit] {
+        ops.extend([Op::Alloc(0, kind, BYTES * (PIECES as u64 + 2)), Op::Publish(0)]);
+        for (piece, rest) in (1..=PIECES).zip((2..PIECES as u64 + 2).rev()) {
+            ops.extend([Op::Split(0, piece, BYTES * rest), Op::Truncate(piece, BYTES / 2)]);
+        }
+        ops.push(Op::Audit);
+        ops.extend((0..=PIECES).map(Op::Free));
+        ops.push(Op::Maintain);
+    }
+    ops.push(Op::Reserve(Kind::Text, 5000, PIECES as u64));
+    ops.extend((0..PIECES).map(|slot| Op::AllocWithin(slot, Kind::Text, 5000)));
+    ops.extend((0..PIECES).map(Op::Free));
+    ops.extend([Op::ShrinkExclusively, Op::Audit]);
     ops
 }

@@ -1,10 +1,9 @@
 //! The stack of every operation: kernels have 16 KiB for everything, or 8.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Result, ensure};
 use execmem::Table;
 
+use crate::costs::{self, Deepest};
 use crate::heap::{self, Refuse};
 use crate::memory::Nothing;
 use crate::paint::deepest_of;
@@ -15,7 +14,8 @@ use crate::world::World;
 /// Most bytes of an operation in a release build, its results on the caller's frame included.
 const LIMIT: usize = 4096;
 
-const TABLES: &[Table] = &[
+/// Tables of every way to fill, to seal and to grow.
+pub(crate) const TABLES: &[Table] = &[
     execmem_arch_x86::TABLE,
     execmem_arch_x86::X86_FLIP,
     execmem_arch_x86::X86_STRICT,
@@ -27,17 +27,14 @@ const TABLES: &[Table] = &[
 /// Requests for heap that are refused, each in a run of its own.
 const PLANS: u64 = 160;
 
-/// Bytes by operation.
-type Deepest = BTreeMap<String, usize>;
-
 fn run(deepest: &mut Deepest, table: Table, defers: bool, script: &[Op], plan: Refuse) -> Result<()> {
     let mut world = World::<Nothing>::new(table, defers);
     heap::plan(plan);
     for op in script {
+        let is_written = matches!(op, Op::Publish(slot) if world.is_written_when_live(*slot));
         let (outcome, bytes) = deepest_of(|| heap::armed(|| world.run(*op)));
         ensure!(outcome.is_ok() || plan != Refuse::Nothing || op.reads_memory(), "{op:?}: {outcome:?}");
-        let most = deepest.entry(name(*op)).or_insert(0);
-        *most = bytes.max(*most);
+        costs::note_stack(deepest, *op, defers, is_written, bytes);
     }
     heap::plan(Refuse::Nothing);
     Ok(())
@@ -49,7 +46,7 @@ pub(crate) fn measure() -> Result<()> {
     heap::note_nothing();
     for table in TABLES {
         for defers in [false, true] {
-            for script in [scripts::everything(), scripts::large(), scripts::crowd()] {
+            for script in [scripts::everything(), scripts::large(), scripts::crowd(), scripts::cuts()] {
                 run(&mut deepest, *table, defers, &script, Refuse::Nothing)?;
             }
             // What undoes other things goes its own ways.
@@ -59,18 +56,13 @@ pub(crate) fn measure() -> Result<()> {
             }
         }
     }
-    println!("{:20} {:>8}", "operation", "bytes");
+    println!("{:52} {:>8}", "call", "bytes");
     for (name, bytes) in &deepest {
-        println!("{name:20} {bytes:8}");
+        println!("{name:52} {bytes:8}");
     }
     let over: Vec<_> = deepest.iter().filter(|(_, bytes)| **bytes > LIMIT).collect();
     ensure!(over.is_empty(), "more than {LIMIT} bytes of stack: {over:?}");
+    costs::check_stack(&deepest)?;
     println!("no operation of the engine takes more than {LIMIT} bytes of stack");
     Ok(())
-}
-
-/// The name of an operation without what it works on.
-fn name(op: Op) -> String {
-    let text = format!("{op:?}");
-    text.split(|end: char| !end.is_alphanumeric()).next().unwrap_or_default().to_owned()
 }

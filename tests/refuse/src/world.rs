@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use execmem::{
-    Backend, Draft, Engine, Error, Extent, Kind, KindStats, Live, PageSize, Protection, Request, Sealed, Stats, Table,
-};
-use execmem_sim::Sim;
+use execmem::{Draft, Engine, Error, Extent, Kind, KindStats, Live, Request, Sealed, Stats, Table};
 
+use crate::facts::Locks;
 use crate::heap::exempt;
-use crate::memory::{Exempt, Nothing};
+use crate::memory::{IMAGE, LARGE, Make, Nothing};
 use crate::paint::call;
 use crate::scene::{Failure, Heap, Scene};
 use crate::scripts::Op;
@@ -18,31 +16,6 @@ const SLOTS: usize = 1200;
 
 /// Bytes that are written.
 static BYTES: [u8; 200] = [0x90; 200];
-
-/// The end of a kernel's text, in its last large page. The first half of the page is the image's.
-const IMAGE: u64 = 0xffff_ffff_8120_0000;
-const LARGE: PageSize = PageSize::mib(2);
-
-/// Memory that is made for an engine.
-pub(crate) trait Make: Backend + Sized {
-    /// Memory for a table.
-    fn make(table: &Table) -> Self;
-}
-
-impl Make for Exempt<Sim> {
-    fn make(table: &Table) -> Self {
-        let sim = Sim::new(table.machine());
-        // Other machines have no address like that, and no donation then.
-        let _ = Extent::new(IMAGE, LARGE.bytes()).map(|image| sim.map_kernel(image, LARGE, Protection::ReadExecute));
-        Exempt(sim)
-    }
-}
-
-impl Make for Nothing {
-    fn make(_: &Table) -> Self {
-        Nothing
-    }
-}
 
 /// What is held.
 #[derive(Debug)]
@@ -55,12 +28,15 @@ enum Held {
 /// What can be seen: what kinds hold, and what is mapped.
 type Picture = (Vec<(u64, u64, u64)>, u64);
 
+/// An engine whose locks note that they are taken.
+type Noting<B> = Engine<B, Kind, Locks>;
+
 /// An engine.
 #[derive(Debug)]
 pub(crate) struct World<B> {
     table: Table,
     defers: bool,
-    engine: Option<Arc<Engine<B>>>,
+    engine: Option<Arc<Noting<B>>>,
     held: Vec<Option<Held>>,
     stats: Box<Stats>,
     group: Vec<Draft>,
@@ -90,7 +66,7 @@ impl<B: Make> World<B> {
         World { _others: (0..others).map(other).collect(), ..World::new(table, false) }
     }
 
-    fn engine(&self) -> Result<&Engine<B>, Failure> {
+    fn engine(&self) -> Result<&Noting<B>, Failure> {
         self.engine.as_deref().ok_or(Failure::Missing)
     }
 
@@ -101,7 +77,7 @@ impl<B: Make> World<B> {
 
     fn make(&mut self) -> Result<(), Failure> {
         let memory = exempt(|| B::make(&self.table));
-        let engine = call(|| Engine::new(self.table, memory))?;
+        let engine = call(|| Engine::with_locks(self.table, memory))?;
         let engine = if self.defers { engine.deferring() } else { engine };
         self.engine = Some(exempt(|| Arc::new(engine)));
         Ok(())
@@ -113,6 +89,33 @@ impl<B: Make> World<B> {
             Some(Held::Draft(draft)) => Ok(call(|| engine.write(draft, 0, &BYTES))?),
             _ => Err(Failure::Missing),
         }
+    }
+
+    fn read(&self, slot: usize) -> Result<(), Failure> {
+        let (engine, mut bytes) = (self.engine()?, [0; 16]);
+        let Some(Held::Live(live)) = &self.held[slot] else { return Err(Failure::Missing) };
+        call(|| engine.read(live, 0, &mut bytes))?;
+        Ok(call(|| engine.read_at(live.address(), &mut bytes))?)
+    }
+
+    /// Allocates where nothing may be mapped.
+    fn alloc_within(&mut self, slot: usize, kind: Kind, len: u64) -> Result<(), Failure> {
+        let engine = self.engine()?;
+        match call(|| engine.request(&Request::new(kind, len).without_growth())) {
+            Err(Error::NeedsGrowth { .. }) => Err(Failure::Missing),
+            outcome => self.put(slot, outcome?),
+        }
+    }
+
+    /// Whether what is held is data that stays writable.
+    pub(crate) fn is_written_when_live(&self, slot: usize) -> bool {
+        let kind = match &self.held[slot] {
+            Some(Held::Draft(draft)) => draft.kind(),
+            Some(Held::Live(live)) => live.kind(),
+            Some(Held::Sealed(sealed)) => sealed.kind(),
+            None => return false,
+        };
+        kind.class().is_written_when_live()
     }
 
     fn publish(&mut self, slot: usize) -> Result<(), Failure> {
@@ -280,7 +283,9 @@ impl<B: Make> Scene for World<B> {
                 let draft = call(|| engine.request(&Request::new(kind, len).owned_by(owner)))?;
                 self.put(slot, draft)
             }
+            Op::AllocWithin(slot, kind, len) => self.alloc_within(slot, kind, len),
             Op::Write(slot) => self.write(slot),
+            Op::Read(slot) => self.read(slot),
             Op::Publish(slot) => self.publish(slot),
             Op::Seal(slot) => self.seal(slot),
             Op::PatchWord(slot) => self.patch(slot, &BYTES[..4], true),
@@ -320,6 +325,7 @@ impl<B: Make> Scene for World<B> {
             Op::Make
             | Op::Alloc(..)
             | Op::AllocFor(..)
+            | Op::AllocWithin(..)
             | Op::AllocGroup(_)
             | Op::PublishGroup
             | Op::Reserve(..)

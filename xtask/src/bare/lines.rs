@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail, ensure};
 
+/// What calls cost, in the documentation of the engine.
+const COSTS: &str = include_str!("../../../crates/engine/src/costs.md");
+
 /// Beginnings of lines, in this order. Others may stand between them.
 const EXPECTED: &[&str] = &[
     "kernel: started on ",
@@ -21,6 +24,8 @@ const EXPECTED: &[&str] = &[
     "module: loaded, init ran and is freed, called, sealed, exit ran, unloaded",
     "frames run out: refused ",
     "heap runs out: refused ",
+    "kinds: 4 of our own, in a constant table: a filter found by its kind and called: 42",
+    "interrupts off: ",
     "audit: nothing was left",
     "cost: ",
     "lost flush: the other processor stores to unmapped memory, and with the flush it faults",
@@ -66,6 +71,10 @@ pub(super) fn check(lines: &[String]) -> Result<()> {
     for name in MEASURED {
         ensure!(costs.iter().any(|(measured, _)| measured == name), "`{name}` was not measured");
     }
+    for call in possible_without_interrupts() {
+        let line = format!("interrupts off: {call}");
+        ensure!(lines.contains(&line), "no line `{line}`");
+    }
     let over: BTreeSet<_> = costs.iter().flat_map(|(name, amounts)| above(amounts).map(|what| (*name, what))).collect();
     let known: BTreeSet<_> = OVER.iter().copied().collect();
     if let Some((name, what)) = over.difference(&known).next() {
@@ -78,6 +87,14 @@ pub(super) fn check(lines: &[String]) -> Result<()> {
         println!("   known to be above its limit: {name}, {what}");
     }
     Ok(())
+}
+
+/// The calls that the table of costs allows with interrupts off, the last column but one.
+fn possible_without_interrupts() -> impl Iterator<Item = &'static str> {
+    let rows = COSTS.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" |"));
+    let is_possible =
+        |cells: &str| [" yes ", " in any handler "].contains(&cells.rsplit('|').nth(2).unwrap_or_default());
+    rows.filter(move |(_, cells)| is_possible(cells)).map(|(call, _)| call)
 }
 
 /// What of `stack 1 of 2, heap 3 of 2: over` is over.
@@ -95,8 +112,15 @@ mod tests {
             |name: &str, what: &str| format!("{what} 1 of 2{}", if is_over(name, what) { ": over" } else { "" });
         let cost = |name: &&str| format!("cost: {name}: {}, {}", amount(name, "stack"), amount(name, "heap"));
         let mut lines: Vec<_> = EXPECTED.iter().map(|line| (*line).to_owned()).collect();
-        let place = lines.iter().position(|line| line == "cost: ").expect("a place");
-        lines.splice(place..=place, MEASURED.iter().map(cost));
+        let mut replace = |line: &str, by: Vec<String>| {
+            let place = lines.iter().position(|other| other == line).expect("a place");
+            lines.splice(place..=place, by);
+        };
+        replace("cost: ", MEASURED.iter().map(cost).collect());
+        replace(
+            "interrupts off: ",
+            possible_without_interrupts().map(|call| format!("interrupts off: {call}")).collect(),
+        );
         lines
     }
 
@@ -111,6 +135,12 @@ mod tests {
         let mut lines = good();
         lines.reverse();
         assert!(check(&lines).is_err());
+    }
+
+    #[test]
+    fn calls_without_interrupts_are_those_of_the_table() {
+        let calls: Vec<_> = possible_without_interrupts().collect();
+        assert!(calls.contains(&"`find`") && calls.contains(&"`write`") && !calls.contains(&"`seal`"), "{calls:?}");
     }
 
     #[test]

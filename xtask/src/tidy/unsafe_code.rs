@@ -30,6 +30,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("tests/module/heap.rs", "a global allocator is an unsafe trait"),
     ("tests/linux/", "calls generated code"),
     ("tests/bench/", "calls generated code"),
+    ("tests/refuse/src/facts.rs", "a lock that notes that it is taken: an unsafe trait"),
     ("tests/refuse/src/heap.rs", "is a global allocator"),
     ("tests/refuse/src/paint.rs", "reads the stack below its own"),
     ("crates/cli/src/execute.rs", "calls generated code"),

@@ -32,7 +32,7 @@ const LINE: PowerOfTwo = PowerOfTwo::from_log2(6);
 const SLOT: PowerOfTwo = PowerOfTwo::from_log2(4);
 
 /// A machine of our own, with the instructions of the processor.
-const MACHINE: Machine =
+pub(crate) const MACHINE: Machine =
     Machine { features: arch::MACHINE.features, ..Machine::new("bare", arch::MACHINE.instructions, &[SMALL, LARGE]) };
 
 /// One window for everything. Code of all kinds lies in the same blocks.

@@ -3,6 +3,10 @@
 mod callers;
 mod costs;
 mod flushes;
+#[cfg(not(feature = "one-engine"))]
+mod interrupts;
+#[cfg(not(feature = "one-engine"))]
+mod kinds;
 mod life;
 mod module;
 mod refusals;
@@ -24,10 +28,23 @@ pub(crate) fn run(memory: &KernelMemory) {
     show(module::life);
     show(refusals::frames_run_out);
     show(refusals::heap_runs_out);
+    with_other_engines();
     say!("audit: nothing was left, after each of these");
     costs::measure();
     flushes::lost(memory);
 }
+
+/// Those with engines of other types.
+#[cfg(not(feature = "one-engine"))]
+fn with_other_engines() {
+    let before = frames::in_use();
+    kinds::own().expect("room for each kind");
+    interrupts::off_in_all().expect("room");
+    assert_eq!(frames::in_use(), before, "all frames are back");
+}
+
+#[cfg(feature = "one-engine")]
+fn with_other_engines() {}
 
 /// Runs a show with an engine of its own.
 fn show(body: impl FnOnce(&KernelEngine)) {
