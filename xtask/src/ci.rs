@@ -22,7 +22,7 @@ const FETCHED: [&str; 4] = [
 const MORE: &[Step] = &[
     Step::built("run", "execmem", &["run"]),
     Step::built("run --backend sim", "execmem", &["run", "--backend", "sim", "--json"]),
-    Step::built("run everything", "execmem", &["run", "--workload", "configs/workloads/everything.toml"]),
+    Step::built("run everything", "execmem", &["run", "--workload", "crates/cli/data/workloads/everything.toml"]),
     Step::built("run --modules", "execmem", &["run", "--modules", "target/modules/amd64"]),
     Step::built(
         "run --modules: arm64",
