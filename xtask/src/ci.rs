@@ -3,7 +3,9 @@
 use anyhow::Result;
 
 use crate::steps::{self, Step};
-use crate::{bare, bench, check, conformance, cross, fetch_bpf, fetch_modules, loom, outside, refuse, skips};
+use crate::{
+    bare, bench, check, conformance, cross, deny, fetch_bpf, fetch_modules, loom, outside, package, refuse, skips,
+};
 
 /// What CI runs before [`check::STEPS`]: data that tests need.
 const FETCHES: &[Step] =
@@ -39,6 +41,8 @@ const MORE: &[Step] = &[
         &["test", "--workspace", "--features", "execmem-cli/png", "--test", "command", "pictures_need"],
     ),
     Step::task("outside", outside::run),
+    Step::task("package", package::run_quick),
+    Step::task("deny", deny::run_possible),
     Step::task("conformance --mutants", conformance::run_mutants),
     Step::task("bare", bare::run_possible),
     Step::cargo_with(
