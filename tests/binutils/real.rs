@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use execmem::Kind;
 use execmem_clients::Error;
 use execmem_clients::module::{Coming, Modules, SiteRule, plan, prepare_sites};
+use execmem_sim::Random;
 use execmem_tests::per_cpu::PerCpus;
 use execmem_tests::rig::Rig;
 use execmem_tests::world::granted;
@@ -194,12 +195,11 @@ fn real_modules_come_and_go_in_four_threads(kernel: &Kernel) {
     let rounds = std::env::var("EXECMEM_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_u64);
     let (engine, copies) = (machine.engine(), machine.per_cpus());
     let loader = machine.loader(&engine, &copies);
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut seeds = Random::new(0x9e37_79b9_7f4a_7c15);
     for _ in 0..rounds {
         std::thread::scope(|scope| {
             for part in data.chunks(data.len().div_ceil(4)) {
-                random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-                let (loader, mut random) = (&loader, random);
+                let (loader, mut random) = (&loader, Random::new(seeds.number()));
                 scope.spawn(move || {
                     let load = |data: &Vec<u8>| {
                         let coming = loader.load(data, &|name: &str| Some(machine.import_address(name)));
@@ -207,8 +207,7 @@ fn real_modules_come_and_go_in_four_threads(kernel: &Kernel) {
                     };
                     let mut loaded: Vec<_> = part.iter().map(load).collect();
                     while !loaded.is_empty() {
-                        random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-                        let place = usize::try_from(random >> 33).expect("31 bits") % loaded.len();
+                        let place = usize::try_from(random.below(loaded.len() as u64)).expect("below a length");
                         loaded.swap_remove(place).unload();
                     }
                 });

@@ -3,6 +3,7 @@
 use execmem::kinds::Bpf;
 use execmem_clients::Error;
 use execmem_clients::prog_pack::{PACK_BYTES, ProgPacks};
+use execmem_sim::Random;
 use execmem_tests::rig::Rig;
 
 use super::support::{check_empty, engine, refuse_every_call};
@@ -60,15 +61,11 @@ fn inv_09_a_refusal_at_any_step_of_a_pack_leaves_nothing() {
 }
 
 /// The load of a fleet's BPF programs: half below 500 bytes, three quarters below 2 KiB, the rest in octaves up to 64 KiB.
-struct Fleet(u64);
+struct Fleet(Random);
 
 impl Fleet {
     fn range(&mut self, low: u64, high: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let number = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
-        low + ((number * (high - low)) >> 32)
+        low + self.0.below(high - low)
     }
 
     fn len(&mut self) -> u64 {
@@ -95,7 +92,7 @@ const STEPS: u64 = if cfg!(debug_assertions) { 20_000 } else { 200_000 };
 
 /// Runs the load: `LIVE` programs, then each step frees one and allocates another. Returns the most of what `count` says.
 fn churn<H>(alloc: impl Fn(u64) -> H, free: impl Fn(H), count: impl Fn() -> usize) -> usize {
-    let mut fleet = Fleet(0x9e37_79b9_7f4a_7c15);
+    let mut fleet = Fleet(Random::new(0x9e37_79b9_7f4a_7c15));
     let mut live: Vec<Option<H>> = (0..LIVE).map(|_| Some(alloc(fleet.len()))).collect();
     let mut most = count();
     for step in 0..STEPS {

@@ -3,6 +3,7 @@
 use execmem::kinds::{Data, Text};
 use execmem::{Error, Kind, Operation, Table, Violation};
 use execmem_arch_x86::{TABLE, X86_FLIP};
+use execmem_sim::Random;
 use execmem_tests::recorder::{Call, Recorded};
 use execmem_tests::tables::named;
 use execmem_types::{Access, SyncScope};
@@ -131,4 +132,97 @@ fn inv_05_the_audit_names_the_free_byte_that_is_not_the_pattern() {
         }
         engine.free(draft).expect("ours");
     }
+}
+
+#[test]
+fn a_writer_copies_to_the_address_that_it_knows() {
+    let engine = engine(TABLE);
+    let mut draft = engine.alloc::<Text>(40).expect("room");
+    let address = draft.address();
+    let outcome = engine.write_with(&mut draft, |draft, entry| {
+        assert_eq!((entry, draft.here(), draft.room()), (address, address, 64));
+        draft.push(&[0xe9, 0, 0, 0, 0])?; // jmp to where the rest ends
+        draft.push(&[0x90; 11])?;
+        let distance = u32::try_from(draft.here() - entry - 5).expect("near");
+        draft.put(1, &distance.to_le_bytes())?;
+        assert_eq!((draft.position(), draft.here()), (16, address + 16));
+        let beyond = Error::OutOfBounds { offset: 16, len: 49, granted: 64 };
+        assert_eq!(draft.push(&[0; 49]), Err(beyond));
+        assert_eq!(draft.put(u64::MAX, &[0]), Err(Error::OutOfBounds { offset: u64::MAX, len: 1, granted: 64 }));
+        draft.push(&[0xc3])
+    });
+    assert_eq!(outcome, Ok(()));
+    let mut bytes = [0; 17];
+    engine.read(&draft, 0, &mut bytes).expect("a draft");
+    assert_eq!((&bytes[..6], bytes[16]), (&[0xe9, 11, 0, 0, 0, 0x90][..], 0xc3));
+    engine.free(draft).expect("ours");
+}
+
+#[test]
+fn code_that_is_emitted_fits_whatever_was_guessed() {
+    let engine = engine(TABLE);
+    for (guess, len) in [(0, 1), (1, 64), (64, 64), (64, 65), (100_000, 70), (1, 100_000)] {
+        let mut addresses = Vec::new();
+        let code = engine.emit::<Text, _, Error>(guess, |address| {
+            addresses.push(address);
+            Ok(vec![0x90; len])
+        });
+        let code = code.expect("room");
+        let (len, guess) = ((len as u64).next_multiple_of(64), guess.max(1).next_multiple_of(64));
+        assert_eq!((code.extent().len(), addresses.len()), (len, 1 + usize::from(len != guess)));
+        assert_eq!(addresses.last(), Some(&code.address()));
+        assert_eq!(engine.kind_stats(Kind::Text).bytes_granted, code.extent().len());
+        engine.free(code).expect("ours");
+    }
+    engine.audit_unused().expect("trapped");
+}
+
+#[test]
+fn code_that_cannot_be_emitted_leaves_nothing() {
+    let engine = engine(TABLE);
+    let mut len = 64;
+    let grows = engine.emit::<Text, _, Error>(1, |_| {
+        len += 64;
+        Ok(vec![0x90; len])
+    });
+    assert_eq!(grows.map(drop), Err(Error::OutOfBounds { offset: 0, len: 576, granted: 512 }));
+    let refused = engine.emit::<Text, Vec<u8>, Error>(1000, |address| Err(Error::NotFound { address: address & 1 }));
+    assert_eq!(refused.map(drop), Err(Error::NotFound { address: 0 }));
+    let stats = engine.kind_stats(Kind::Text);
+    assert_eq!((stats.live, stats.dropped), (0, 0));
+    engine.audit_unused().expect("trapped");
+}
+
+#[test]
+fn code_that_becomes_shorter_at_its_address_is_cut() {
+    let engine = engine(TABLE);
+    let mut lens = [500, 300].into_iter();
+    let code = engine.emit::<Text, _, Error>(1000, |_| Ok(vec![0x90; lens.next().expect("two passes")])).expect("room");
+    assert_eq!(code.extent().len(), 320);
+    engine.free(code).expect("ours");
+    engine.audit_unused().expect("trapped");
+}
+
+#[test]
+fn programs_that_are_over_estimated_by_half_need_one_block_more_at_most_when_they_are_replaced() {
+    const PROGRAMS: u64 = 10_000;
+    let engine = engine(TABLE);
+    let mut random = Random::new(24);
+    let mut emit = || {
+        let len = 200 + random.below(12_000);
+        engine.emit::<Text, _, Error>(len + len / 2, |_| Ok(vec![0x90; usize::try_from(len).expect("short")]))
+    };
+    let mut programs: Vec<_> = (0..PROGRAMS).map(|_| emit().expect("room")).collect();
+    let before = engine.stats().bytes_mapped();
+    for _ in 0..4 {
+        for program in &mut programs {
+            let old = std::mem::replace(program, emit().expect("room"));
+            engine.free(old).expect("ours");
+        }
+        // One block at most, in which there is room for guesses.
+        let after = engine.stats().bytes_mapped();
+        assert!(after <= before + (2 << 20), "{before} bytes before, {after} after");
+    }
+    programs.into_iter().for_each(|program| engine.free(program).expect("ours"));
+    engine.audit().expect("audit");
 }

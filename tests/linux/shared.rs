@@ -1,10 +1,11 @@
 //! The engine that everything in a process shares.
 
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use execmem::Engine;
-use execmem_linux::{Linux, Options, Publish, shared, shared_with};
+use execmem::{Engine, Error, Kind};
+use execmem_linux::{Function, Linux, Options, Publish, SetupError, shared, shared_with};
 
 use super::code::{install, run, ways};
 use super::process::{in_a_process, in_child};
@@ -14,6 +15,9 @@ skip::tests! {
     the_options_of_the_first_caller_count
     a_child_has_a_shared_engine_of_its_own_and_calls_its_parents_code
     a_fork_while_the_engine_is_made_leaves_nothing_half_made
+    functions_are_called_by_their_types_and_freed_when_dropped
+    functions_know_their_address_behind_a_lead
+    a_child_calls_functions_and_drops_them_without_harm
 }
 
 fn ours() -> &'static Engine<Linux> {
@@ -120,5 +124,58 @@ fn a_fork_while_the_engine_is_made_leaves_nothing_half_made() {
             });
             assert_eq!(outcome, Some(0));
         }
+    });
+}
+
+/// A function that returns its own address.
+fn own_address(address: u64) -> Result<Vec<u8>, Error> {
+    Ok([&[0x48, 0xb8], &address.to_le_bytes()[..], &[0xc3]].concat()) // movabs rax, address; ret
+}
+
+fn functions_are_called_by_their_types_and_freed_when_dropped() {
+    for publish in ways() {
+        let engine = Arc::new(Linux::engine(&Options::default().publish(publish)).expect("executable memory"));
+        let length = Function::new_in(&engine, &[0x8b, 0x47, 0x04, 0xc3]).expect("room"); // mov eax, [rdi + 4]; ret
+        // SAFETY: a complete function that reads four bytes of what it is given.
+        let call = unsafe { length.as_fn::<extern "C" fn(&[u32; 2]) -> u32>() };
+        assert_eq!(call(&[1, 7]), 7);
+        let own = Function::emit_in(Arc::clone(&engine), 4000, own_address).expect("room");
+        // SAFETY: a complete function without arguments.
+        let call = unsafe { own.as_fn::<extern "C" fn() -> u64>() };
+        assert_eq!(call(), own.address());
+        engine.patch_unexecuted(own.memory(), 2, &7_u64.to_le_bytes()).expect("published code");
+        assert_eq!((call(), engine.kind_stats(Kind::Text).live), (7, 2));
+        drop((length, own));
+        assert_eq!((engine.kind_stats(Kind::Text).live, engine.kind_stats(Kind::Text).dropped), (0, 0));
+        engine.audit_unused().expect("freed code traps");
+    }
+}
+
+fn functions_know_their_address_behind_a_lead() {
+    let engine = Linux::engine(&Options::default().lead(32)).expect("executable memory");
+    let own = Function::emit_in(&engine, 1, own_address).expect("room");
+    assert_eq!(own.address(), own.memory().address() + 32);
+    // SAFETY: a complete function without arguments.
+    assert_eq!(unsafe { own.as_fn::<extern "C" fn() -> u64>() }(), own.address());
+}
+
+fn a_child_calls_functions_and_drops_them_without_harm() {
+    in_a_process("shared::a_child_calls_functions_and_drops_them_without_harm", || {
+        let emit = || Function::emit::<_, SetupError>(64, |address| Ok(own_address(address)?)).expect("room");
+        let mut own = Some(emit());
+        // SAFETY: a complete function without arguments.
+        let call = unsafe { own.as_ref().expect("emitted").as_fn::<extern "C" fn() -> u64>() };
+        let outcome = in_child(|| {
+            let before = call();
+            drop(own.take());
+            let mine = emit();
+            // SAFETY: as before.
+            let called = unsafe { mine.as_fn::<extern "C" fn() -> u64>() }();
+            i32::from(!(before == call() && called == mine.address() && called != before))
+        });
+        assert_eq!(outcome, Some(0));
+        assert_eq!(ours().kind_stats(Kind::Text).live, 1);
+        let called = call();
+        assert_eq!(own.map(|own| own.address()), Some(called));
     });
 }

@@ -1,4 +1,4 @@
-//! The module sets of `configs/workloads`, replayed on a policy.
+//! The module sets of `crates/cli/data/workloads`, replayed on a policy.
 
 use execmem::{Extent, Kind, PageSize};
 use execmem_arch_x86::MACHINE_X86;
@@ -12,19 +12,18 @@ pub(crate) const GUEST_BYTES: u64 = 4 << 30;
 /// the direct map in `measured.rs` together.
 pub(crate) const FRAGMENTED_UNITS: u64 = 22;
 
-pub(crate) const WORKSTATION_6_1: &str = include_str!("../../configs/workloads/modules/workstation-6.1.csv");
-pub(crate) const SERVER_6_1: &str = include_str!("../../configs/workloads/modules/server-6.1.csv");
-pub(crate) const WORKSTATION_7_2: &str = include_str!("../../configs/workloads/modules/workstation-7.2.csv");
-pub(crate) const SERVER_7_2: &str = include_str!("../../configs/workloads/modules/server-7.2.csv");
+pub(crate) const WORKSTATION_6_1: &str = include_str!("../../crates/cli/data/workloads/modules/workstation-6.1.csv");
+pub(crate) const SERVER_6_1: &str = include_str!("../../crates/cli/data/workloads/modules/server-6.1.csv");
+pub(crate) const WORKSTATION_7_2: &str = include_str!("../../crates/cli/data/workloads/modules/workstation-7.2.csv");
+pub(crate) const SERVER_7_2: &str = include_str!("../../crates/cli/data/workloads/modules/server-7.2.csv");
 
 /// The modules of a set as loads. The symbol table lies on pages of its own, or after the data.
-pub(crate) fn loads(csv: &str, is_table_apart: bool) -> Vec<Load> {
-    let mut lines = csv.lines().filter(|line| !line.starts_with('#'));
-    let header: Vec<_> = lines.next().expect("a header").split(',').collect();
-    let column = |name: &str| header.iter().position(|found| *found == name).expect(name);
-    let load = |line: &str| {
-        let fields: Vec<_> = line.split(',').collect();
-        let number = |name: &str| fields[column(name)].parse::<u64>().expect(name);
+pub(crate) fn loads(set: &str, is_table_apart: bool) -> Vec<Load> {
+    let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(set.as_bytes());
+    let header = reader.headers().expect("a header").clone();
+    let column = |name: &str| header.iter().position(|found| found == name).expect(name);
+    let load = |row: csv::StringRecord| {
+        let number = |name: &str| row[column(name)].parse::<u64>().expect(name);
         let mut parts: Vec<_> = Kind::MODULE.iter().map(|kind| (*kind, number(kind.name()))).collect();
         if is_table_apart {
             parts.push((Kind::Data, number("kallsyms")));
@@ -32,10 +31,10 @@ pub(crate) fn loads(csv: &str, is_table_apart: bool) -> Vec<Load> {
             parts[1].1 += number("kallsyms");
         }
         parts.retain(|(_, bytes)| *bytes > 0);
-        let name = fields[0].to_owned();
+        let name = row[0].to_owned();
         Load { name, parts, temporary_bytes: number("file"), resident_bytes: 0 }
     };
-    lines.map(load).collect()
+    reader.into_records().map(|row| load(row.expect("a row"))).collect()
 }
 
 /// A policy of Linux on a machine like the guests.
@@ -60,7 +59,7 @@ pub(crate) fn single(kind: Kind, bytes: u64) -> Load {
 
 /// Sizes of 1000 BPF programs.
 pub(crate) fn programs() -> Vec<u64> {
-    let text = include_str!("../../configs/workloads/bpf/mix.txt");
+    let text = include_str!("../../crates/cli/data/workloads/bpf/mix.txt");
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines.flat_map(str::split_whitespace).map(|size| size.parse().expect("a size")).collect()
 }

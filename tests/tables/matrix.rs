@@ -2,6 +2,7 @@
 //! where a search of all places says.
 
 use execmem::{Kind, PageSize, Table};
+use execmem_sim::Random;
 use execmem_tests::rig::Rig;
 use execmem_tests::tables::{all, changed, named};
 use execmem_types::{Fill, NamedTable, Placement};
@@ -11,33 +12,21 @@ use super::blocks::{Small, scaled};
 /// Requests in each cell.
 const REQUESTS: u32 = 24;
 
-/// xorshift64*: the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16) % bound
-    }
-
-    /// Small, about a page, about a block, exactly blocks.
-    fn len(&mut self, block: u64) -> u64 {
-        match self.below(8) {
-            0..=2 => 1 + self.below(500),
-            3 | 4 => 1 + self.below(block / 8),
-            5 => 1 + self.below(block),
-            6 => block,
-            _ => block + 1 + self.below(block),
-        }
+/// Small, about a page, about a block, exactly blocks.
+fn len(random: &mut Random, block: u64) -> u64 {
+    match random.below(8) {
+        0..=2 => 1 + random.below(500),
+        3 | 4 => 1 + random.below(block / 8),
+        5 => 1 + random.below(block),
+        6 => block,
+        _ => block + 1 + random.below(block),
     }
 }
 
 /// One cell: mostly requests of one kind, some of others beside it.
 fn cell(table: &Table, kind: Kind, placement: Placement, seed: u64) -> Result<(), String> {
     let mut small = Small::new(scaled(table, placement));
-    let mut random = Random(seed | 1);
+    let mut random = Random::new(seed | 1);
     let block = table.descriptor(kind).granularities().next().expect("a granularity").bytes();
     for step in 0..REQUESTS {
         if !small.held.is_empty() && random.below(3) == 0 {
@@ -46,7 +35,7 @@ fn cell(table: &Table, kind: Kind, placement: Placement, seed: u64) -> Result<()
         } else {
             let other = Kind::ALL[usize::try_from(random.below(10)).expect("small")];
             let wanted = if random.below(4) == 0 { other } else { kind };
-            small.alloc(wanted, random.len(block)).map_err(|why| format!("step {step}: {why}"))?;
+            small.alloc(wanted, len(&mut random, block)).map_err(|why| format!("step {step}: {why}"))?;
         }
         small.engine.audit().map_err(|broken| format!("step {step}: {broken}"))?;
     }

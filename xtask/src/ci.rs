@@ -3,7 +3,9 @@
 use anyhow::Result;
 
 use crate::steps::{self, Step};
-use crate::{bare, bench, check, conformance, cross, fetch_bpf, fetch_modules, loom, outside, refuse, skips};
+use crate::{
+    bare, bench, check, conformance, cross, deny, fetch_bpf, fetch_modules, loom, outside, package, refuse, skips,
+};
 
 /// What CI runs before [`check::STEPS`]: data that tests need.
 const FETCHES: &[Step] =
@@ -22,7 +24,7 @@ const FETCHED: [&str; 4] = [
 const MORE: &[Step] = &[
     Step::built("run", "execmem", &["run"]),
     Step::built("run --backend sim", "execmem", &["run", "--backend", "sim", "--json"]),
-    Step::built("run everything", "execmem", &["run", "--workload", "configs/workloads/everything.toml"]),
+    Step::built("run everything", "execmem", &["run", "--workload", "crates/cli/data/workloads/everything.toml"]),
     Step::built("run --modules", "execmem", &["run", "--modules", "target/modules/amd64"]),
     Step::built(
         "run --modules: arm64",
@@ -39,6 +41,8 @@ const MORE: &[Step] = &[
         &["test", "--workspace", "--features", "execmem-cli/png", "--test", "command", "pictures_need"],
     ),
     Step::task("outside", outside::run),
+    Step::task("package", package::run_quick),
+    Step::task("deny", deny::run_possible),
     Step::task("conformance --mutants", conformance::run_mutants),
     Step::task("bare", bare::run_possible),
     Step::cargo_with(

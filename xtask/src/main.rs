@@ -8,12 +8,14 @@ mod check;
 mod ci;
 mod conformance;
 mod cross;
+mod deny;
 mod fetch_bpf;
 mod fetch_modules;
 mod generate;
 mod install;
 mod loom;
 mod outside;
+mod package;
 mod refuse;
 mod skips;
 mod steps;
@@ -65,6 +67,8 @@ enum Task {
     Loom(loom::Options),
     /// Use what is public from a crate outside the workspace, and try what must not compile there.
     Outside,
+    /// Make the packages that can be published, and compile and run first examples against them, outside the workspace.
+    Package(package::Options),
     /// Refuse every request for heap of the engine and its clients, once and for good, or measure the stack.
     Refuse(refuse::Options),
     /// Compare the workspace with the rules of its design.
@@ -85,6 +89,7 @@ fn main() -> Result<()> {
         Task::Install(options) => install::run(&options),
         Task::Loom(options) => loom::run(&options),
         Task::Outside => outside::run(),
+        Task::Package(options) => package::run(&options),
         Task::Refuse(options) => refuse::run(&options),
         Task::Tidy => tidy::run(),
     }

@@ -1,4 +1,4 @@
-/* Installs a function that returns 42, and calls it. */
+/* Installs a function that returns 42 in the memory that the process shares, and calls it. */
 #include <execmem.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,16 +7,20 @@ int main(void) {
     static const unsigned char code[] = {0xb8, 42, 0, 0, 0, 0xc3}; /* x86-64: mov eax, 42; ret */
     execmem_memory *memory = NULL;
     execmem_allocation *function = NULL;
-    int status = execmem_create(0, EXECMEM_BEST, &memory);
+    char why[200];
+    int (*call)(void);
+    int status = execmem_shared(&memory);
     if (!status)
         status = execmem_alloc(memory, EXECMEM_TEXT, sizeof code, &function);
     if (!status)
         status = execmem_write(function, 0, code, sizeof code);
     if (!status)
         status = execmem_publish_allocation(function);
-    if (!status) {
+    if (status) {
+        execmem_error_text(why, sizeof why);
+        fprintf(stderr, "%s\n", why);
+    } else {
         void *address = execmem_address(function);
-        int (*call)(void);
         memcpy(&call, &address, sizeof call);
         printf("%d\n", call());
     }

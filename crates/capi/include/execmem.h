@@ -4,6 +4,9 @@
  * be executed and constants are read-only. Handles are not zero while they are valid, and are not used after
  * execmem_free. All functions may be called by any thread; one handle is used by one thread at a time.
  *
+ * The version is semantic: within one EXECMEM_VERSION_MAJOR (while it is 0, one EXECMEM_VERSION_MINOR) nothing that is
+ * declared here changes or goes; enumerations and functions are added.
+ *
  * In a forked child existing code can be called, data is the child's own copy, and every function on the parent's memory
  * is EXECMEM_FORKED or does nothing. A child that makes code makes memory of its own.
  */
@@ -13,9 +16,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define EXECMEM_VERSION_MAJOR 0
+#define EXECMEM_VERSION_MINOR 1
+#define EXECMEM_VERSION_PATCH 0
+#define EXECMEM_VERSION "0.1.0"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* The version of the library that is linked, which EXECMEM_VERSION is of this header. */
+const char *execmem_version(void);
 
 typedef struct execmem_memory execmem_memory;
 typedef struct execmem_allocation execmem_allocation;
@@ -34,8 +45,16 @@ typedef enum execmem_status {
     EXECMEM_STAGE = 4,     /* not possible before, or not possible after, publication */
     EXECMEM_SYSTEM = 5,    /* the operating system refused */
     EXECMEM_PIECES = 6,    /* so many bytes do not change in one piece here */
-    EXECMEM_FORKED = 7     /* this process was forked from the one that made the memory */
+    EXECMEM_FORKED = 7,    /* this process was forked from the one that made the memory */
+    EXECMEM_ABSENT = 8     /* nothing is at this address */
 } execmem_status;
+
+/* What a status means, in words. Never null. */
+const char *execmem_status_text(execmem_status status);
+
+/* Why the last call of this thread that failed did, with addresses and sizes. Copies at most `bytes` bytes, the last of which
+ * is zero, and returns how long the text is without it, as snprintf does. */
+size_t execmem_error_text(char *text, size_t bytes);
 
 /* How content gets into text. */
 typedef enum execmem_publish {
@@ -53,11 +72,22 @@ execmem_status execmem_create(size_t window_bytes, execmem_publish publish, exec
  * leaves it to the others. */
 execmem_status execmem_shared(execmem_memory **memory);
 
-/* Gives the window up: it is unmapped when its last allocation is freed. */
+/* The same. If it is not there yet, it is made with this window, published so: the first caller decides. */
+execmem_status execmem_shared_with(size_t window_bytes, execmem_publish publish, execmem_memory **memory);
+
+/* Gives the window up: it is unmapped when its last allocation is freed. Frees what was kept in it. */
 void execmem_destroy(execmem_memory *memory);
 
 /* Allocates at least this many bytes, a draft. */
 execmem_status execmem_alloc(execmem_memory *memory, execmem_kind kind, size_t bytes, execmem_allocation **allocation);
+
+/* The same at a multiple of `alignment`, a power of two up to the size of a large page, for an owner, a number that
+ * execmem_find tells; 0 is none. */
+execmem_status execmem_alloc_aligned(execmem_memory *memory, execmem_kind kind, size_t bytes, size_t alignment,
+                                     uint16_t owner, execmem_allocation **allocation);
+
+/* Shortens an allocation to this many bytes, rounded up, and frees the rest. EXECMEM_INVALID unless some stay and some go. */
+execmem_status execmem_truncate(execmem_allocation *allocation, size_t bytes);
 
 /* The address at which it will be executed or read; never written directly, except published EXECMEM_DATA. */
 void *execmem_address(const execmem_allocation *allocation);
@@ -67,6 +97,11 @@ size_t execmem_size(const execmem_allocation *allocation);
 
 /* Copies bytes into a draft, or into data. */
 execmem_status execmem_write(execmem_allocation *allocation, size_t offset, const void *bytes, size_t len);
+
+/* Where a draft can be stored to directly, all of its bytes, until it is published or freed. References in code are computed
+ * for execmem_address. Null where there is no such place, and then execmem_write does it: unless memory is published as
+ * EXECMEM_POKE, and for what lies in two units of 2 MiB. */
+void *execmem_writable(execmem_allocation *allocation);
 
 /* Makes code executable and constants read-only. */
 execmem_status execmem_publish_allocation(execmem_allocation *allocation);
@@ -82,8 +117,25 @@ typedef enum execmem_meanwhile {
 execmem_status execmem_patch(execmem_allocation *allocation, size_t offset, const void *bytes, size_t len,
                              execmem_meanwhile meanwhile);
 
-/* Frees an allocation of any stage. Nobody executes it any more. Null is ignored. */
+/* Frees an allocation of any stage. Nothing executes it any more. Null is ignored. */
 void execmem_free(execmem_allocation *allocation);
+
+typedef struct execmem_found {
+    void *address; /* of its first byte */
+    size_t bytes;
+    execmem_kind kind;
+    uint16_t owner;
+} execmem_found;
+
+/* The allocation that holds an address, without a lock. EXECMEM_ABSENT if there is none. */
+execmem_status execmem_find(const execmem_memory *memory, const void *address, execmem_found *found);
+
+/* Leaves a published allocation of this memory to its address, which is returned: the handle is not used afterwards, and
+ * execmem_free_at frees it. Null if it is not published or not of this memory; then the handle stays. */
+void *execmem_keep(execmem_memory *memory, execmem_allocation *allocation);
+
+/* Frees what execmem_keep left in this memory to an address in it. EXECMEM_ABSENT if there is none. Nothing executes it any more. */
+execmem_status execmem_free_at(execmem_memory *memory, const void *address);
 
 /* Gives memory that is not used back to the system. */
 void execmem_shrink(execmem_memory *memory);

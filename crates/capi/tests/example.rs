@@ -30,7 +30,7 @@ fn run(example: &str, link: &[&str], answer: &str) {
 
 fn run_all(link: &[&str]) {
     run("call.c", link, "42\n");
-    run("answer.c", link, "42\n43\nwritten directly\n111111\n");
+    run("answer.c", link, "42\n43\nwritten directly\n111111\n1111111111\n");
 }
 
 #[test]

@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn four_callers_run_on_every_machine_that_they_have_code_for() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/workloads/everything.toml");
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/workloads/everything.toml");
         let workload = Workload::read(Some(&path)).expect("a workload");
         let mut load = workload.callers.clone().expect("callers");
         (load.kprobes, load.kprobe_churn, load.bpf.count, load.bpf.churn) = (200, 400, 200, 400);

@@ -1,21 +1,22 @@
-//! What to load: TOML files of `configs/workloads`, the default one embedded.
+//! What to load: TOML files of `data/workloads`, the default one embedded.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use execmem::Kind;
+use execmem_sim::Random;
 use serde::Deserialize;
 
-const DEFAULT: &str = include_str!("../../../configs/workloads/default.toml");
+const DEFAULT: &str = include_str!("../data/workloads/default.toml");
 
 /// The module sets, by name: CSV files that say in their first lines where they are from.
 const MODULE_SETS: &[(&str, &str)] = &[
-    ("workstation-6.1", include_str!("../../../configs/workloads/modules/workstation-6.1.csv")),
-    ("server-6.1", include_str!("../../../configs/workloads/modules/server-6.1.csv")),
-    ("laptop-6.1", include_str!("../../../configs/workloads/modules/laptop-6.1.csv")),
-    ("workstation-7.2", include_str!("../../../configs/workloads/modules/workstation-7.2.csv")),
-    ("server-7.2", include_str!("../../../configs/workloads/modules/server-7.2.csv")),
-    ("laptop-7.2", include_str!("../../../configs/workloads/modules/laptop-7.2.csv")),
+    ("workstation-6.1", include_str!("../data/workloads/modules/workstation-6.1.csv")),
+    ("server-6.1", include_str!("../data/workloads/modules/server-6.1.csv")),
+    ("laptop-6.1", include_str!("../data/workloads/modules/laptop-6.1.csv")),
+    ("workstation-7.2", include_str!("../data/workloads/modules/workstation-7.2.csv")),
+    ("server-7.2", include_str!("../data/workloads/modules/server-7.2.csv")),
+    ("laptop-7.2", include_str!("../data/workloads/modules/laptop-7.2.csv")),
 ];
 
 /// A load.
@@ -164,60 +165,42 @@ pub(crate) fn module_set(name: &str) -> Result<Vec<ModuleSizes>> {
         let names: Vec<_> = MODULE_SETS.iter().map(|(name, _)| *name).collect();
         bail!("no module set {name}; there are {}", names.join(", "));
     };
-    let mut lines = text.lines().filter(|line| !line.starts_with('#'));
-    let header: Vec<_> = lines.next().context("a header")?.split(',').collect();
-    let column = |name: &str| header.iter().position(|found| *found == name).with_context(|| format!("column {name}"));
-    let kinds = Kind::MODULE.map(|kind| column(kind.name()));
-    let symbol_table = column("kallsyms")?;
-    let file = column("file")?;
+    let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(text.as_bytes());
+    let headers = reader.headers()?.clone();
+    let column = |name: &str| headers.iter().position(|found| found == name).with_context(|| format!("column {name}"));
+    let kinds = Kind::MODULE.iter().map(|kind| column(kind.name())).collect::<Result<Vec<_>>>()?;
+    let (symbol_table, file) = (column("kallsyms")?, column("file")?);
     let mut modules = Vec::new();
-    for line in lines {
-        let fields: Vec<_> = line.split(',').collect();
-        let number = |index: usize| -> Result<u64> { Ok(fields.get(index).context("a field")?.parse()?) };
+    for record in reader.records() {
+        let record = record?;
+        let number = |index: usize| -> Result<u64> { Ok(record.get(index).context("a field")?.parse()?) };
         let mut bytes = [0; 7];
         for (bytes, column) in bytes.iter_mut().zip(&kinds) {
-            *bytes = number(*column.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?)?;
+            *bytes = number(*column)?;
         }
-        let name = fields.first().context("a name")?.to_string();
+        let name = record.get(0).context("a name")?.to_owned();
         let (symbol_table_bytes, file_bytes) = (number(symbol_table)?, number(file)?);
         modules.push(ModuleSizes { name, bytes, symbol_table_bytes, file_bytes });
     }
     Ok(modules)
 }
 
-/// The random numbers of all loads: xorshift64*, integers only, the same everywhere.
-#[derive(Debug, Clone)]
-pub(crate) struct Random(u64);
+/// A number below `bound`: integers only, so that loads are the same everywhere.
+pub(crate) fn below(random: &mut Random, bound: u32) -> u32 {
+    let scaled = ((random.number() >> 32) * u64::from(bound)) >> 32;
+    u32::try_from(scaled).unwrap_or(0)
+}
 
-impl Random {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Random(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// A number below `bound`.
-    pub(crate) fn below(&mut self, bound: u32) -> u32 {
-        let scaled = ((self.next() >> 32) * u64::from(bound)) >> 32;
-        u32::try_from(scaled).unwrap_or(0)
-    }
-
-    /// A size from the classes of a load.
-    pub(crate) fn size(&mut self, classes: &[(u32, u32, u32)]) -> u32 {
-        let mut percent = self.below(100);
-        for &(share, from, to) in classes {
-            if percent < share {
-                return from + self.below(to - from);
-            }
-            percent -= share;
+/// A size from the classes of a load.
+pub(crate) fn size(random: &mut Random, classes: &[(u32, u32, u32)]) -> u32 {
+    let mut percent = below(random, 100);
+    for &(share, from, to) in classes {
+        if percent < share {
+            return from + below(random, to - from);
         }
-        classes.last().map_or(0, |&(_, from, _)| from)
+        percent -= share;
     }
+    classes.last().map_or(0, |&(_, from, _)| from)
 }
 
 #[cfg(test)]
@@ -237,7 +220,7 @@ mod tests {
             );
         }
         assert!(module_set("no such set").is_err());
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/workloads");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/workloads");
         let everything = Workload::read(Some(&folder.join("everything.toml"))).expect("a workload");
         assert!(everything.callers.is_some_and(|callers| callers.kprobes > 0 && callers.bpf.policy == Policy::Engine));
     }

@@ -35,6 +35,11 @@
 //! assert!(programs.free(program).is_err()); // the name is stale
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
+//!
+//! # Features
+//!
+//! `x86-decoder` (by default): copies of x86 instructions for probes; the decoder's tables take 337 KB of heap that never comes
+//! back.
 #![no_std]
 #![forbid(unsafe_code)]
 

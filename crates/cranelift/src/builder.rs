@@ -8,8 +8,7 @@ use cranelift_codegen::ir::LibCall;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable as _};
 use cranelift_module::default_libcall_names;
-use execmem::Engine;
-use execmem_linux::Linux;
+use execmem_linux::EngineHandle;
 use execmem_linux::tools::Listener;
 
 use crate::island::Shape;
@@ -23,7 +22,7 @@ pub(crate) type LibCallNames = Box<dyn Fn(LibCall) -> String + Send + Sync>;
 
 /// What a [`CodeModule`] is made of: an engine, a code generator, and names that the code may use.
 pub struct Builder {
-    pub(crate) engine: Arc<Engine<Linux>>,
+    pub(crate) engine: EngineHandle,
     pub(crate) isa: OwnedTargetIsa,
     pub(crate) shape: Shape,
     pub(crate) symbols: HashMap<String, u64>,
@@ -35,12 +34,13 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// A module in the memory of `engine`, with a code generator for this machine. Modules may share an engine.
+    /// A module in the memory of `engine`, with a code generator for this machine. Modules may share an engine: an `Arc`, or
+    /// that of [the process](execmem_linux::shared()).
     ///
     /// # Errors
     ///
     /// [`Error::NoCodeGenerator`].
-    pub fn new(engine: Arc<Engine<Linux>>) -> Result<Self, Error> {
+    pub fn new(engine: impl Into<EngineHandle>) -> Result<Self, Error> {
         let mut flags = settings::builder();
         for (flag, value) in [("use_colocated_libcalls", "false"), ("is_pic", "false"), ("opt_level", "speed")] {
             let known = flags.set(flag, value);
@@ -56,10 +56,10 @@ impl Builder {
     /// # Errors
     ///
     /// [`Error::NoCodeGenerator`] for a machine whose jumps this crate does not know.
-    pub fn with_isa(engine: Arc<Engine<Linux>>, isa: OwnedTargetIsa) -> Result<Self, Error> {
+    pub fn with_isa(engine: impl Into<EngineHandle>, isa: OwnedTargetIsa) -> Result<Self, Error> {
         let shape = Shape::of(isa.triple().architecture);
         Ok(Builder {
-            engine,
+            engine: engine.into(),
             shape: shape.ok_or(Error::NoCodeGenerator { reason: "its jumps are not known here" })?,
             isa,
             symbols: HashMap::new(),

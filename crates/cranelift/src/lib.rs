@@ -5,6 +5,8 @@
 //! [freed](CodeModule::free_function) or [replaced](CodeModule::replace_function) alone, and dropping the module frees
 //! them all. What does not reach is reached through a veneer, and what cannot be done is an error.
 //!
+//! A front end of [`JITModule`](cranelift_jit::JITModule) switches by its names in [`jit`].
+//!
 //! [`Provider`] is for code that has a [`JITModule`](cranelift_jit::JITModule) and wants to keep it: a
 //! [`JITMemoryProvider`](cranelift_jit::JITMemoryProvider) in one window, whole pages a piece, since that trait knows
 //! one address only.
@@ -34,7 +36,8 @@
 //! module.define_function(id, &mut context)?;
 //! module.finalize_definitions()?;
 //! // Sound: Cranelift compiled a function of one integer that touches no memory.
-//! assert_eq!(unsafe { execmem_linux::call(module.address(id).expect("defined"), [21, 0, 0, 0]) }, 42);
+//! let double = unsafe { module.as_fn::<extern "C" fn(i64) -> i64>(id) }.expect("finalized");
+//! assert_eq!(double(21), 42);
 //! module.free_function(id)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -45,7 +48,9 @@ mod builder;
 mod declare;
 mod error;
 mod frames;
+mod free;
 mod island;
+pub mod jit;
 mod libcalls;
 mod memory;
 mod module;
@@ -53,6 +58,7 @@ mod provider;
 mod relocate;
 mod resolve;
 mod swap;
+mod typed;
 
 pub use builder::Builder;
 pub use error::Error;

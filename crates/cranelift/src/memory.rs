@@ -18,8 +18,9 @@ pub(crate) struct Piece {
     frames: Option<Frames>,
 }
 
+/// A handle.
 #[derive(Debug)]
-enum Stage {
+pub(crate) enum Stage {
     Draft(Draft),
     Live(Live),
 }
@@ -91,13 +92,9 @@ impl Piece {
         self.frames = unwind.and_then(|unwind| frames::register(isa, unwind, self.start));
     }
 
-    /// Frees the memory. A caller that still executes it answers for that.
-    pub(crate) fn free(self, engine: &Engine<Linux>) {
+    /// The handle of the memory, of which unwinders know nothing any more. A caller that still executes it answers for that.
+    pub(crate) fn into_stage(self) -> Stage {
         drop(self.frames);
-        let freed = match self.stage {
-            Stage::Draft(draft) => engine.free(draft).map_err(|failed| failed.error),
-            Stage::Live(live) => engine.free(live).map_err(|failed| failed.error),
-        };
-        debug_assert!(freed.is_ok(), "a handle of another engine: {freed:?}");
+        self.stage
     }
 }

@@ -1,4 +1,4 @@
-//! The module: what is declared, defined, finalized, replaced and freed.
+//! The module: what is declared, defined and finalized.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -10,13 +10,14 @@ use cranelift_codegen::{CodegenError, CompiledCode};
 use cranelift_module::{DataId, FuncId, ModuleDeclarations, ModuleReloc};
 use execmem::{Engine, Kind};
 use execmem_linux::tools::{Code, Listener};
-use execmem_linux::{Linux, Options};
+use execmem_linux::{EngineHandle, Linux, Options};
 
 use crate::Error;
 use crate::builder::{Builder, LibCallNames, Lookup};
+use crate::free::free_all;
 use crate::island::{ALIGNMENT, Islands, Shape};
 use crate::memory::Piece;
-use crate::relocate::{Image, Reference};
+use crate::relocate::{Image, Reference, check_known};
 use crate::resolve::{Item, data_item, function_item, item_of};
 
 /// A Cranelift module whose code and data live in an [`Engine`].
@@ -24,14 +25,14 @@ use crate::resolve::{Item, data_item, function_item, item_of};
 /// Definitions become executable by [`finalize_definitions`](Self::finalize_definitions). Dropping the module frees
 /// everything in it; a caller that still executes it answers for that.
 pub struct CodeModule {
-    pub(crate) engine: Arc<Engine<Linux>>,
+    pub(crate) engine: EngineHandle,
     pub(crate) isa: OwnedTargetIsa,
     pub(crate) shape: Shape,
     pub(crate) declarations: ModuleDeclarations,
     pub(crate) items: BTreeMap<Item, Definition>,
-    pending: Vec<Item>,
+    pub(crate) pending: Vec<Item>,
     /// How many references of others there are to each item.
-    references: HashMap<Item, usize>,
+    pub(crate) references: HashMap<Item, usize>,
     /// Code that was replaced and may still be executed.
     pub(crate) retired: Vec<Piece>,
     pub(crate) symbols: HashMap<String, u64>,
@@ -72,11 +73,9 @@ impl Definition {
         self.stub.as_deref().or(self.body.as_ref()).map_or(0, Piece::address)
     }
 
-    /// Frees its memory, and says so before.
-    fn free(self, engine: &Engine<Linux>, listeners: &[Arc<dyn Listener>]) {
-        for piece in self.body.into_iter().chain(self.stub.map(|stub| *stub)) {
-            discard(piece, engine, listeners);
-        }
+    /// Its memory.
+    pub(crate) fn into_pieces(self) -> impl Iterator<Item = Piece> {
+        self.body.into_iter().chain(self.stub.map(|stub| *stub))
     }
 }
 
@@ -87,8 +86,16 @@ impl CodeModule {
     ///
     /// [`Error::Setup`], [`Error::Memory`], [`Error::NoCodeGenerator`].
     pub fn on_linux() -> Result<Self, Error> {
-        let linux = Linux::reserve(&Options::default())?;
-        Ok(Builder::new(Arc::new(Engine::new(linux.table()?, linux)?))?.build())
+        Ok(Builder::new(Linux::engine(&Options::default())?)?.build())
+    }
+
+    /// A module in the engine that the process [shares](execmem_linux::shared()): for programs with many modules.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setup`], [`Error::NoCodeGenerator`].
+    pub fn shared() -> Result<Self, Error> {
+        Ok(Builder::new(execmem_linux::shared()?)?.build())
     }
 
     pub(crate) fn of(builder: Builder) -> Self {
@@ -120,7 +127,7 @@ impl CodeModule {
 
     /// The engine.
     #[must_use]
-    pub const fn engine(&self) -> &Arc<Engine<Linux>> {
+    pub const fn engine(&self) -> &EngineHandle {
         &self.engine
     }
 
@@ -139,11 +146,14 @@ impl CodeModule {
     }
 
     pub(crate) fn finalized(&self, item: Item) -> Option<&Definition> {
-        self.items.get(&item).filter(|_| !self.pending.contains(&item))
+        self.items.get(&item).filter(|definition| definition.content.is_none())
     }
 
     /// Takes memory for content, to be written when everything is defined.
+    ///
+    /// Of references that cannot be served the caller learns here, so that the rest of the module can be finalized.
     pub(crate) fn define(&mut self, item: Item, kind: Kind, align: u64, content: Content) -> Result<(), Error> {
+        content.relocs.iter().try_for_each(|reloc| check_known(reloc.kind))?;
         let body = self.place(kind, align, &content)?;
         let stub = match self.is_swappable && item.0 == 0 {
             true => Some(Box::new(Piece::alloc(&self.engine, Kind::Text, self.shape.len(), ALIGNMENT as u64)?)),
@@ -212,7 +222,7 @@ impl CodeModule {
     }
 
     fn publish(&mut self, item: Item, image: &[u8]) -> Result<(), Error> {
-        let (engine, shape) = (Arc::clone(&self.engine), self.shape);
+        let (engine, shape) = (self.engine.clone(), self.shape);
         let Some(definition) = self.items.get_mut(&item) else { return Ok(()) };
         let Some(body) = definition.body.take() else { return Ok(()) };
         let jump = shape.to(body.address());
@@ -244,55 +254,6 @@ impl CodeModule {
         }
     }
 
-    /// Frees a function. No processor may execute it any more. The name stays declared, and can be defined again.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotDefined`], [`Error::StillReferenced`].
-    pub fn free_function(&mut self, id: FuncId) -> Result<(), Error> {
-        self.free_items(&[function_item(id)])
-    }
-
-    /// Frees functions that may refer to each other.
-    ///
-    /// # Errors
-    ///
-    /// As [`free_function`](Self::free_function); nothing was freed.
-    pub fn free_functions(&mut self, ids: &[FuncId]) -> Result<(), Error> {
-        self.free_items(&ids.iter().map(|id| function_item(*id)).collect::<Vec<_>>())
-    }
-
-    /// Frees a data object.
-    ///
-    /// # Errors
-    ///
-    /// As [`free_function`](Self::free_function).
-    pub fn free_data(&mut self, id: DataId) -> Result<(), Error> {
-        self.free_items(&[data_item(id)])
-    }
-
-    fn free_items(&mut self, items: &[Item]) -> Result<(), Error> {
-        for item in items {
-            if !self.items.contains_key(item) {
-                return Err(Error::NotDefined { name: self.declaration(*item).0 });
-            }
-            let all = self.references.get(item).copied().unwrap_or(0);
-            let from = |other: &Item| self.items[other].refers_to.iter().filter(|to| *to == item).count();
-            let inside: usize = items.iter().filter(|other| self.items.contains_key(other)).map(from).sum();
-            if all > inside {
-                return Err(Error::StillReferenced { name: self.declaration(*item).0, count: all - inside });
-            }
-        }
-        for item in items {
-            if let Some(definition) = self.items.remove(item) {
-                self.forget(&definition.refers_to);
-                definition.free(&self.engine, &self.listeners);
-            }
-            self.pending.retain(|pending| pending != item);
-        }
-        Ok(())
-    }
-
     /// Notes what some references of an item are to.
     pub(crate) fn refer(&mut self, own: Item, relocs: &[ModuleReloc]) -> Vec<Item> {
         let items = others(own, relocs);
@@ -310,12 +271,6 @@ impl CodeModule {
             }
         }
     }
-}
-
-/// Frees code, and says so before.
-pub(crate) fn discard(piece: Piece, engine: &Engine<Linux>, listeners: &[Arc<dyn Listener>]) {
-    listeners.iter().for_each(|listener| listener.freed(piece.address()));
-    piece.free(engine);
 }
 
 /// Writes and publishes a piece.
@@ -341,9 +296,8 @@ fn others(own: Item, relocs: &[ModuleReloc]) -> Vec<Item> {
 impl Drop for CodeModule {
     fn drop(&mut self) {
         self.free_retired();
-        for (_, definition) in std::mem::take(&mut self.items) {
-            definition.free(&self.engine, &self.listeners);
-        }
+        let pieces = std::mem::take(&mut self.items).into_values().flat_map(Definition::into_pieces);
+        free_all(pieces, &self.engine, &self.listeners);
     }
 }
 

@@ -26,6 +26,39 @@ pub(crate) struct Reference {
     pub(crate) previous: Option<(u32, u64)>,
 }
 
+/// Refuses references that [`Image::apply`] does not know, and those to thread-local data.
+pub(crate) fn check_known(kind: Reloc) -> Result<(), Error> {
+    match kind {
+        Reloc::Abs4
+        | Reloc::Abs8
+        | Reloc::X86PCRel4
+        | Reloc::X86CallPCRel4
+        | Reloc::X86CallPLTRel4
+        | Reloc::X86GOTPCRel4
+        | Reloc::Arm64Call
+        | Reloc::Aarch64AdrPrelPgHi21
+        | Reloc::Aarch64AddAbsLo12Nc
+        | Reloc::Aarch64AdrGotPage21
+        | Reloc::Aarch64Ld64GotLo12Nc
+        | Reloc::RiscvCallPlt
+        | Reloc::RiscvPCRelHi20
+        | Reloc::RiscvPCRelLo12I
+        | Reloc::RiscvGotHi20 => Ok(()),
+        Reloc::MachOX86_64Tlv
+        | Reloc::ElfX86_64TlsGd
+        | Reloc::MachOAarch64TlsAdrPage21
+        | Reloc::MachOAarch64TlsAdrPageOff12
+        | Reloc::Aarch64TlsDescAdrPage21
+        | Reloc::Aarch64TlsDescLd64Lo12
+        | Reloc::Aarch64TlsDescAddLo12
+        | Reloc::Aarch64TlsDescCall
+        | Reloc::RiscvTlsGdHi20
+        | Reloc::S390xTlsGd64
+        | Reloc::S390xTlsGdCall => Err(Error::ThreadLocal),
+        kind => Err(Error::UnknownReference { kind }),
+    }
+}
+
 /// Whether a reference may need an island if its target is out of reach, or always needs one.
 pub(crate) fn may_need_island(kind: Reloc) -> bool {
     matches!(

@@ -1,12 +1,12 @@
 //! Hot swap: functions that are replaced while others call them.
 
-use std::sync::Arc;
-
 use cranelift_codegen::Context;
 use cranelift_module::{FuncId, ModuleError};
 use execmem::Kind;
 
-use crate::module::{CodeModule, Content, discard, published};
+use crate::free::free_all;
+use crate::module::{CodeModule, Content, published};
+use crate::relocate::check_known;
 use crate::resolve::{Item, function_item};
 use crate::{Error, declare};
 
@@ -33,13 +33,14 @@ impl CodeModule {
         if self.finalized(item).is_none() {
             return Err(Error::NotDefined { name: self.declaration(item).0 });
         }
-        let engine = Arc::clone(&self.engine);
+        content.relocs.iter().try_for_each(|reloc| check_known(reloc.kind))?;
+        let engine = self.engine.clone();
         let body = self.place(Kind::Text, align, &content)?;
         let body = match self.relocated(item, body.address(), &content) {
             Ok(image) => {
                 let (mut body, outcome) = published(&engine, body, &image);
                 if let Err(error) = outcome.and_then(|()| self.enter(item, body.address())) {
-                    body.free(&engine);
+                    free_all([body], &engine, &[]);
                     return Err(error);
                 }
                 self.announce(item, body.address(), &image);
@@ -47,7 +48,7 @@ impl CodeModule {
                 body
             }
             Err(error) => {
-                body.free(&engine);
+                free_all([body], &engine, &[]);
                 return Err(error);
             }
         };
@@ -69,6 +70,6 @@ impl CodeModule {
 
     /// Frees the code that was replaced. No processor may be executing it.
     pub fn free_retired(&mut self) {
-        self.retired.drain(..).for_each(|piece| discard(piece, &self.engine, &self.listeners));
+        free_all(self.retired.drain(..), &self.engine, &self.listeners);
     }
 }

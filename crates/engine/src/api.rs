@@ -3,6 +3,7 @@
 mod alloc;
 mod audit;
 mod content;
+mod emit;
 mod engine;
 mod find;
 mod free;
@@ -14,6 +15,7 @@ mod seal;
 mod stats;
 
 pub use audit::Violation;
+pub use emit::DraftWriter;
 pub use engine::Engine;
 pub use find::Found;
 pub use owned::{EngineOf, EngineRef, Owned};

@@ -25,6 +25,18 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
+//! | to | begin with |
+//! |---|---|
+//! | make code in a process of Linux | `execmem-linux`, which has the memory, and functions in one call |
+//! | manage executable memory in a kernel or hypervisor | a table of an arch crate, a [`Backend`] over the page tables, two [locks](sync) |
+//! | write for an address that is not known before | [`Engine::write_with`], [`Engine::emit`] |
+//! | have kinds of one's own | `execmem_types::kinds!`, the example `tiered` |
+//!
+//! # Features
+//!
+//! `std` (by default): locks of parking_lot for threads. Without it the crate is `no_std` with `alloc`, and any
+//! `lock_api::RawMutex` is brought along.
+//!
 //! # Storeys
 //!
 //! Each uses only those below it, and the order of the modules is theirs:
@@ -57,7 +69,7 @@ mod region;
 mod space;
 pub mod sync;
 
-pub use api::{Engine, EngineOf, EngineRef, Found, Owned, PoolStats, Stats, Violation};
+pub use api::{DraftWriter, Engine, EngineOf, EngineRef, Found, Owned, PoolStats, Stats, Violation};
 pub use base::counters::{Counters, KindStats};
 pub use base::error::{Error, Failed, Operation};
 pub use base::handle::{Draft, Handle, Live, Sealed, Stage, Writes, stage};

@@ -20,6 +20,12 @@ impl<'m> Facts<'m> {
         &self.linux.machine
     }
 
+    /// The window itself, which commands memory: not for others.
+    #[cfg(feature = "shared")]
+    pub(crate) const fn window_of_memory(&self) -> &'m crate::window::Window {
+        &self.linux.window
+    }
+
     /// The addresses that were reserved.
     #[must_use]
     pub const fn window(&self) -> Extent {

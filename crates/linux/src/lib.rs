@@ -1,5 +1,24 @@
 //! Executable memory in a Linux process for execmem.
 //!
+//! ```
+//! # #[cfg(target_arch = "x86_64")] {
+//! let code = [0xb8, 42, 0, 0, 0, 0xc3]; // x86-64: mov eax, 42; ret
+//! let answer = execmem_linux::Function::new(&code)?; // freed when it is dropped
+//! // Sound: the bytes are a complete function that returns a constant.
+//! assert_eq!(unsafe { answer.as_fn::<extern "C" fn() -> i32>() }(), 42);
+//! # }
+//! # Ok::<(), execmem_linux::SetupError>(())
+//! ```
+//!
+//! | to | use |
+//! |---|---|
+//! | call bytes as a function | `Function`, in the engine that the process shares; the [guide](crate::guide::ten_minutes) begins there |
+//! | have data and constants beside code, change code, look addresses up | `shared()` or `Linux::engine`, and what an `execmem::Engine` does |
+//! | replace `mmap`, `region`, dynasm's or Cranelift's memory | `MIGRATION.md` |
+//! | hand out a pointer to write and one to execute, free by address | `writable`, `ByAddress` |
+//! | show functions to perf, gdb and unwinders | [`tools`] |
+//! | write another engine over this memory | [`Linux`], a [`Backend`](execmem_types::Backend) |
+//!
 //! [`Linux`] reserves one window of addresses, near the program where there is room. Memory comes in *units* of 2 MiB.
 //! A unit of code or constants is a memory file of its own, which is mapped twice and closed at once: at *home*, where it
 //! is executed or read, and in a *writable view* at a random place, through which all content arrives. So code is never
@@ -7,26 +26,15 @@
 //! part of the process, a child or another process could find. Data is memory of the process alone. Where the system
 //! forbids a second mapping, [other ways](Publish) do the same with one.
 //!
-//! ```
-//! use execmem_linux::{Linux, Options, call};
-//! use execmem_types::{Access, Backend, Describe as _, Extent, Mapping, Protection, SyncScope};
+//! # Features
 //!
-//! let linux = Linux::reserve(&Options::default())?;
-//! let (machine, window) = (*linux.facts().machine(), linux.facts().window());
-//! let page = machine.page();
-//! let extent = Extent::new(window.start(), page.bytes()).expect("a page");
-//! linux.map(&Mapping::new(extent, page, Protection::ReadExecute, machine.trap()))?;
-//! # #[cfg(target_arch = "x86_64")] {
-//! linux.write(Access::Poke, extent.start(), &[0xb8, 42, 0, 0, 0, 0xc3])?; // mov eax, 42; ret
-//! linux.sync_code(extent, SyncScope::Fresh)?;
-//! // Sound: the six bytes are a complete function that returns a constant.
-//! assert_eq!(unsafe { call(extent.start(), [0; 4]) } as u32, 42);
-//! # }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
-//! An engine over it takes its table from [`Linux::table`]. `MIGRATION.md` has the counterparts of `mmap`, `region`,
-//! dynasm and Cranelift's `JITModule`.
+//! | feature | by default | what |
+//! |---|---|---|
+//! | `shared` | yes | engines in one call, that of the process, functions (depends on `execmem`) |
+//! | `fork-handlers` | yes | `fork` waits for the moment in which no descriptor is open |
+//! | `perf` | no | names for perf: maps and dumps |
+//! | `gdb` | no | names for gdb and lldb; defines the symbols of GDB's JIT interface, of which a program has one |
+//! | `unwind` | no | frames for unwinders |
 //!
 //! # What memory is made of
 //!
@@ -181,8 +189,8 @@
 //! or hand them out. *Defence:* what they point to is a box that lives until they were told to forget it; what the linker
 //! hands out is read during its call only.
 //!
-//! **`call.rs`: execution.** *Threat:* everything. *Defence:* none is possible; [`call`] is an `unsafe fn`, and its caller
-//! vouches for the code.
+//! **`call.rs`, `front/function.rs`: execution.** *Threat:* everything. *Defence:* none is possible; [`call`], [`fn_at`] and
+//! `Function::as_fn` are `unsafe`, and their callers vouch for the code.
 //!
 //! The engine is not trusted: for every call, the record of what is mapped is checked first, and a call that makes no
 //! sense is an error.
@@ -196,7 +204,11 @@ mod error;
 mod facts;
 mod file;
 mod fork;
+#[cfg(feature = "shared")]
+mod front;
 mod grow;
+#[cfg(feature = "shared")]
+pub mod guide;
 mod home;
 mod host;
 mod icache;
@@ -214,8 +226,6 @@ mod program;
 mod random;
 mod record;
 mod setup;
-#[cfg(feature = "shared")]
-mod shared;
 mod symbol;
 mod table;
 pub mod tools;
@@ -226,12 +236,12 @@ mod vouch;
 mod window;
 
 pub use backend::Linux;
-pub use call::call;
+pub use call::{call, fn_at};
 pub use error::SetupError;
 pub use facts::Facts;
+#[cfg(feature = "shared")]
+pub use front::{ByAddress, EngineHandle, Function, shared, shared_with, writable};
 pub use material::Backing;
 pub use options::{DataSource, Options, Place, Publish};
-#[cfg(feature = "shared")]
-pub use shared::{shared, shared_with};
 pub use symbol::symbol;
 pub use vouch::{Vouched, vouch};

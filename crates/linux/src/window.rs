@@ -225,6 +225,16 @@ impl Window {
         Ok(Access { at: view.address(within), _pin: None, _open: Some(open) })
     }
 
+    /// Where in an open writable view the bytes of a mapped extent are, which get their memory. `None` if there is none, or
+    /// several.
+    #[cfg(feature = "shared")]
+    pub(crate) fn writable(&self, extent: Extent) -> Option<usize> {
+        self.check_caller().ok()?;
+        self.record.check_mapped(extent, is_readable).ok()?;
+        self.commit(extent).ok()?;
+        self.record.in_view(extent)
+    }
+
     /// The unit that holds the start of an extent, in which something is mapped.
     pub(crate) fn unit(&self, extent: Extent) -> Result<&Unit, BackendError> {
         self.record.unit(extent.start()).ok_or(BackendError::NotMapped { address: extent.start() })

@@ -1,4 +1,4 @@
-//! Processors whose translation caches are known: `configs/machines/processors.toml`, embedded.
+//! Processors whose translation caches are known: `data/processors.toml`, embedded.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::tlb::{Processor, TlbArray};
 
-const PROCESSORS: &str = include_str!("../../../configs/machines/processors.toml");
+const PROCESSORS: &str = include_str!("../data/processors.toml");
 
 /// A processor of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -5,6 +5,7 @@
 
 use execmem_types::Kind;
 
+use crate::Random;
 use crate::policy::{Placed, Policy};
 use crate::tlb::TlbCounts;
 
@@ -49,7 +50,7 @@ impl Trace {
     #[must_use]
     pub fn run(&self, policy: &dyn Policy) -> TlbCounts {
         let sim = policy.sim();
-        let mut random = Random(self.seed | 1);
+        let mut random = Random::new(self.seed | 1);
         let mut placed = policy.placed();
         placed.retain(|part| self.only.is_none_or(|kind| part.kind == kind || !part.kind.is_code()));
         let functions = functions(&placed, &mut random);
@@ -134,29 +135,6 @@ impl Zipf {
     }
 }
 
-/// xorshift64*.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        let scaled = (u128::from(self.next()) * u128::from(bound)) >> 64;
-        u64::try_from(scaled).unwrap_or(0)
-    }
-
-    /// From 0 up to, but not including, 1.
-    fn unit(&mut self) -> f64 {
-        let bits = u32::try_from(self.next() >> 32).unwrap_or(0);
-        f64::from(bits) / 4_294_967_296.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,7 +142,7 @@ mod tests {
     #[test]
     fn the_first_rank_has_the_share_that_the_law_says() {
         let ranks = Zipf::new(1000, 1.0).expect("ranks");
-        let mut random = Random(7);
+        let mut random = Random::new(7);
         let first = (0..100_000).filter(|_| ranks.draw(random.unit()) == 0).count();
         // One divided by the thousandth harmonic number is 0.1336.
         assert!((12_900..13_800).contains(&first), "{first}");

@@ -23,6 +23,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Features
+//!
+//! `compile` (by default): compiling WebAssembly in this process. Without it, only precompiled images are placed.
+//!
 //! # What an image is
 //!
 //! One file with code, constants and tables for traps, all of which Wasmtime reads in place: so all of it is readable

@@ -4,11 +4,12 @@ use execmem::Engine;
 use execmem_clients::Credit;
 use execmem_clients::bpf::{Bpf, Options, ProgramRequest, Trust};
 use execmem_linux::Linux;
+use execmem_sim::Random;
 use object::{Object as _, ObjectSection as _};
 use rbpf::{EbpfVmMbuff, EbpfVmRaw};
 
 use super::objects::{fetched, helpers};
-use super::programs::{Case, PACKET_AT, Random, example_object, generate, of_package};
+use super::programs::{Case, PACKET_AT, example_object, generate, of_package};
 use super::support::{check_empty, engine, run};
 
 skip::tests! {
@@ -115,7 +116,7 @@ fn compare(engine: &Engine<Linux>, cases: &[Case]) -> usize {
 
 fn a_thousand_generated_programs_compute_what_the_interpreter_does() {
     let engine = engine();
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let cases: Vec<_> = (0..1000).map(|_| generate(&mut random)).collect();
     assert_eq!(compare(&engine, &cases), 1000);
     check_empty(&engine);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use execmem_sim::Random;
 use rbpf::assembler::assemble;
 
 /// A program, and the memory it works on.
@@ -18,20 +19,6 @@ pub(crate) struct Case {
 /// Where a packet's pointers stand in what register 1 points to: as the package's example has it.
 pub(crate) const PACKET_AT: [usize; 2] = [0x40, 0x50];
 
-/// Random numbers: the same everywhere.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[usize::try_from(self.below(from.len() as u64)).expect("small")]
-    }
-}
-
 const STACK_WORDS: u64 = 8;
 pub(crate) const MEMORY_BYTES: u64 = 64;
 const ALU: &[&str] = &["add", "sub", "mul", "or", "and", "xor", "mov", "div", "mod"];
@@ -46,7 +33,7 @@ const SIZES: &[(&str, u64)] = &[("b", 1), ("h", 2), ("w", 4), ("dw", 8)];
 /// computed. Register 1 keeps the address of the memory.
 pub(crate) fn generate(random: &mut Random) -> Case {
     let mut text: Vec<String> =
-        (0..10).filter(|n| *n != 1).map(|n| format!("lddw r{n}, {:#x}", random.0 >> n)).collect();
+        (0..10).filter(|n| *n != 1).map(|n| format!("lddw r{n}, {:#x}", random.number() >> n)).collect();
     text.extend((1..=STACK_WORDS).map(|word| format!("stxdw [r10-{}], r{}", word * 8, (word % 9).max(2))));
     let len = random.below(120) + 5;
     for _ in 0..len {
@@ -66,9 +53,9 @@ fn instruction(random: &mut Random) -> String {
         other => other + 1,
     };
     let (dst, src) = (register(random), register(random));
-    let wide = random.pick(&["", "32"]);
+    let wide = *random.pick(&["", "32"]);
     match random.below(9) {
-        0 | 1 => match random.pick(ALU) {
+        0 | 1 => match *random.pick(ALU) {
             "mov" => format!("mov r{dst}, r{src}"),
             alu => format!("{alu}{wide} r{dst}, r{src}"),
         },

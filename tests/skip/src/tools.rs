@@ -46,6 +46,8 @@ pub const TOOLS: &[Tool] = &[
     tool("node", "nodejs", "crates/cli/tests: what drives the browser"),
     tool("npm", "npm", "crates/cli/tests: fetches what drives the browser"),
     tool("gdb", "gdb", "crates/cranelift/tests: backtraces of generated functions"),
+    tool("pkg-config", "pkg-config", "crates/capi/tests"),
+    tool("cmake", "cmake", "crates/capi/tests"),
     tool("valgrind", "valgrind", "cargo xtask bench --callgrind"),
 ];
 

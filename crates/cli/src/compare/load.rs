@@ -15,7 +15,7 @@ use crate::survey::facts::{ProcessFacts, Sections, Survey};
 use crate::workload::{ModuleSizes, module_set};
 
 /// Sizes of 1000 BPF programs.
-const PROGRAMS: &str = include_str!("../../../../configs/workloads/bpf/mix.txt");
+const PROGRAMS: &str = include_str!("../../data/workloads/bpf/mix.txt");
 
 /// As in the guests that were measured: 500 probes, of which 410 were optimised and have a longer slot, and 50
 /// trampolines, each with an instance of ftrace whose buffers take memory: so much that the direct map of 6.1 loses the 21

@@ -1,4 +1,4 @@
-//! Machines to compare on: `configs/machines`, embedded, each for the architectures it is one of.
+//! Machines to compare on: `data/machines`, embedded, each for the architectures it is one of.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use execmem::{PageSize, Table};
@@ -9,11 +9,11 @@ use crate::survey::facts::MachineFacts;
 
 /// Every machine, by name. The first that is for an architecture is its default; the last is for all.
 pub(crate) const MACHINES: [(&str, &str); 5] = [
-    ("guest", include_str!("../../../../configs/machines/guest.toml")),
-    ("server", include_str!("../../../../configs/machines/server.toml")),
-    ("board", include_str!("../../../../configs/machines/board.toml")),
-    ("riscv-board", include_str!("../../../../configs/machines/riscv-board.toml")),
-    ("plain", include_str!("../../../../configs/machines/plain.toml")),
+    ("guest", include_str!("../../data/machines/guest.toml")),
+    ("server", include_str!("../../data/machines/server.toml")),
+    ("board", include_str!("../../data/machines/board.toml")),
+    ("riscv-board", include_str!("../../data/machines/riscv-board.toml")),
+    ("plain", include_str!("../../data/machines/plain.toml")),
 ];
 
 #[derive(Debug, Deserialize)]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::workload::Random;
+use execmem_sim::Random;
+
+use crate::workload;
 
 /// Start of the random numbers by which victims and their successors are chosen.
 const CHURN_SEED: u64 = 5;
@@ -80,7 +82,7 @@ impl Script {
         }
         let mut live: Vec<u64> = (0..u64::from(bound)).collect();
         let mut random = Random::new(CHURN_SEED);
-        let mut pick = || usize::try_from(random.below(bound)).unwrap_or(0);
+        let mut pick = || usize::try_from(workload::below(&mut random, bound)).unwrap_or(0);
         for _ in 0..count {
             let (victim, load) = (pick(), candidates[pick()]);
             self.step(Step::Unload { id: live[victim] });

@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_sets_of_this_repository_are_such_tables() {
-        let text = include_str!("../../../../configs/workloads/modules/workstation-6.1.csv");
+        let text = include_str!("../../data/workloads/modules/workstation-6.1.csv");
         assert_eq!(read(text).expect("a set").modules.len(), 176);
     }
 

@@ -5,14 +5,14 @@ use execmem::kinds::Bpf;
 use execmem::{Engine, Kind, Live, Memory, Table};
 use execmem_clients::module::{Loader, Module};
 use execmem_linux::{Linux, Options, proc};
-use execmem_sim::Sim;
+use execmem_sim::{Random, Sim};
 
 use super::report::{Checked, Report, TextReport};
 use super::{baseline, progress};
 use crate::args::BackendChoice;
 use crate::execute;
 use crate::generate::{self, IMPORTED};
-use crate::workload::{Functions, Random, Workload};
+use crate::workload::{self, Functions, Workload};
 
 /// What the function that modules import adds.
 const ADDEND: u32 = 1000;
@@ -109,12 +109,12 @@ impl<B: Memory<Kind>> Runner<'_, B> {
         let mut installed = Vec::new();
         let bar = progress(u64::from(load.count) + u64::from(load.churn), "functions");
         for tag in 0..load.count {
-            installed.push(self.install(tag, random.size(&load.sizes))?);
+            installed.push(self.install(tag, workload::size(&mut random, &load.sizes))?);
             bar.inc(1);
         }
         for tag in load.count..load.count.saturating_add(load.churn) {
-            let victim = random.below(load.count) as usize;
-            let fresh = self.install(tag, random.size(&load.sizes))?;
+            let victim = workload::below(&mut random, load.count) as usize;
+            let fresh = self.install(tag, workload::size(&mut random, &load.sizes))?;
             let old = std::mem::replace(&mut installed[victim], fresh);
             self.check(&old, &mut report.functions)?;
             self.engine.free(old.code)?;

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use anyhow::Result;
 use execmem::{Engine, kinds::Bpf};
 use execmem_linux::{Linux, Options};
+use execmem_sim::Random;
 
-use crate::generate;
-use crate::workload::Random;
+use crate::{generate, workload};
 
 const CYCLES: u32 = 10_000;
 const SIZES: &[(u32, u32, u32)] = &[(50, 64, 500), (25, 500, 2048), (25, 2048, 16384)];
@@ -27,11 +27,11 @@ pub(crate) fn child() -> Result<()> {
     };
     let mut live = Vec::new();
     for _ in 0..1000 {
-        live.push(install(random.size(SIZES) as usize)?);
+        live.push(install(workload::size(&mut random, SIZES) as usize)?);
     }
     let mut cycle = |random: &mut Random| {
-        let victim = random.below(1000) as usize;
-        let old = std::mem::replace(&mut live[victim], install(random.size(SIZES) as usize)?);
+        let victim = workload::below(random, 1000) as usize;
+        let old = std::mem::replace(&mut live[victim], install(workload::size(random, SIZES) as usize)?);
         anyhow::Ok(engine.free(old)?)
     };
     (0..CYCLES).try_for_each(|_| cycle(&mut random))?;

@@ -18,7 +18,7 @@ skip::tests! {
 }
 
 /// The sizes of the modules that a workstation loaded, in this repository.
-const WORKSTATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/workloads/modules/workstation-6.1.csv");
+const WORKSTATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/workloads/modules/workstation-6.1.csv");
 /// Modules that a guest of Linux 6.12 loaded, which no set of this repository is of.
 const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/guest-6.12.csv");
 

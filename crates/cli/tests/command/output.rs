@@ -126,7 +126,7 @@ fn a_page_goes_to_standard_output_instead_of_the_tables() {
 fn help_and_tables_fit_60_to_200_columns() {
     let csv = file("wide.csv", "name,text\na,5000\n");
     let long = file(&format!("{}.csv", "long_name_".repeat(12)), "name,text\na,5000\n");
-    let everything = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/workloads/everything.toml");
+    let everything = concat!(env!("CARGO_MANIFEST_DIR"), "/data/workloads/everything.toml");
     let small = ["--set", "laptop", "--programs", "10", "--churn", "0", "--calls", "1000"];
     let mut fitting = vec![
         vec!["--help"],

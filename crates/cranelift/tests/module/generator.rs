@@ -4,23 +4,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{AbiParam, InstBuilder as _, MemFlagsData, Signature, Value, types::I64};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module};
-
-/// Numbers that look random and are the same every time (xorshift64*).
-#[derive(Debug)]
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit as u64).expect("below a usize")
-    }
-}
+use execmem_sim::Random;
 
 /// The signature of every function: two integers to one.
 pub(crate) fn signature(module: &impl Module) -> Signature {
@@ -75,7 +59,7 @@ pub(crate) fn calls(module: &mut impl Module, name: &str, callee: FuncId) -> Fun
 
 /// Defines functions and the data they use.
 pub(crate) fn define_functions(module: &mut impl Module, count: usize, seed: u64) -> Vec<FuncId> {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let signature = signature(module);
     let constants = data(module, &format!("constants{seed}"), false);
     let variables = data(module, &format!("variables{seed}"), true);
@@ -83,7 +67,7 @@ pub(crate) fn define_functions(module: &mut impl Module, count: usize, seed: u64
     for index in 0..count {
         let name = format!("function{seed}_{index}");
         let id = module.declare_function(&name, Linkage::Export, &signature).expect("a new name");
-        let mut generator = Generator { random: Random(random.next()), earlier: &ids, constants, variables };
+        let mut generator = Generator { random: Random::new(random.number()), earlier: &ids, constants, variables };
         define(module, id, |module, builder, parameters| generator.body(module, builder, parameters)).expect("defined");
         ids.push(id);
     }
@@ -107,19 +91,23 @@ struct Generator<'a> {
 }
 
 impl Generator<'_> {
+    fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.random.below(limit as u64)).expect("below a usize")
+    }
+
     fn body(&mut self, module: &mut impl Module, builder: &mut FunctionBuilder<'_>, parameters: [Value; 2]) -> Value {
         let mut values = parameters.to_vec();
         let mut calls = 0;
-        for _ in 0..5 + self.random.below(40) {
-            let (a, b) = (values[self.random.below(values.len())], values[self.random.below(values.len())]);
-            let value = match self.random.below(12) {
+        for _ in 0..5 + self.below(40) {
+            let (a, b) = (values[self.below(values.len())], values[self.below(values.len())]);
+            let value = match self.below(12) {
                 0 => builder.ins().iadd(a, b),
                 1 => builder.ins().isub(a, b),
                 2 => builder.ins().imul(a, b),
                 3 => builder.ins().bxor(a, b),
                 4 => builder.ins().ishl(a, b),
                 5 => builder.ins().ushr(a, b),
-                6 => builder.ins().iconst(I64, self.random.next().cast_signed()),
+                6 => builder.ins().iconst(I64, self.random.number().cast_signed()),
                 7 => branch(builder, a, b),
                 8 => self.load(module, builder),
                 9 => self.update(module, builder, a),
@@ -128,7 +116,7 @@ impl Generator<'_> {
                 _ if calls == 0 && !self.earlier.is_empty() => {
                     calls += 1;
                     let near = self.earlier.len().min(8);
-                    let callee = self.earlier[self.earlier.len() - 1 - self.random.below(near)];
+                    let callee = self.earlier[self.earlier.len() - 1 - self.below(near)];
                     let callee = module.declare_func_in_func(callee, builder.func);
                     let call = builder.ins().call(callee, &[a, b]);
                     builder.inst_results(call)[0]
@@ -143,7 +131,7 @@ impl Generator<'_> {
     fn load(&mut self, module: &impl Module, builder: &mut FunctionBuilder<'_>) -> Value {
         let data = module.declare_data_in_func(self.constants, builder.func);
         let start = builder.ins().symbol_value(I64, data);
-        let offset = i32::try_from(self.random.below(31) * 8).expect("small");
+        let offset = i32::try_from(self.below(31) * 8).expect("small");
         builder.ins().load(I64, MemFlagsData::trusted(), start, offset)
     }
 
@@ -151,7 +139,7 @@ impl Generator<'_> {
     fn update(&mut self, module: &impl Module, builder: &mut FunctionBuilder<'_>, value: Value) -> Value {
         let data = module.declare_data_in_func(self.variables, builder.func);
         let start = builder.ins().symbol_value(I64, data);
-        let offset = i32::try_from(self.random.below(31) * 8).expect("small");
+        let offset = i32::try_from(self.below(31) * 8).expect("small");
         builder.ins().store(MemFlagsData::trusted(), value, start, offset);
         builder.ins().load(I64, MemFlagsData::trusted(), start, offset)
     }

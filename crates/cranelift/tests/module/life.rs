@@ -29,25 +29,25 @@ fn engine(options: &Options) -> Arc<Engine<Linux>> {
     Arc::new(Engine::new(linux.table().expect("a table"), linux).expect("memory"))
 }
 
-fn module() -> CodeModule {
+pub(crate) fn module() -> CodeModule {
     Builder::new(engine(&Options::default())).expect("a code generator").build()
 }
 
-fn run(module: &CodeModule, id: FuncId, a: u64, b: u64) -> u64 {
+pub(crate) fn run(module: &CodeModule, id: FuncId, a: u64, b: u64) -> u64 {
     let address = module.address(id).expect("finalized");
     // SAFETY: the functions of these tests take two integers, end, and are not freed meanwhile.
     unsafe { call(address, [a, b, 0, 0]) }
 }
 
 /// A function that adds a constant to its first parameter.
-fn adds(module: &mut CodeModule, name: &str, constant: i64) -> FuncId {
+pub(crate) fn adds(module: &mut CodeModule, name: &str, constant: i64) -> FuncId {
     let signature = signature(module);
     let id = module.declare_function(name, Linkage::Export, &signature).expect("declared");
     define(module, id, |_, builder, [a, _]| builder.ins().iadd_imm_s(a, constant)).expect("defined");
     id
 }
 
-extern "C" fn host(a: u64, b: u64) -> u64 {
+pub(crate) extern "C" fn host(a: u64, b: u64) -> u64 {
     a.wrapping_mul(b)
 }
 
@@ -197,7 +197,7 @@ fn a_replaced_function_runs_its_new_code_at_the_old_address() {
     });
     module.free_retired();
     assert_eq!((run(&module, caller, 0, 0), module.address(callee)), (500, address));
-    let engine = Arc::clone(module.engine());
+    let engine = module.engine().clone();
     drop(module);
     engine.shrink();
     assert_eq!(engine.stats().bytes_mapped(), 0);

@@ -4,11 +4,13 @@
 
 mod generator;
 mod life;
+mod many;
 mod programs;
+mod stock;
 mod tools;
 mod unwind;
 
 fn main() -> std::process::ExitCode {
-    let tests = [life::tests(), programs::tests(), tools::tests(), unwind::tests()];
+    let tests = [life::tests(), many::tests(), programs::tests(), stock::tests(), tools::tests(), unwind::tests()];
     skip::run("module", env!("CARGO_TARGET_TMPDIR"), tests)
 }

@@ -7,8 +7,9 @@ use cranelift_module::{FuncId, default_libcall_names};
 use execmem::{Engine, Kind};
 use execmem_cranelift::{Builder, CodeModule, Provider};
 use execmem_linux::{Linux, Options, Place, Publish, proc};
+use execmem_sim::Random;
 
-use crate::generator::{Random, define_functions};
+use crate::generator::define_functions;
 
 skip::tests! {
     functions_compute_what_they_do_elsewhere
@@ -31,11 +32,11 @@ fn engine(options: &Options) -> Arc<Engine<Linux>> {
 
 /// What functions return for some arguments.
 fn results(addresses: &[u64]) -> Vec<u64> {
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let mut results = Vec::new();
     for address in addresses {
         for _ in 0..10 {
-            let arguments = [random.next(), random.next(), 0, 0];
+            let arguments = [random.number(), random.number(), 0, 0];
             // SAFETY: the generator makes functions of two integers that end, touch only their own data, and are
             // finalized.
             results.push(unsafe { execmem_linux::call(*address, arguments) });

@@ -20,7 +20,7 @@ pub enum Store {
 /// A policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PolicyRow {
-    /// By which `configs/policies.toml` knows it.
+    /// By which `data/policies.toml` knows it.
     pub key: &'static str,
     /// Its name. Rows that serve different machines may share one.
     pub name: &'static str,

@@ -1,11 +1,11 @@
-//! Which policies serve a machine, and since when: `configs/policies.toml`, embedded.
+//! Which policies serve a machine, and since when: `data/policies.toml`, embedded.
 
 use execmem_types::Machine;
 use serde::Deserialize;
 
 use super::rows::{PolicyRow, ROWS};
 
-const SERVED: &str = include_str!("../../../../configs/policies.toml");
+const SERVED: &str = include_str!("../../data/policies.toml");
 
 /// A release of Linux: major and minor number.
 pub type Release = (u32, u32);

@@ -6,11 +6,12 @@ use execmem_clients::bpf::{Bpf, Dispatcher, MAX_TARGETS, Options, Program, Progr
 use execmem_clients::patch::NoBreakpoints;
 use execmem_clients::prog_pack::{Packed, ProgPacks};
 use execmem_clients::{Credit, Id, Usage};
+use execmem_sim::Random;
 
 use super::{Held, Place, count};
 use crate::run::report::Checked;
 use crate::run::{baseline, progress};
-use crate::workload::{Callers, Random};
+use crate::workload::{self, Callers};
 use crate::{execute, generate};
 
 type FlushNothing = fn();
@@ -94,13 +95,13 @@ fn churn<I: Copy>(
     let mut programs = Vec::new();
     let bar = progress(u64::from(load_bpf.count) + u64::from(load_bpf.churn), "programs");
     for tag in 0..load_bpf.count {
-        let len = random.size(&load_bpf.sizes);
+        let len = workload::size(&mut random, &load_bpf.sizes);
         programs.push((insert(tag, len)?, tag, len));
         bar.inc(1);
     }
     for tag in load_bpf.count..load_bpf.count.saturating_add(load_bpf.churn) {
-        let victim = random.below(load_bpf.count) as usize;
-        let len = random.size(&load_bpf.sizes);
+        let victim = workload::below(&mut random, load_bpf.count) as usize;
+        let len = workload::size(&mut random, &load_bpf.sizes);
         free(programs[victim].0)?;
         programs[victim] = (insert(tag, len)?, tag, len);
         bar.inc(1);

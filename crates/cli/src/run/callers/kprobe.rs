@@ -6,12 +6,13 @@ use execmem::{Engine, Extent, Kind, Live, Memory};
 use execmem_clients::Id;
 use execmem_clients::kprobe::{Kprobes, Slot, SlotFormat};
 use execmem_clients::patch::Sites;
+use execmem_sim::Random;
 
 use super::{Held, Place, code, count};
 use crate::execute;
 use crate::run::baseline;
 use crate::run::report::Checked;
-use crate::workload::{Callers, Random};
+use crate::workload::{self, Callers};
 
 /// The functions and their probes.
 pub(super) struct Probes<'p, 'e, B: Memory<Kind>> {
@@ -35,7 +36,7 @@ pub(super) fn set<'p, 'e, B: Memory<Kind>>(place: &'p Place<'e, B>, load: &Calle
     }
     let mut random = Random::new(load.seed);
     for _ in 0..load.kprobe_churn.min(load.kprobes.saturating_mul(1000)) {
-        let number = random.below(load.kprobes);
+        let number = workload::below(&mut random, load.kprobes);
         probes.replace(number)?;
     }
     Ok(probes)

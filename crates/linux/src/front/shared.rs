@@ -18,8 +18,19 @@ static SHARED: OnceBox<PerProcess<Shared>> = OnceBox::new();
 
 impl Shared {
     fn new(options: &Options) -> Result<Self, SetupError> {
+        Ok(Shared { engine: Linux::engine(options)?, options: *options })
+    }
+}
+
+impl Linux {
+    /// An engine over memory of its own, for the kinds of Linux.
+    ///
+    /// # Errors
+    ///
+    /// What [`reserve`](Self::reserve) and [`table`](Self::table) say, [`SetupError::Engine`].
+    pub fn engine(options: &Options) -> Result<Engine<Linux>, SetupError> {
         let linux = Linux::reserve(options)?;
-        Ok(Shared { engine: Engine::new(linux.table()?, linux)?, options: *options })
+        Ok(Engine::new(linux.table()?, linux)?)
     }
 }
 
