@@ -18,6 +18,7 @@ mod refuse;
 mod skips;
 mod steps;
 mod tidy;
+mod wast;
 mod workspace;
 
 use anyhow::Result;
@@ -69,6 +70,8 @@ enum Task {
     Refuse(refuse::Options),
     /// Compare the workspace with the rules of its design.
     Tidy,
+    /// Run the whole WebAssembly test suite in execmem's memory, beside Wasmtime's own.
+    Wast,
 }
 
 fn main() -> Result<()> {
@@ -87,5 +90,6 @@ fn main() -> Result<()> {
         Task::Outside => outside::run(),
         Task::Refuse(options) => refuse::run(&options),
         Task::Tidy => tidy::run(),
+        Task::Wast => wast::run(),
     }
 }

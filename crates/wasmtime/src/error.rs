@@ -15,11 +15,19 @@ pub enum Error {
     /// Wasmtime refused the module or the image.
     #[error("{0:#}")]
     Wasmtime(wasmtime::Error),
-    /// Code that Wasmtime mapped by itself: `Module::new` and the like.
-    #[error("code at {address:#x} lies outside execmem's memory; use `CodeMemory::compile` or `CodeMemory::place`")]
+    /// Memory of execmem in which no image was placed: given to `deserialize_raw` by other code.
+    #[error("no image was placed at {address:#x}; only `CodeMemory::compile` and `CodeMemory::place` make one there")]
     NotPlaced {
         /// Where it lies.
         address: usize,
+    },
+    /// The system refused to make code executable that Wasmtime mapped itself.
+    #[error("code at {address:#x} cannot become executable: {source}")]
+    Rights {
+        /// Where it lies.
+        address: usize,
+        /// What the system says.
+        source: std::io::Error,
     },
     /// The engine was not configured with this memory.
     #[error("the engine has another code memory; configure it with `CodeMemory::serve`")]
