@@ -4,7 +4,7 @@ use execmem::kinds::{Bpf, Kprobe, Text};
 use execmem::{Draft, Error as EngineError, Kind, Live};
 use execmem_arch_x86::X86_FLIP;
 use execmem_clients::Error;
-use execmem_clients::by_address::ByAddress;
+use execmem_clients::by_address::CodeByAddress;
 use execmem_tests::rig::Rig;
 
 use super::support::{check_empty, engine, refuse_every_call};
@@ -14,7 +14,7 @@ const NOT_FOUND: fn(u64) -> Error = |address| Error::Engine(EngineError::NotFoun
 #[test]
 fn what_was_edited_is_executed_and_what_was_not_is_as_before() {
     let engine = engine();
-    let code = ByAddress::<_, Kprobe>::new(&engine, 1 << 20);
+    let code = CodeByAddress::<_, Kprobe>::new(&engine, 1 << 20);
     let address = code.alloc(32).expect("room");
     code.edit(address, 8, |bytes| bytes.copy_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8])).expect("it is there");
     // A breakpoint in the middle, as a kernel puts it while others execute the rest.
@@ -34,9 +34,9 @@ fn what_was_edited_is_executed_and_what_was_not_is_as_before() {
 #[test]
 fn addresses_of_others_and_of_what_is_gone_are_refused() {
     let engine = engine();
-    let [code, others] = [(); 2].map(|()| ByAddress::<_, Bpf>::new(&engine, 128));
+    let [code, others] = [(); 2].map(|()| CodeByAddress::<_, Bpf>::new(&engine, 128));
     let address = code.alloc(64).expect("room");
-    let edit = |code: &ByAddress<_, _>, address, len| code.edit(address, len, |_| panic!("nothing to change"));
+    let edit = |code: &CodeByAddress<_, _>, address, len| code.edit(address, len, |_| panic!("nothing to change"));
     assert_eq!(edit(&others, address, 1), Err(NOT_FOUND(address)));
     assert_eq!((others.free(address), code.free(address + 1)), (Err(NOT_FOUND(address)), Err(NOT_FOUND(address + 1))));
     let outside = EngineError::OutOfBounds { offset: 60, len: 5, granted: 64 };
@@ -53,7 +53,7 @@ fn addresses_of_others_and_of_what_is_gone_are_refused() {
 #[test]
 fn a_refusal_leaves_nothing() {
     refuse_every_call(|engine| {
-        let code = ByAddress::<_, Kprobe>::new(engine, 1 << 20);
+        let code = CodeByAddress::<_, Kprobe>::new(engine, 1 << 20);
         let life = || -> Result<(), Error> {
             let [address, _] = [code.alloc(32)?, code.alloc(16)?];
             code.edit(address, 10, |bytes| bytes.fill(0x90))?;

@@ -20,6 +20,7 @@ mod refuse;
 mod skips;
 mod steps;
 mod tidy;
+mod wast;
 mod workspace;
 
 use anyhow::Result;
@@ -73,6 +74,8 @@ enum Task {
     Refuse(refuse::Options),
     /// Compare the workspace with the rules of its design.
     Tidy,
+    /// Run the whole WebAssembly test suite in execmem's memory, beside Wasmtime's own.
+    Wast,
 }
 
 fn main() -> Result<()> {
@@ -92,5 +95,6 @@ fn main() -> Result<()> {
         Task::Package(options) => package::run(&options),
         Task::Refuse(options) => refuse::run(&options),
         Task::Tidy => tidy::run(),
+        Task::Wast => wast::run(),
     }
 }

@@ -2,16 +2,16 @@
 //!
 //! Such a crate asks its kernel for executable memory, for a pointer to write there, and to take the memory back: `kprobe` by
 //! its trait `KprobeAuxiliaryOps`, say. Kernels answer with a page that is writable and executable, or whose rights they
-//! change. [`ByAddress`] answers with a few bytes among others in a large page, and with a private copy to write to.
+//! change. [`CodeByAddress`] answers with a few bytes among others in a large page, and with a private copy to write to.
 //!
 //! ```
 //! use execmem::{Engine, kinds::Kprobe};
 //! use execmem_arch_x86::TABLE;
-//! use execmem_clients::by_address::ByAddress;
+//! use execmem_clients::by_address::CodeByAddress;
 //! use execmem_sim::Sim;
 //!
 //! let engine = Engine::new(TABLE, Sim::new(TABLE.machine()))?;
-//! let slots = ByAddress::<_, Kprobe>::new(&engine, 1 << 20);
+//! let slots = CodeByAddress::<_, Kprobe>::new(&engine, 1 << 20);
 //!
 //! let slot = slots.alloc(16)?;
 //! slots.edit(slot, 3, |bytes| bytes.copy_from_slice(&[0x0f, 0x1f, 0x00]))?; // nop
@@ -35,7 +35,7 @@ use crate::growth::{fill_up, no_heap};
 /// Each method takes a lock that may sleep, and allocations and frees do what those of the engine do. No method may be called
 /// from the closure of [`edit`](Self::edit).
 #[derive(Debug)]
-pub struct ByAddress<E: EngineRef, K: KnownKind<Set = E::Set>> {
+pub struct CodeByAddress<E: EngineRef, K: KnownKind<Set = E::Set>> {
     home: E,
     state: Lock<<E::Locks as Locking>::Sleep, State<K>>,
 }
@@ -47,10 +47,10 @@ struct State<K: KnownKind> {
     account: Account,
 }
 
-impl<E: EngineRef, K: KnownKind<Set = E::Set> + CodeTag> ByAddress<E, K> {
+impl<E: EngineRef, K: KnownKind<Set = E::Set> + CodeTag> CodeByAddress<E, K> {
     /// None yet, and at most `limit` bytes at a time.
     pub fn new(home: E, limit: u64) -> Self {
-        ByAddress { home, state: Lock::new(State { held: HashMap::new(), account: Account::new(limit) }) }
+        CodeByAddress { home, state: Lock::new(State { held: HashMap::new(), account: Account::new(limit) }) }
     }
 
     fn engine(&self) -> &EngineOf<E> {

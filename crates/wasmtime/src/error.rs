@@ -15,11 +15,19 @@ pub enum Error {
     /// Wasmtime refused the module or the image.
     #[error("{0:#}")]
     Wasmtime(wasmtime::Error),
-    /// Code that Wasmtime mapped by itself: `Module::new` and the like.
-    #[error("code at {address:#x} lies outside execmem's memory; use `CodeMemory::compile` or `CodeMemory::place`")]
+    /// Memory of execmem in which this engine has no image: it was placed for another.
+    #[error("the image at {address:#x} was not placed in the memory that the engine was configured with")]
     NotPlaced {
         /// Where it lies.
         address: usize,
+    },
+    /// The system refused to make code executable that Wasmtime mapped itself.
+    #[error("code at {address:#x} cannot become executable: {source}")]
+    Rights {
+        /// Where it lies.
+        address: usize,
+        /// What the system says.
+        source: std::io::Error,
     },
     /// The engine was not configured with this memory.
     #[error("the engine has another code memory; configure it with `CodeMemory::serve`")]

@@ -33,16 +33,21 @@
 //! and executable, and none of it writable where it is executed. With [`execmem_linux::Publish::Poke`] several images
 //! share one large page.
 //!
-//! # Limits
+//! # What is not placed
 //!
-//! An engine with this memory takes modules from `CodeMemory::compile` and [`CodeMemory::place`] only:
-//! `wasmtime::Module::new` maps memory of its own, whose rights this crate refuses to change ([`Error::NotPlaced`]).
+//! An engine of such a configuration takes stock modules too: `Module::new`, `deserialize` and components map memory of their
+//! own, whose rights change as Wasmtime would change them. [`CodeMemory::outside`] counts what lies there. So a program can
+//! begin with the one line that calls [`serve`](CodeMemory::serve), and place its modules one after the other.
+//!
+//! A module without code has nothing to place: it stays where Wasmtime keeps it. The feature `components` places components.
 #![deny(unsafe_code)]
 
 mod error;
+mod foreign;
 mod leaving;
 mod memory;
 mod place;
 
 pub use error::Error;
+pub use foreign::Outside;
 pub use memory::CodeMemory;

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use execmem::{Engine, Live};
 use execmem_linux::{Linux, Options};
 use wasmtime::{Config, CustomCodeMemory};
 
+use crate::foreign::{Foreign, Outside};
 use crate::{Error, leaving};
 
 /// Executable memory for the modules of Wasmtime engines.
@@ -26,6 +27,7 @@ pub(crate) struct Images {
     pub(crate) engine: Arc<Engine<Linux>>,
     /// By address, from before Wasmtime sees an image until it says that the image goes.
     by_address: Mutex<BTreeMap<usize, Image>>,
+    foreign: Foreign,
 }
 
 /// An image that Wasmtime may use.
@@ -34,6 +36,14 @@ pub(crate) struct Image {
     pub(crate) code: Live,
     /// Wasmtime asked this memory to make it executable, so it will also say when it goes.
     pub(crate) is_published: bool,
+}
+
+/// The engines of every memory.
+static ENGINES: Mutex<Vec<Weak<Engine<Linux>>>> = Mutex::new(Vec::new());
+
+fn engines() -> MutexGuard<'static, Vec<Weak<Engine<Linux>>>> {
+    // A panic while it was held left a list that is whole.
+    ENGINES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl CodeMemory {
@@ -51,10 +61,16 @@ impl CodeMemory {
     /// Memory of an engine that others may use too.
     #[must_use]
     pub fn new(engine: Arc<Engine<Linux>>) -> Self {
-        CodeMemory { images: Arc::new(Images { engine, by_address: Mutex::default() }) }
+        let mut engines = engines();
+        engines.retain(|engine| engine.strong_count() > 0);
+        engines.push(Arc::downgrade(&engine));
+        drop(engines);
+        CodeMemory { images: Arc::new(Images { engine, by_address: Mutex::default(), foreign: Foreign::default() }) }
     }
 
-    /// Makes the engines of a configuration take their code from this memory.
+    /// Makes the engines of a configuration take their code from this memory: images that are
+    /// [placed](Self::compile) in it, and those of `Module::new` and the like, which Wasmtime maps itself, by changing their
+    /// rights as Wasmtime would.
     pub fn serve<'c>(&self, config: &'c mut Config) -> &'c mut Config {
         let images: Arc<Images> = Arc::clone(&self.images);
         config.with_custom_code_memory(Some(images))
@@ -72,6 +88,12 @@ impl CodeMemory {
     /// the last of a module drops or places the next one, ends, or calls this.
     pub fn release(&self) {
         leaving::free_last();
+    }
+
+    /// Code that lies outside this memory now, because Wasmtime mapped it: its images, and their bytes.
+    #[must_use]
+    pub fn outside(&self) -> Outside {
+        self.images.foreign.count()
     }
 
     pub(crate) fn images(&self) -> MutexGuard<'_, BTreeMap<usize, Image>> {
@@ -100,20 +122,24 @@ impl CustomCodeMemory for Images {
         usize::try_from(self.engine.facts().machine().page().bytes()).unwrap_or(1)
     }
 
-    /// Nothing is left to do: [`place`](CodeMemory::place) published the image.
+    /// Nothing is left to do for an image that was placed.
     fn publish_executable(&self, start: *const u8, len: usize) -> wasmtime::Result<()> {
         let mut images = self.lock();
         let found = images.range_mut(..=start.addr()).next_back().map(|(_, image)| image);
-        match found.filter(|image| image.covers(start.addr(), len)) {
-            Some(image) => {
-                image.is_published = true;
-                Ok(())
-            }
-            None => Err(wasmtime::Error::new(Error::NotPlaced { address: start.addr() })),
+        if let Some(image) = found.filter(|image| image.covers(start.addr(), len)) {
+            image.is_published = true;
+            return Ok(());
         }
+        drop(images);
+        // An image that was placed for an engine with another memory: its rights are not this one's to change.
+        let is_placed = |engine: Arc<Engine<Linux>>| engine.facts().window().contains(start.addr() as u64);
+        if engines().iter().filter_map(Weak::upgrade).any(is_placed) {
+            return Err(wasmtime::Error::new(Error::NotPlaced { address: start.addr() }));
+        }
+        Ok(self.foreign.publish(start, len)?)
     }
 
-    /// The image goes. Wasmtime panics if this fails, so what is not known is none of ours.
+    /// The image goes, or will be written to. Wasmtime panics if this fails.
     fn unpublish_executable(&self, start: *const u8, len: usize) -> wasmtime::Result<()> {
         let mut images = self.lock();
         let found = images.range(..=start.addr()).next_back();
@@ -122,6 +148,8 @@ impl CustomCodeMemory for Images {
         drop(images);
         if let Some(image) = image {
             leaving::leave(&self.engine, image.code);
+        } else {
+            self.foreign.unpublish(start, len);
         }
         Ok(())
     }

@@ -1,11 +1,12 @@
 //! WebAssembly programs in the engine's memory, and what becomes of that memory.
-#![forbid(unsafe_code)]
+#![expect(unsafe_code, reason = "deserializes what it serialized")]
 
 use std::sync::Arc;
 
 use execmem::Engine;
 use execmem_linux::{Linux, Options, Publish, proc};
-use execmem_wasmtime::{CodeMemory, Error};
+use execmem_wasmtime::{CodeMemory, Error, Outside};
+use wasmtime::component::{self, Component};
 use wasmtime::{Config, Instance, Linker, Module, Store, Trap};
 
 const FAC: &str = r#"(module (func $fac (export "run") (param i64) (result i64)
@@ -144,16 +145,86 @@ fn images_share_pages_of_two_megabytes() {
     assert_eq!(run(&modules[19], "run", 5).expect("it ends"), 120);
 }
 
+/// Stock calls of Wasmtime: compile, serialize, deserialize, link.
+#[test]
+fn stock_modules_run_outside_and_are_counted() {
+    for publish in ALL {
+        let memory = memory(publish);
+        let engine = engine(&memory);
+        let module = Module::new(&engine, FAC).expect("compiled");
+        assert_eq!(run(&module, "run", 20).expect("it ends"), 2_432_902_008_176_640_000);
+        let image = Module::new(&engine, TRAPS).and_then(|module| module.serialize()).expect("an image");
+        // SAFETY: the image is Wasmtime's, and unmodified.
+        let copy = unsafe { Module::deserialize(&engine, &image) }.expect("the same Wasmtime");
+        assert_eq!(run(&copy, "run", 21).expect("no trap"), 2);
+        let trap = run(&copy, "run", 0).expect_err("a trap").downcast::<Trap>().expect("a trap");
+        assert_eq!(trap, Trap::IntegerDivisionByZero);
+        let placed = memory.compile(&engine, FIB.as_bytes()).expect("placed");
+        assert_eq!(run(&placed, "run", 10).expect("it ends"), 55);
+        let outside = memory.outside();
+        assert!(outside.images == 2 && outside.bytes > 0, "{outside:?}");
+        assert_eq!(proc::writable_and_executable_bytes().expect("smaps"), 0);
+        drop((module, copy));
+        assert_eq!(memory.outside(), Outside::default());
+        assert_eq!(run(&placed, "run", 11).expect("it ends"), 89);
+    }
+}
+
+#[test]
+fn components_are_placed_or_run_outside() {
+    const TEXT: &str = r#"(component
+        (core module $m (func (export "triple") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3))))
+        (core instance $i (instantiate $m))
+        (func (export "triple") (param "number" u32) (result u32) (canon lift (core func $i "triple"))))"#;
+    for publish in ALL {
+        let memory = memory(publish);
+        let engine = engine(&memory);
+        let placed = memory.compile_component(&engine, TEXT.as_bytes()).expect("placed");
+        assert_eq!(memory.outside(), Outside::default());
+        let stock = Component::new(&engine, TEXT).expect("compiled");
+        assert_eq!(memory.outside().images, 1);
+        for component in [placed, stock] {
+            let mut store = Store::new(&engine, ());
+            let instance = component::Linker::new(&engine).instantiate(&mut store, &component).expect("no imports");
+            let triple = instance.get_typed_func::<(u32,), (u32,)>(&mut store, "triple").expect("exported");
+            assert_eq!(triple.call(&mut store, (14,)).expect("it ends"), (42,));
+        }
+        assert_eq!(memory.outside(), Outside::default());
+    }
+}
+
+#[test]
+fn a_module_without_code_has_nothing_to_place() {
+    let memory = memory(Publish::Poke);
+    let engine = engine(&memory);
+    for text in ["(module)", r#"(module (memory (export "memory") 1) (data (i32.const 8) "seven"))"#] {
+        let module = memory.compile(&engine, text.as_bytes()).expect("a module");
+        let mut store = Store::new(&engine, ());
+        let instance = Instance::new(&mut store, &module, &[]).expect("no imports");
+        if let Some(bytes) = instance.get_memory(&mut store, "memory") {
+            assert_eq!(&bytes.data(&store)[8..13], b"seven");
+        }
+    }
+    let empty = memory.compile_component(&engine, b"(component)").expect("a component");
+    assert!(empty.text().is_empty());
+    memory.engine().shrink();
+    assert_eq!((memory.engine().stats().bytes_mapped(), memory.outside()), (0, Outside::default()));
+}
+
 #[test]
 fn what_cannot_be_placed_is_an_error_and_takes_no_memory() {
     let memory = memory(Publish::Poke);
     let hooked = engine(&memory);
-    let error = Module::new(&hooked, FAC).expect_err("memory of its own");
-    let error = error.downcast::<Error>().expect("ours");
-    assert!(matches!(error, Error::NotPlaced { .. }) && error.to_string().contains("CodeMemory::place"), "{error}");
+    let kept = memory.compile(&hooked, FAC.as_bytes()).expect("placed");
     let other = engine(&self::memory(Publish::Poke));
-    assert!(matches!(memory.compile(&other, FAC.as_bytes()), Err(Error::Wasmtime(_))));
-    assert!(matches!(memory.compile(&wasmtime::Engine::default(), FAC.as_bytes()), Err(Error::Wasmtime(_))));
+    for stranger in [&other, &wasmtime::Engine::default()] {
+        let refused = memory.compile(stranger, FAC.as_bytes());
+        assert!(matches!(refused, Err(Error::Wasmtime(_))), "{refused:?}");
+        // In the same page, whose rights are as they were.
+        assert_eq!(run(&kept, "run", 5).expect("it ends"), 120);
+    }
+    drop(kept);
+    memory.release();
     assert!(matches!(memory.compile(&hooked, b"(module (func"), Err(Error::Wasmtime(_))));
     let mut config = Config::new();
     memory.serve(config.target("pulley64").expect("a target"));

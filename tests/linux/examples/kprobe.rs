@@ -15,13 +15,13 @@ mod probes {
     use execmem::kinds::Kprobe;
     use execmem::sync::{Locking, ThreadLanes};
     use execmem::{Engine, Kind};
-    use execmem_clients::by_address::ByAddress;
+    use execmem_clients::by_address::CodeByAddress;
     use execmem_linux::{Linux, Options};
     use kprobe::retprobe::RetprobeInstance;
     use kprobe::{KprobeAuxiliaryOps, ProbeBuilder, ProbeManager, PtRegs};
 
     type Lock = <ThreadLanes as Locking>::Spin;
-    type Code = ByAddress<Arc<Engine<Linux>>, Kprobe>;
+    type Code = CodeByAddress<Arc<Engine<Linux>>, Kprobe>;
 
     /// Slots of the crate, and here the functions that are probed. The crate's trait has no `self`.
     static CODE: OnceLock<(Arc<Engine<Linux>>, Code)> = OnceLock::new();
@@ -30,7 +30,7 @@ mod probes {
         CODE.get_or_init(|| {
             let linux = Linux::reserve(&Options::default()).expect("addresses");
             let engine = Arc::new(Engine::new(linux.table().expect("a table"), linux).expect("memory"));
-            (Arc::clone(&engine), ByAddress::new(engine, 1 << 20))
+            (Arc::clone(&engine), CodeByAddress::new(engine, 1 << 20))
         })
     }
 

@@ -7,7 +7,7 @@ use execmem::{Draft, Engine, Kind, KindStats, Live};
 use execmem_arch_arm64::ARM64_4K;
 use execmem_arch_x86::TABLE;
 use execmem_clients::bpf::{self, Bpf, Dispatcher, Program, Trampoline, Trust};
-use execmem_clients::by_address::ByAddress;
+use execmem_clients::by_address::CodeByAddress;
 use execmem_clients::ftrace::{Ftrace, Ops};
 use execmem_clients::kprobe::{Kprobes, Slot, SlotFormat, word, x86};
 use execmem_clients::patch::NoBreakpoints;
@@ -86,7 +86,7 @@ pub(crate) struct Callers {
     packed: [Option<Id<Packed>>; 8],
     installed: [Option<Installed<Text>>; 2],
     island: Option<Island<Shared, Text>>,
-    by_address: ByAddress<Shared, Programs>,
+    by_address: CodeByAddress<Shared, Programs>,
     address: Option<u64>,
 }
 
@@ -120,7 +120,7 @@ impl Callers {
             packed: [None; 8],
             installed: [None, None],
             island: None,
-            by_address: ByAddress::new(Arc::clone(&engine), u64::MAX),
+            by_address: CodeByAddress::new(Arc::clone(&engine), u64::MAX),
             address: None,
             engine,
         }
