@@ -108,7 +108,7 @@ impl Window {
     fn sink_behind(&self, view: &View) -> Result<(), Errno> {
         let (sink, all) = (self.sink.as_ref().ok_or(Errno::NOTSUP)?, view.whole());
         match sink.duplicate_onto(view, all) {
-            Err(Errno::INVAL) => {}
+            Err(Errno::INVAL | Errno::NOMEM) => {}
             done => return done,
         }
         view.map_private(all, Protection::ReadWrite)?;
