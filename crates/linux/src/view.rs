@@ -183,11 +183,9 @@ impl View {
     /// step.
     pub(crate) fn duplicate_onto(&self, to: &View, part: Part) -> Result<(), Errno> {
         let from = self.range(Part::new(0, part.len))?;
-        let flags = MremapFlags::MAYMOVE;
         // SAFETY: mremap(2) with an old size of 0 leaves the old mapping, which is shared, as it is; the new one
         // replaces bytes that lie in the other view, which owns them.
-        unsafe { rustix::mm::mremap_fixed(from, 0, part.len, flags, to.range(part)?) }?;
-        Ok(())
+        unsafe { move_mapping(from, 0, to.range(part)?, part.len) }
     }
 
     /// Moves the mapping of this view over a part of another, of its length, in one step.
@@ -198,7 +196,7 @@ impl View {
         let (from, target) = (self.range(part_of_len(self.len))?, to.range(part)?);
         // SAFETY: the bytes belong to this value, which gives them up, and replace bytes that lie in the other view,
         // which owns them.
-        unsafe { rustix::mm::mremap_fixed(from, self.len, self.len, MremapFlags::MAYMOVE, target) }?;
+        unsafe { move_mapping(from, self.len, target, self.len) }?;
         // Its addresses are free now.
         std::mem::forget(self);
         Ok(())
@@ -212,8 +210,7 @@ impl View {
         // addresses for the new one that nothing uses (mremap(2)).
         let longer = unsafe { rustix::mm::mremap(from, 0, part.len, MremapFlags::MAYMOVE) }?;
         // SAFETY: what was mapped just now, and is known to no other code, replaces bytes that lie in the view.
-        let moved =
-            unsafe { rustix::mm::mremap_fixed(longer, part.len, part.len, MremapFlags::MAYMOVE, self.range(part)?) };
+        let moved = unsafe { move_mapping(longer, part.len, self.range(part)?, part.len) };
         if let Err(errno) = moved {
             // SAFETY: as before; it did not move.
             unsafe { rustix::mm::munmap(longer, part.len) }?;
@@ -309,6 +306,18 @@ unsafe fn reserve(hint: *mut c_void, len: usize, flags: MapFlags) -> Result<*mut
     let flags = flags | MapFlags::PRIVATE | MapFlags::NORESERVE;
     // SAFETY: the caller's.
     unsafe { rustix::mm::mmap_anonymous(hint, len, ProtFlags::empty(), flags) }
+}
+
+/// Moves a mapping, of which `len` bytes are left, over the `to_len` bytes at `to`: `mremap(2)` with `MREMAP_FIXED`.
+/// Rustix 1.1.6 passes `MAP_FIXED` for it where it calls the C library (32-bit PowerPC), which Linux refuses.
+///
+/// # Safety
+///
+/// The `to_len` bytes at `to`, and the `len` bytes at `from`, belong to the caller, and no reference points into them.
+unsafe fn move_mapping(from: *mut c_void, len: usize, to: *mut c_void, to_len: usize) -> Result<(), Errno> {
+    // SAFETY: guaranteed by the caller.
+    let moved = unsafe { libc::mremap(from, len, to_len, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED, to) };
+    if moved == libc::MAP_FAILED { Err(last_error()) } else { Ok(()) }
 }
 
 pub(crate) fn last_error() -> Errno {
