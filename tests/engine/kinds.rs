@@ -3,7 +3,7 @@
 use execmem::{Engine, Error, Extent, Owner, PageSize, PowerOfTwo, Protection};
 use execmem_arch_x86::MACHINE_X86;
 use execmem_sim::Sim;
-use execmem_types::{Descriptor, Plan, Table, Trap, Unused};
+use execmem_types::{Descriptor, Plan, Row, Table, Trap, Unused};
 
 execmem_types::kinds! {
     /// What a hypervisor executes and keeps.
@@ -95,4 +95,107 @@ fn a_table_of_ones_own_is_adjusted_at_run_time_with_the_same_words() {
     assert!(moved.expect("a window").covers(code.extent()));
     assert_eq!(engine.table().descriptor(Guest::Filters).protection, Protection::ReadExecute);
     engine.free(code).expect("ours");
+}
+
+/// As many kinds as a set can have.
+mod thirty_two {
+    execmem_types::kinds! {
+        /// Numbers.
+        pub enum Many, types in many {
+            /// Number 0.
+            K00: Code = "k00",
+            /// Number 1.
+            K01: Code = "k01",
+            /// Number 2.
+            K02: Code = "k02",
+            /// Number 3.
+            K03: Code = "k03",
+            /// Number 4.
+            K04: Code = "k04",
+            /// Number 5.
+            K05: Code = "k05",
+            /// Number 6.
+            K06: Code = "k06",
+            /// Number 7.
+            K07: Code = "k07",
+            /// Number 8.
+            K08: Code = "k08",
+            /// Number 9.
+            K09: Code = "k09",
+            /// Number 10.
+            K10: Code = "k10",
+            /// Number 11.
+            K11: Code = "k11",
+            /// Number 12.
+            K12: Code = "k12",
+            /// Number 13.
+            K13: Code = "k13",
+            /// Number 14.
+            K14: Code = "k14",
+            /// Number 15.
+            K15: Code = "k15",
+            /// Number 16.
+            K16: Code = "k16",
+            /// Number 17.
+            K17: Code = "k17",
+            /// Number 18.
+            K18: Code = "k18",
+            /// Number 19.
+            K19: Code = "k19",
+            /// Number 20.
+            K20: Code = "k20",
+            /// Number 21.
+            K21: Code = "k21",
+            /// Number 22.
+            K22: Code = "k22",
+            /// Number 23.
+            K23: Code = "k23",
+            /// Number 24.
+            K24: Code = "k24",
+            /// Number 25.
+            K25: Code = "k25",
+            /// Number 26.
+            K26: Code = "k26",
+            /// Number 27.
+            K27: Code = "k27",
+            /// Number 28.
+            K28: Code = "k28",
+            /// Number 29.
+            K29: Code = "k29",
+            /// Number 30.
+            K30: Code = "k30",
+            /// Number 31.
+            K31: Code = "k31",
+        }
+    }
+}
+
+#[test]
+fn thirty_two_kinds_with_windows_of_their_own_keep_apart_while_threads_use_them() {
+    use thirty_two::Many;
+    let window = |kind: Many| {
+        Extent::new(WINDOW.start() + (Many::ALL.iter().position(|of| *of == kind)? as u64) * (8 << 20), 8 << 20)
+    };
+    let row = |kind| Some(Row::Own(Descriptor::code(window(kind)?, &[PageSize::mib(2), PageSize::kib(4)])));
+    let table = Plan::<Many>::from_fn(MACHINE_X86, row).checked().expect("every rule");
+    let engine = Engine::<Sim, Many>::new(table, Sim::new(table.machine())).expect("memory");
+    std::thread::scope(|scope| {
+        for thread in 0..4_usize {
+            let engine = &engine;
+            scope.spawn(move || {
+                for round in 0..20_u64 {
+                    let kinds = Many::ALL.iter().skip(thread % 2);
+                    let held: Vec<_> = kinds.map(|kind| (*kind, engine.alloc_kind(*kind, 64 + round * 3000))).collect();
+                    for (kind, draft) in held {
+                        let draft = draft.expect("room");
+                        assert!(window(kind).expect("a window").covers(draft.extent()), "{kind}");
+                        assert_eq!(engine.find(draft.address()).map(|found| found.kind), Some(kind));
+                        engine.free(draft).expect("ours");
+                    }
+                }
+            });
+        }
+    });
+    engine.audit().expect("audit");
+    engine.audit_unused().expect("traps");
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use execmem::kinds::{RoAfterInit, Text};
-use execmem::{Engine, Error, Kind};
+use execmem::{Engine, Error, Kind, Owner};
 use execmem_arch_x86::TABLE;
 use execmem_sim::Sim;
 use execmem_tests::rig::Rig;
@@ -83,4 +83,32 @@ fn what_cannot_be_destroyed_when_it_is_dropped_is_withheld_and_tried_again() {
     engine.maintain();
     assert_eq!(engine.pool_stats(Kind::Text).bytes_withheld, 0);
     engine.audit_unused().expect("traps");
+}
+
+#[test]
+fn every_owner_there_is_keeps_its_own_while_threads_allocate_and_free() {
+    const THREADS: u16 = 4;
+    let engine = Rig::new(TABLE);
+    let kinds = [Kind::Text, Kind::Bpf, Kind::Ftrace, Kind::Kprobe];
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (engine, kind) = (&engine, kinds[usize::from(thread)]);
+            scope.spawn(move || {
+                let owners = (thread..=u16::MAX).step_by(THREADS.into());
+                let mut held: Vec<_> = owners.map(|owner| (owner, engine.alloc_for(Owner(owner), kind, 64))).collect();
+                // Every second goes, and the others stay what they were.
+                for round in [1, 0] {
+                    for (owner, draft) in held.extract_if(.., |(owner, _)| *owner / THREADS % 2 == round) {
+                        let draft = draft.expect("room");
+                        let found = engine.find(draft.address() + 63).expect("live");
+                        assert_eq!((found.owner, found.kind), (Owner(owner), kind));
+                        engine.free(draft).expect("ours");
+                    }
+                }
+            });
+        }
+    });
+    engine.audit().expect("audit");
+    engine.shrink();
+    assert_eq!(engine.stats().bytes_mapped(), 0);
 }

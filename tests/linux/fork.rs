@@ -160,13 +160,13 @@ fn a_child_has_memory_of_its_own_if_it_makes_some() {
 }
 
 /// A child that cannot be waited for is killed by this signal after some seconds.
-fn end_soon() {
+pub(crate) fn end_soon() {
     // SAFETY: alarm(2) takes no pointers.
     unsafe { libc::alarm(20) };
 }
 
 /// Tells threads that they should end, at the latest when a failed assertion unwinds past it.
-struct Over<'b>(&'b AtomicBool);
+pub(crate) struct Over<'b>(pub(crate) &'b AtomicBool);
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {

@@ -11,6 +11,8 @@ mod tracers;
 #[cfg(target_arch = "x86_64")]
 mod accounts;
 #[cfg(target_arch = "x86_64")]
+mod attacks;
+#[cfg(target_arch = "x86_64")]
 mod callers;
 #[cfg(target_arch = "x86_64")]
 mod confine;
@@ -33,6 +35,8 @@ mod place;
 #[cfg(target_arch = "x86_64")]
 mod process;
 #[cfg(target_arch = "x86_64")]
+mod refused;
+#[cfg(target_arch = "x86_64")]
 mod sandbox;
 #[cfg(target_arch = "x86_64")]
 mod shared;
@@ -47,6 +51,7 @@ pub(crate) fn tests() -> Vec<skip::Test> {
     #[cfg(target_arch = "x86_64")]
     let here = [
         accounts::tests(),
+        attacks::tests(),
         callers::tests(),
         descriptors::tests(),
         entropy::tests(),
@@ -56,6 +61,7 @@ pub(crate) fn tests() -> Vec<skip::Test> {
         limits::tests(),
         options::tests(),
         place::tests(),
+        refused::tests(),
         sandbox::tests(),
         shared::tests(),
         tools::tests(),

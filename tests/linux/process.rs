@@ -31,6 +31,11 @@ pub(crate) fn output_in_a_process(test: &str, body: impl FnOnce()) -> Option<Str
 
 /// Runs a body in a forked process and returns its exit status, or nothing if a signal ended it.
 pub(crate) fn in_child(body: impl FnOnce() -> i32) -> Option<i32> {
+    wait_for(start_child(body))
+}
+
+/// Starts a body in a forked process, for which [`wait_for`] waits.
+pub(crate) fn start_child(body: impl FnOnce() -> i32) -> libc::pid_t {
     // SAFETY: the child runs the body and ends without returning. Other threads of the test program do not exist in
     // it; it takes no lock that they could hold but those of the allocator, which glibc makes usable after fork.
     let child = unsafe { libc::fork() };
@@ -39,7 +44,7 @@ pub(crate) fn in_child(body: impl FnOnce() -> i32) -> Option<i32> {
         // SAFETY: ends the process at once, which is what a forked child should do.
         unsafe { libc::_exit(status) };
     }
-    wait_for(child)
+    child
 }
 
 /// The same by the bare system call, of which the C library and its handlers know nothing.
@@ -55,7 +60,8 @@ pub(crate) fn in_cloned_child(body: impl FnOnce() -> i32) -> Option<i32> {
     wait_for(libc::pid_t::try_from(child).expect("a process"))
 }
 
-fn wait_for(child: libc::pid_t) -> Option<i32> {
+/// The exit status of a child, or nothing if a signal ended it.
+pub(crate) fn wait_for(child: libc::pid_t) -> Option<i32> {
     assert!(child > 0, "fork: {}", std::io::Error::last_os_error());
     let mut status = 0;
     // SAFETY: waitpid(2) writes one int, which `status` is.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::steps::{self, Step};
-use crate::{generate, skips, tidy};
+use crate::{attacks, generate, skips, tidy};
 
 /// In order: what is fast and fails often comes first.
 pub(crate) const STEPS: &[Step] = &[
@@ -11,6 +11,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step::cargo("fmt outside", &["fmt", "--manifest-path", "tests/outside/Cargo.toml", "--", "--check"]),
     Step::task("gen --check", || generate::run(true)),
     Step::task("tidy", tidy::run),
+    Step::task("attacks", attacks::run),
     Step::cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     Step::cargo("clippy no_std", &["clippy", "--package", "execmem", "--no-default-features", "--", "-D", "warnings"]),
     Step::cargo("build no_std", &["build", "--package", "execmem", "--no-default-features"]),

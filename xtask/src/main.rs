@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a build tool talks to a terminal")]
 
+mod attacks;
 mod bare;
 mod bench;
 mod check;
@@ -11,6 +12,7 @@ mod cross;
 mod deny;
 mod fetch_bpf;
 mod fetch_modules;
+mod fuzz;
 mod generate;
 mod install;
 mod loom;
@@ -35,6 +37,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Print what attackers try and the test that tries it, and check that each is there.
+    Attacks,
     /// Build and boot the kernels of crates/bare under QEMU, and check what they print.
     Bare(bare::Options),
     /// Measure execmem beside other allocators: `cargo xtask bench --help`.
@@ -56,6 +60,8 @@ enum Task {
     Cross(cross::Options),
     /// Download the kernel modules of a Debian package into `target/modules` and print their folder.
     FetchModules(fetch_modules::Options),
+    /// Run what reads bytes from anywhere on changed inputs, and keep those that get further.
+    Fuzz(fuzz::Options),
     /// Turn `configs/arch/*.toml` into the generated tables of the arch crates.
     Gen {
         /// Fail if a committed file differs instead of writing it.
@@ -80,6 +86,7 @@ enum Task {
 
 fn main() -> Result<()> {
     match Args::parse().task {
+        Task::Attacks => attacks::run(),
         Task::Bare(options) => bare::run(&options),
         Task::Bench { args } => bench::run(&args),
         Task::Check => check::run(),
@@ -88,6 +95,7 @@ fn main() -> Result<()> {
         Task::FetchBpf => fetch_bpf::run(),
         Task::Cross(options) => cross::run(&options),
         Task::FetchModules(options) => fetch_modules::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Gen { check } => generate::run(check),
         Task::Install(options) => install::run(&options),
         Task::Loom(options) => loom::run(&options),

@@ -1,4 +1,4 @@
-//! `refuse`: every request for heap is refused in turn, or the stack of every operation is measured.
+//! `refuse`: every request for heap is refused in turn, or every system call, or the stack of every operation is measured.
 
 use anyhow::Result;
 use clap::Args;
@@ -11,12 +11,18 @@ pub(crate) struct Options {
     /// Measure the stack of every operation of the engine, in a release build, and fail if one takes more than 4 KiB.
     #[arg(long)]
     stack: bool,
+    /// Refuse every system call of the Linux memory in turn, once and for good, by tracing children. Takes minutes.
+    #[arg(long, conflicts_with = "stack")]
+    system: bool,
 }
 
 /// Builds the program and runs it: for release where the stack is measured, which only a release build keeps small.
 pub(crate) fn run(options: &Options) -> Result<()> {
     if options.stack {
         run_stack()
+    } else if options.system {
+        let test = ["test", "--package", "execmem-tests", "--test", "host", "linux::refused", "--", "--nocapture"];
+        workspace::run_with("cargo", &test, &[("EXECMEM_EVERY_CALL", "1")])
     } else {
         workspace::run("cargo", &["run", "--quiet", "--package", "execmem-refuse"])
     }

@@ -112,8 +112,13 @@ impl Workload {
             }
             None => (DEFAULT.to_owned(), "the default workload".to_owned()),
         };
-        let workload: Workload = toml::from_str(&text).with_context(|| format!("in {name}"))?;
-        workload.check().with_context(|| format!("in {name}"))?;
+        Workload::parse(&text).with_context(|| format!("in {name}"))
+    }
+
+    /// The load that a text describes.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let workload: Workload = toml::from_str(text)?;
+        workload.check()?;
         Ok(workload)
     }
 

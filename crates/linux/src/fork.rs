@@ -9,6 +9,8 @@ use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 use rustix::thread::futex;
 
+use crate::auxv::page_bytes;
+
 /// Tells the process that made something from those forked from it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark {
@@ -62,10 +64,6 @@ fn cell() -> Result<&'static AtomicU32, Errno> {
     // SAFETY: the page is mapped readable and writable and is never unmapped; it is accessed as this word only, whose
     // alignment a page has.
     Ok(unsafe { AtomicU32::from_ptr(std::ptr::with_exposed_provenance_mut(page)) })
-}
-
-fn page_bytes() -> usize {
-    rustix::param::page_size()
 }
 
 /// A fresh page that reads as zero in every process forked from this one.

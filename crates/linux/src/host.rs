@@ -15,6 +15,8 @@ use execmem_arch_riscv::INSTRUCTIONS_RISCV64 as INSTRUCTIONS;
 #[cfg(target_arch = "x86_64")]
 use execmem_arch_x86::INSTRUCTIONS_X86 as INSTRUCTIONS;
 
+use crate::auxv;
+
 /// The instructions of a processor that no table describes.
 #[cfg(not(any(
     target_arch = "aarch64",
@@ -54,7 +56,7 @@ fn vendor() -> String {
 /// The machine this process runs on.
 pub(crate) fn machine() -> Machine {
     static HERE: InstructionSet = INSTRUCTIONS;
-    let page = PageSize::from_bytes(rustix::param::page_size() as u64).unwrap_or(PageSize::kib(4));
+    let page = PageSize::from_bytes(auxv::page_bytes() as u64).unwrap_or(PageSize::kib(4));
     let leaves = [page, LARGE.max(page)];
     let leaves = if leaves[0] == leaves[1] { &leaves[..1] } else { &leaves };
     Machine { features: features(), ..Machine::new(std::env::consts::ARCH, &HERE, leaves) }

@@ -196,6 +196,7 @@
 //! sense is an error.
 
 mod advice;
+mod auxv;
 mod backend;
 mod call;
 mod change;

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use crate::auxv;
+
 /// A sequence of numbers from a key that only this process has, or from a seed.
 ///
 /// The key is drawn once, so that growth needs no system call for it.
@@ -40,7 +42,7 @@ fn drawn_key() -> [u64; 4] {
         return [(); 4].map(|()| words.next().unwrap_or(0));
     }
     let code: fn() -> [u64; 4] = drawn_key;
-    let places = [code as usize, bytes.as_ptr().addr(), rustix::param::linux_execfn().as_ptr().addr()];
+    let places = [code as usize, bytes.as_ptr().addr(), auxv::program_name()];
     let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let [code, stack, start] = places.map(|place| place as u64);
     [code, stack, start, since.as_secs() << 30 ^ u64::from(since.subsec_nanos())]

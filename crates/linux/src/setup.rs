@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use execmem_types::{Extent, Machine, Protection};
 use rustix::io::Errno;
 
+use crate::auxv::page_bytes;
 use crate::file::{Guard, Guarded, memory_file, secret_file};
 use crate::fork::{self, Mark};
 use crate::home::find_home;
@@ -60,10 +61,6 @@ pub(crate) fn reserve(options: &Options, machine: &Machine) -> Result<Setup, Set
     window.means.hides_data = hides_data(&window, options.data)?;
     window.means.node = options.node.filter(|node| takes_node(&window, *node));
     Ok(Setup { window, anchor: found.anchor, refusal, narrowed: found.narrowed })
-}
-
-fn page_bytes() -> usize {
-    rustix::param::page_size()
 }
 
 fn check_size(bytes: u64, machine: &Machine) -> Result<(), SetupError> {

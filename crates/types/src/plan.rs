@@ -168,9 +168,9 @@ impl<S: KindSet> Plan<S> {
     }
 
     /// The same without text poking: what was written through another mapping is read-write, in the smallest pages, until it
-    /// is published.
+    /// is published. Without effect on a machine that has no leaves, which no table accepts.
     pub fn flip(&mut self) {
-        let page = self.machine.page();
+        let Some(page) = self.machine.leaves[0] else { return };
         let is_poked = |row: &Option<Row>| matches!(row, Some(Row::Own(own)) if own.fill == Fill::Poke);
         let flips = PerKind::<S, bool>::from_fn(false, |kind| match &self.rows[kind] {
             Some(Row::Shares { with, .. }) => S::from_number(*with).is_some_and(|home| is_poked(&self.rows[home])),

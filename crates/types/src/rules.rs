@@ -65,6 +65,7 @@ rules! {
     SetHasKinds: "a set has 1 to 32 kinds, each with a name of its own",
     HasRow: "every kind has a row",
     MachineHasLeaves: "a machine has at least one leaf size, and they are listed smallest first",
+    MachineShadowFits: "what a page of shadow describes fits an address",
     MachineAddressBits: "addresses are 32 or 64 bits wide",
     SharesOnce: "a row shares with a row of its own, not with one that shares",
     SharesNotExclusive: "a row cannot share with one that is exclusive",
@@ -164,12 +165,13 @@ macro_rules! require {
 
 const fn check_machine(machine: &Machine) -> Result<(), Rule> {
     require!(matches!(machine.address_bits(), 32 | 64), MachineAddressBits);
-    require!(machine.leaves[0].is_some(), MachineHasLeaves);
+    let Some(page) = machine.leaves[0] else { return Err(Rule::MachineHasLeaves) };
     let mut index = 1;
     while index < machine.leaves.len() {
         require!(in_order(machine.leaves[index - 1], machine.leaves[index]), MachineHasLeaves);
         index += 1;
     }
+    require!(page.log2() + (machine.limits.shadow_scale_log2 as u32) < machine.address_bits(), MachineShadowFits);
     Ok(())
 }
 

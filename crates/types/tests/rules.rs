@@ -145,6 +145,7 @@ fn way_to_break(rule: Rule) -> Break {
         }
         Rule::SharedByFew => Other(many(0)),
         Rule::MachineHasLeaves => Machine(|m| m.leaves.swap(0, 1)),
+        Rule::MachineShadowFits => Machine(|m| m.limits.shadow_scale_log2 = u8::MAX),
         Rule::MachineAddressBits => Machine(|m| m.instructions = &InstructionSet { address_bits: 48, ..INSTRUCTIONS }),
         Rule::SharesOnce => BadRow(InitText, shares(Kind::Bpf)),
         Rule::SharesNotExclusive => Descriptor(Text, |d| d.is_exclusive = true),
@@ -195,6 +196,21 @@ fn errors_name_machine_row_and_rule() {
     let error = GOOD.adjusted(|plan| plan.machine.leaves.swap(0, 1)).expect_err("leaves");
     let want = "table of test: a machine has at least one leaf size, and they are listed smallest first";
     assert_eq!(error.to_string(), want);
+}
+
+#[test]
+fn a_machine_without_pages_is_an_error_and_flips_to_one() {
+    let without = |flips: bool| {
+        GOOD.adjusted(|plan| {
+            plan.machine.leaves = [None; 8];
+            if flips {
+                plan.flip();
+            }
+        })
+    };
+    for flips in [false, true] {
+        assert_eq!(without(flips).map_err(|error| error.rule), Err(Rule::MachineHasLeaves));
+    }
 }
 
 #[test]

@@ -31,6 +31,7 @@ const EDGES: &[(&str, Uses)] = &[
     ("execmem-cli", Uses::Anything),
     ("execmem-tests", Uses::Anything),
     ("execmem-bench", Uses::Anything),
+    ("execmem-fuzz", Uses::Anything),
     ("execmem-model", Uses::Anything),
     ("execmem-refuse", Uses::Anything),
     ("execmem-skip", Uses::Only(&[])),

@@ -85,10 +85,18 @@ pub(crate) fn files_below(folder: &Path) -> Result<(Vec<PathBuf>, Vec<Unreadable
 ///
 /// It cannot be read, unpacks to more than 256 MiB, or is no relocatable object.
 pub(crate) fn read(path: &Path, release: Release) -> Result<Sections> {
-    let data = unpacked(path)?;
-    let mut sections = match FileKind::parse(&*data) {
-        Ok(FileKind::Elf64) => sizes::<FileHeader64<Endianness>>(&data, release),
-        Ok(FileKind::Elf32) => sizes::<FileHeader32<Endianness>>(&data, release),
+    read_unpacked(&unpacked(path)?, release)
+}
+
+/// The bytes of a module by kind, from the bytes of its file.
+///
+/// # Errors
+///
+/// It is no relocatable object.
+pub(crate) fn read_unpacked(data: &[u8], release: Release) -> Result<Sections> {
+    let mut sections = match FileKind::parse(data) {
+        Ok(FileKind::Elf64) => sizes::<FileHeader64<Endianness>>(data, release),
+        Ok(FileKind::Elf32) => sizes::<FileHeader32<Endianness>>(data, release),
         _ => bail!("it is no ELF file"),
     }?;
     sections.file = data.len() as u64;

@@ -15,6 +15,7 @@ skip::tests! {
     module_files_have_the_sizes_of_the_set_that_was_counted_from_them
     a_trace_is_replayed_in_time
     every_input_that_makes_no_sense_is_refused_with_its_file_and_line
+    module_files_that_change_while_they_are_read_are_read_or_named
 }
 
 /// The sizes of the modules that a workstation loaded, in this repository.
@@ -174,4 +175,28 @@ fn every_input_that_makes_no_sense_is_refused_with_its_file_and_line() {
     assert!(refuse(&["compare", "--proc-modules", &nothing]).contains("no module is listed"));
     let huge = file("huge.csv", "name,text\na,99999999999\n");
     assert!(refuse(&["compare", "--csv", &huge]).contains("line 2: 99999999999 bytes are more than"));
+}
+
+fn module_files_that_change_while_they_are_read_are_read_or_named() {
+    let folder = place("changing");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let path = folder.join("changing.ko");
+    // Not an object for long: its length and bytes change all the time.
+    std::fs::write(&path, b"\x7fELF").expect("a file");
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut bytes = b"\x7fELF\x02\x01\x01".repeat(9000);
+            for round in (1_usize..).take_while(|_| !is_over.load(std::sync::atomic::Ordering::Relaxed)) {
+                bytes[round * 31 % 63_000] ^= 0xff;
+                std::fs::write(&path, &bytes[..round * 7919 % 63_000]).expect("a file");
+            }
+        });
+        for _ in 0..3 {
+            let outcome = run(&["run", "--backend", "sim", "--modules", &argument(&folder)]);
+            let (status, output) = (outcome.status.code(), text(&outcome.stdout) + &text(&outcome.stderr));
+            assert!(matches!(status, Some(1 | 2)) && output.contains("changing"), "{status:?}: {output}");
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
 }

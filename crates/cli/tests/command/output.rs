@@ -10,6 +10,7 @@ skip::tests! {
     a_reader_that_goes_away_ends_the_command_quietly
     counts_of_zero_with_churn_are_refused
     names_from_files_are_printed_with_their_control_characters_escaped
+    files_that_are_refused_do_not_steer_the_terminal
     an_output_that_cannot_be_written_is_refused_before_the_work
     a_page_goes_to_standard_output_instead_of_the_tables
     help_and_tables_fit_60_to_200_columns
@@ -91,6 +92,23 @@ fn names_from_files_are_printed_with_their_control_characters_escaped() {
     for output in outputs {
         for text in [text(&output.stdout), text(&output.stderr)] {
             assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}') && !text.contains('\u{7}'), "{text}");
+        }
+    }
+}
+
+fn files_that_are_refused_do_not_steer_the_terminal() {
+    // Each is wrong where an error may show the file's own words: TOML's show the line.
+    let wrong = "\u{1b}]0;title\u{7} = \u{202e}\u{61c}[\n\u{1b}[31m\n";
+    let path = file("wrong.file", wrong);
+    let toml = file("wrong.toml", &format!("about = \"a\"\n\"\u{202e}b\u{61c}\" = 1\n{wrong}"));
+    let options = ["--csv", "--proc-modules", "--kallsyms", "--bpftool", "--trace", "--maps", "--perf-map", "--from"];
+    let mut outputs: Vec<_> = options.iter().map(|option| run(&["compare", option, &path])).collect();
+    outputs.push(run(&["run", "--backend", "sim", "--workload", &toml]));
+    outputs.push(run(&["run", "--backend", "sim", "--workload", &path]));
+    for output in outputs {
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        for text in [text(&output.stdout), text(&output.stderr)] {
+            assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}', '\u{61c}']), "{text:?}");
         }
     }
 }

@@ -10,6 +10,7 @@ use rustix::mm::{MapFlags, ProtFlags};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{Code, Listener, file};
+use crate::auxv::page_bytes;
 use crate::fork::Mark;
 use crate::per_process::PerProcess;
 
@@ -78,8 +79,7 @@ impl Seen {
         let (rights, flags) = (ProtFlags::READ | ProtFlags::EXEC, MapFlags::PRIVATE);
         // SAFETY: without MAP_FIXED, and with a null hint, mmap(2) chooses addresses that nothing uses. The mapping is
         // never read.
-        let start =
-            unsafe { rustix::mm::mmap(std::ptr::null_mut(), rustix::param::page_size(), rights, flags, file, 0) }?;
+        let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), page_bytes(), rights, flags, file, 0) }?;
         Ok(Seen { start: start.expose_provenance(), mark })
     }
 }
@@ -89,8 +89,8 @@ impl Drop for Seen {
         if self.mark.is_here() {
             let start = std::ptr::with_exposed_provenance_mut(self.start);
             // SAFETY: one page that was mapped when this was made, in this process; nothing points into it.
-            let unmapped = unsafe { rustix::mm::munmap(start, rustix::param::page_size()) };
-            debug_assert!(unmapped.is_ok(), "munmap of what was mapped: {unmapped:?}");
+            let unmapped = unsafe { rustix::mm::munmap(start, page_bytes()) };
+            debug_assert!(unmapped != Err(rustix::io::Errno::INVAL), "munmap of what is no range: {unmapped:?}");
         }
     }
 }

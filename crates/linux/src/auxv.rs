@@ -1,0 +1,39 @@
+//! What the kernel told this process when it began (getauxval(3)). The C library keeps it, so asking makes no system call and
+//! cannot fail, also where a filter refuses calls and `/proc` is not mounted.
+#![expect(unsafe_code, reason = "calls the C library")]
+
+/// Bytes of a page of this process.
+pub(crate) fn page_bytes() -> usize {
+    match value_of(libc::AT_PAGESZ) {
+        0 => 4096,
+        bytes => bytes,
+    }
+}
+
+/// Second word of the features of the processor, as `asm/hwcap.h` has them. 0 on machines without.
+pub(crate) fn features() -> usize {
+    value_of(libc::AT_HWCAP2)
+}
+
+/// Address of the name of the program, at the top of the stack of the main thread.
+pub(crate) fn program_name() -> usize {
+    value_of(libc::AT_EXECFN)
+}
+
+/// 0 if the kernel said nothing.
+fn value_of(entry: libc::c_ulong) -> usize {
+    // SAFETY: getauxval(3) takes no pointer, and answers 0 to what it does not know.
+    usize::try_from(unsafe { libc::getauxval(entry) }).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_told_the_size_of_a_page_and_where_the_name_of_the_program_is() {
+        assert_eq!(page_bytes(), rustix::param::page_size());
+        assert_eq!(program_name(), rustix::param::linux_execfn().as_ptr().addr());
+        assert_eq!(features(), rustix::param::linux_hwcap().1);
+    }
+}
