@@ -55,6 +55,7 @@ const MORE: &[Step] = &[
     Step::task("refuse --stack", refuse::run_stack),
     // As C programs get it: optimised as nothing above is.
     Step::cargo("release", &["test", "--release", "--package", "execmem-capi"]),
+    Step::task("bench --callgrind", bench::check_possible),
     Step::task("loom", loom::run_default),
     Step::task("cross", cross::run_possible),
 ];

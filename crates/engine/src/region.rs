@@ -46,6 +46,12 @@ impl Freed {
     /// Of nothing.
     pub(crate) const NOTHING: Self = Freed { has_surplus: false, has_withheld: false };
 
+    /// Whether anything is due.
+    #[inline]
+    pub(crate) const fn is_followed_up(self) -> bool {
+        self.has_surplus || self.has_withheld
+    }
+
     /// What both did.
     #[inline]
     pub(crate) const fn and(self, other: Self) -> Self {

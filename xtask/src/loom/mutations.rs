@@ -115,8 +115,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
 
 const RETIRE_LATE: &[(&str, &str)] = &[
     (
-        "            *is_retired = match defers {\n",
-        "            *is_retired = true;\n            let _ = match defers {\n",
+        "            let is_retired = match defers {\n",
+        "            let is_retired = true;\n            let _ = match defers {\n",
     ),
     ("                false => self.retire(stage, allocation),\n", "                false => true,\n"),
     ("        });\n        freed\n", "        });\n        self.retire(stage, &allocations[0]);\n        freed\n"),

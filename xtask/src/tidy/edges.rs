@@ -32,6 +32,7 @@ const EDGES: &[(&str, Uses)] = &[
     ("execmem-tests", Uses::Anything),
     ("execmem-bench", Uses::Anything),
     ("execmem-fuzz", Uses::Anything),
+    ("execmem-instructions", Uses::Anything),
     ("execmem-model", Uses::Anything),
     ("execmem-refuse", Uses::Anything),
     ("execmem-skip", Uses::Only(&[])),

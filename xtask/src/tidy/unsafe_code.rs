@@ -40,6 +40,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("tests/bench/", "calls generated code"),
     ("tests/fuzz/src/counters.rs", "the compiler counts in memory of its own"),
     ("tests/fuzz/src/heap.rs", "is a global allocator"),
+    ("tests/instructions/src/work.rs", "valgrind looks for functions by name"),
     ("tests/refuse/src/facts.rs", "a lock that notes that it is taken: an unsafe trait"),
     ("tests/refuse/src/heap.rs", "is a global allocator"),
     ("tests/refuse/src/paint.rs", "reads the stack below its own"),

@@ -30,17 +30,27 @@ impl<M: Memory<S>, S: KindSet, L: Locking> Engine<M, S, L> {
     /// Frees an allocation of this engine.
     #[inline]
     fn free_one<T: Stage, K: KindTag<Set = S>>(&self, handle: Handle<T, K>) {
-        self.free_allocations(Handle::<T, K>::STAGE, core::slice::from_ref(handle.allocation()));
+        self.free_alone(Handle::<T, K>::STAGE, handle.allocation());
         let _ = handle.into_allocation();
+    }
+
+    /// One by itself: what is made of the code for several where their number is known.
+    fn free_alone(&self, stage: StageOf, allocation: &Allocation) {
+        self.free_run(stage, core::slice::from_ref(allocation));
     }
 
     /// Frees allocations in one window of one shard of a pool, at most [`TOGETHER`](crate::pool::TOGETHER). The caller has
     /// handles for them, which stand for nothing when it returns.
     pub(super) fn free_allocations(&self, stage: StageOf, allocations: &[Allocation]) {
+        self.free_run(stage, allocations);
+    }
+
+    #[inline(always)]
+    fn free_run(&self, stage: StageOf, allocations: &[Allocation]) {
         let Some(first) = allocations.first() else { return };
         let worker = self.worker_of(first);
         let freed = worker.free_run(stage, allocations, self.defers);
-        if !self.defers {
+        if freed.is_followed_up() && !self.defers {
             worker.follow_up(first.location, freed);
         }
     }

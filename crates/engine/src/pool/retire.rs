@@ -30,30 +30,33 @@ const PATIENCE: usize = 16;
 impl<M: Memory<S>, S: KindSet, L: Locking> Worker<'_, M, S, L> {
     /// Frees allocations of a stage in one window of one shard under one lock: at most [`TOGETHER`]. If it `defers`, it waits
     /// for nothing but that lock.
+    #[inline(always)]
     pub(crate) fn free_run(&self, stage: StageOf, allocations: &[Allocation], defers: bool) -> Freed {
         let mut freed = Freed::NOTHING;
         let Some(Allocation { location, .. }) = allocations.first() else { return freed };
-        let mut are_retired = [false; TOGETHER];
-        for (allocation, is_retired) in allocations.iter().zip(&mut are_retired) {
-            *is_retired = match defers {
+        // A bit for each.
+        let mut retired = 0_u32;
+        for (number, allocation) in allocations.iter().enumerate() {
+            let is_retired = match defers {
                 false => self.retire(stage, allocation),
                 true => self.retire_at_once(stage, allocation),
             };
+            retired |= u32::from(is_retired) << number;
             if let Some(kind) = S::from_number(allocation.kind) {
                 self.seam.tell_freed(kind, allocation.extent());
             }
         }
         let window = self.pool.window(location.window());
         self.pool.shard_to_free_in(*location).with(|shard| {
-            for (allocation, is_retired) in allocations.iter().zip(&are_retired) {
-                freed = freed.and(shard.free(window, allocation, *is_retired));
+            for (number, allocation) in allocations.iter().enumerate() {
+                freed = freed.and(shard.free(window, allocation, retired >> number & 1 != 0));
             }
         });
         freed
     }
 
     /// Does what a free made due.
-    #[inline]
+    #[cold]
     pub(crate) fn follow_up(&self, location: Location, freed: Freed) {
         if freed.has_surplus {
             self.release_surplus(location);
@@ -67,13 +70,20 @@ impl<M: Memory<S>, S: KindSet, L: Locking> Worker<'_, M, S, L> {
     #[inline]
     fn retire(&self, stage: StageOf, allocation: &Allocation) -> bool {
         if self.pool.row.seals_blocks() {
-            let Allocation { location, .. } = *allocation;
-            return self.pool.change.with(|()| self.retire_in_blocks(stage, location, allocation.extent())).is_ok();
+            return self.retire_sealing(stage, allocation);
         }
         self.seam.retire(stage, allocation.extent()).is_ok()
     }
 
+    /// The same where blocks are sealed as a whole.
+    #[cold]
+    fn retire_sealing(&self, stage: StageOf, allocation: &Allocation) -> bool {
+        let Allocation { location, .. } = *allocation;
+        self.pool.change.with(|()| self.retire_in_blocks(stage, location, allocation.extent())).is_ok()
+    }
+
     /// The same without changing rights or waiting for other processors; false if that is due.
+    #[inline(never)]
     fn retire_at_once(&self, stage: StageOf, allocation: &Allocation) -> bool {
         let row = &self.pool.row;
         if row.seals_blocks() {
