@@ -42,12 +42,14 @@ const RUSTC: &str = "/usr/bin/rustc";
 const LIBRARY: &str = "/usr/lib/rustlib/src/rust/library";
 
 /// Packages that are not for every machine: programs, compilers' adapters for hosts they support, and models.
-const EXCLUDED: [&str; 8] = [
+const EXCLUDED: [&str; 10] = [
     "xtask",
     "execmem-bench",
     "execmem-capi",
     "execmem-cli",
     "execmem-cranelift",
+    "execmem-fuzz",
+    "execmem-instructions",
     "execmem-model",
     "execmem-skip",
     "execmem-wasmtime",

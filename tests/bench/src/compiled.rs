@@ -31,7 +31,7 @@ impl Plan {
 
     /// The same, small.
     pub(crate) const fn quick(self) -> Plan {
-        Plan { functions: self.functions / 20, ..self }
+        Plan { functions: self.functions / 100, ..self }
     }
 
     /// The peers.
