@@ -56,6 +56,7 @@ stamp! {
     inv_01_03_05_hold_on_riscv64: "riscv64",
     inv_01_03_05_hold_on_arm: "arm",
     inv_01_03_05_hold_on_loongarch: "loongarch",
+    inv_01_03_05_hold_on_loongarch_4k: "loongarch-4k",
     inv_01_03_05_hold_on_mips: "mips",
     inv_01_03_05_hold_on_nios2: "nios2",
     inv_01_03_05_hold_on_parisc: "parisc",

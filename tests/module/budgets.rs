@@ -20,7 +20,7 @@ use super::objects::{Builder, IMPORTS_AT, complete, put, section_places};
 
 /// A simulated machine whose own heap is no business of the test.
 #[derive(Debug)]
-struct Exempt(Sim);
+pub(super) struct Exempt(Sim);
 
 impl Backend for Exempt {
     fn map(&self, mapping: &Mapping) -> Result<(), BackendError> {
@@ -60,7 +60,7 @@ impl Backend for Exempt {
 
 /// An engine on such a machine.
 #[derive(Debug)]
-struct Bench {
+pub(super) struct Bench {
     engine: Engine<Exempt, Kind, ThreadLanes>,
     sim: Control,
 }
@@ -232,7 +232,7 @@ fn far_arm64() -> Vec<u8> {
 }
 
 /// Runs a life of modules with the heap refused from each request on; whatever happens, nothing is left.
-fn refuse_every_request(table: Table, life: impl Fn(&Bench) -> Result<(), Error>) {
+pub(super) fn refuse_every_request(table: Table, life: impl Fn(&Bench) -> Result<(), Error>) {
     let bench = Bench::new(table);
     // Blocks and books of the engine are there.
     life(&bench).expect("memory");

@@ -2,7 +2,9 @@
 
 mod budgets;
 mod heap;
+mod livepatch;
 mod loads;
+mod loongarch;
 mod malformed;
 mod objects;
 mod per_cpu;

@@ -1,13 +1,15 @@
 //! Sites in loaded modules: what keeps the module, what is refused, and that nothing is left of a site when it goes.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use execmem_arch_arm64::ARM64_4K;
 use execmem_arch_x86::TABLE;
 use execmem_clients::Error;
+use execmem_clients::bpf::{Bpf, Options, Trampoline, TrampolineSite};
 use execmem_clients::ftrace::Ftrace;
+use execmem_clients::kprobe::{Kprobes, SlotFormat};
 use execmem_clients::module::{Loader, Modules, prepare_sites};
-use execmem_clients::patch::{Change, NoBreakpoints, Sites, replace_at};
+use execmem_clients::patch::{Breakpoints, Change, NoBreakpoints, Sites, replace_at};
 use execmem_clients::site::{CodeSite, Own, Probe};
 use execmem_tests::rig::Rig;
 use object::elf::{R_AARCH64_ABS64, R_X86_64_64};
@@ -229,5 +231,128 @@ fn code_of_a_module_that_its_owner_keeps_and_of_a_handle_are_sites_too() {
     assert!(own.hold(live.address()).is_ok() && own.hold(live.address() + 64).is_err());
     module.unload();
     engine.free(live).expect("ours");
+    assert_eq!(granted(&engine), 0);
+}
+
+#[test]
+fn probes_with_slots_and_trampolines_hold_the_module_they_stand_in() {
+    let engine = engine();
+    let modules = Modules::new(&engine).expect("a machine");
+    let sites = load(&modules, &traced()).expect("a module");
+    let lease = modules.lease("traced").expect("loaded");
+    let leases = || match modules.unload("traced") {
+        Err(Error::Leased { leases, .. }) => leases,
+        other => panic!("{other:?}"),
+    };
+    let format = SlotFormat::of(engine.table().machine().instructions.isa).expect("a row");
+    let kprobes = Kprobes::new(&engine, format, u64::MAX);
+    let place = sites[1] + 5;
+    let copy = |_: u64| Ok(vec![0xc3]);
+    let mut probe = kprobes.place(&lease, &NoBreakpoints, place, copy).expect("an instruction");
+    assert_eq!((at(&engine, place)[0], leases(), kprobes.slots().used), (0xcc, 2, 1));
+    let twice = kprobes.place(&lease, &NoBreakpoints, place, copy).map(|_| ());
+    assert_eq!((twice, leases()), (Err(Error::UnexpectedCode { site: place }), 2));
+    assert_eq!((kprobes.slots().used, kprobes.slots().dirty), (1, 0), "what is refused takes no slot");
+    kprobes.remove(&lease, &NoBreakpoints, &mut probe).expect("it stands");
+    assert_eq!((at(&engine, place)[0], leases()), (0xc3, 1));
+    assert!(kprobes.remove(&lease, &NoBreakpoints, &mut probe).is_err(), "once");
+    kprobes.close(|| ());
+
+    let bpf = Bpf::new(&engine, Options { limit: u64::MAX, seed: 1, flush_predictors: || () });
+    let mut trampoline = Trampoline::new();
+    let site = TrampolineSite { code: &lease, breakpoints: &NoBreakpoints, address: sites[0] };
+    let calls = |engine: &Rig| {
+        let call = engine.table().machine().instructions.call.expect("a row");
+        call.decode(sites[0], &at(engine, sites[0]))
+    };
+    for images in 1..=2 {
+        let mut graces = 1;
+        bpf.attach_trampoline(&mut trampoline, &site, 8, |_| Ok(vec![0xc3; 8]), || graces += 1).expect("a site");
+        let image = bpf.image(trampoline.image().expect("attached")).expect("live").start();
+        assert_eq!((calls(&engine), leases(), graces), (Some(image), 2, images));
+    }
+    // Something else is there already.
+    let refused = bpf.attach_trampoline(&mut Trampoline::new(), &site, 8, |_| Ok(vec![0xc3; 8]), || ());
+    assert_eq!((refused, leases()), (Err(Error::UnexpectedCode { site: sites[0] }), 2));
+    bpf.detach_trampoline(&mut trampoline, &site, || ()).expect("attached");
+    assert!(bpf.detach_trampoline(&mut trampoline, &site, || ()).is_err(), "once");
+    assert_eq!((at(&engine, sites[0]), leases()), ([0x0f, 0x1f, 0x44, 0, 0], 1));
+    drop(lease);
+    modules.unload("traced").expect("nothing holds it");
+    assert_eq!(granted(&engine), 0);
+}
+
+/// What stands at a site, and whether the slot is there, whenever a breakpoint is armed or disarmed.
+struct Watch<'k, 'e> {
+    engine: &'e Rig,
+    kprobes: &'k Kprobes<&'e Rig>,
+    resume: Cell<u64>,
+    seen: RefCell<Vec<(&'static str, u8, bool)>>,
+}
+
+impl Watch<'_, '_> {
+    fn see(&self, what: &'static str, site: u64) {
+        let is_there = self.kprobes.find(self.resume.get()).is_some();
+        self.seen.borrow_mut().push((what, at(self.engine, site)[0], is_there));
+    }
+}
+
+impl Breakpoints for Watch<'_, '_> {
+    fn arm(&self, site: u64, resume: u64) {
+        self.resume.set(resume);
+        self.see("arm", site);
+    }
+    fn disarm(&self, site: u64) {
+        self.see("disarm", site);
+    }
+}
+
+#[test]
+fn a_thread_that_hit_a_probe_finds_its_entry_or_its_instruction_and_its_slot_until_grace() {
+    let engine = engine();
+    let modules = Modules::new(&engine).expect("a machine");
+    let place = load(&modules, &traced()).expect("a module")[1] + 5;
+    let lease = modules.lease("traced").expect("loaded");
+    let format = SlotFormat::of(engine.table().machine().instructions.isa).expect("a row");
+    let kprobes = Kprobes::new(&engine, format, u64::MAX);
+    let watch = Watch { engine: &engine, kprobes: &kprobes, resume: Cell::new(0), seen: RefCell::new(Vec::new()) };
+    let mut probe = kprobes.place(&lease, &watch, place, |_| Ok(vec![0xc3])).expect("an instruction");
+    let slot = kprobes.address(probe.slot()).expect("used");
+    assert_eq!((watch.resume.get(), at(&engine, place)[0]), (slot, 0xcc));
+    kprobes.remove(&lease, &watch, &mut probe).expect("it stands");
+    // Before the breakpoint stands, and after the instruction is back.
+    assert_eq!(watch.seen.into_inner(), [("arm", 0xc3, true), ("disarm", 0xc3, true)]);
+    let is_there = Cell::new(false);
+    assert_eq!(kprobes.collect(|| is_there.set(at(&engine, slot)[0] == 0xc3)), 1);
+    assert!(is_there.get() && kprobes.find(slot).is_none());
+    kprobes.close(|| ());
+    drop(lease);
+    modules.unload_all();
+    assert_eq!(granted(&engine), 0);
+}
+
+#[test]
+fn a_trampoline_whose_image_goes_during_grace_is_attached_again() {
+    let engine = engine();
+    let modules = Modules::new(&engine).expect("a machine");
+    let sites = load(&modules, &traced()).expect("a module");
+    let lease = modules.lease("traced").expect("loaded");
+    let bpf = Bpf::new(&engine, Options { limit: u64::MAX, seed: 1, flush_predictors: || () });
+    let (site, mut trampoline) =
+        (TrampolineSite { code: &lease, breakpoints: &NoBreakpoints, address: sites[0] }, Trampoline::new());
+    for round in 0..2 {
+        bpf.attach_trampoline(&mut trampoline, &site, 8, |_| Ok(vec![0xc3; 8]), || ()).expect("a site");
+        let image = trampoline.image().expect("attached");
+        let outcome = bpf.detach_trampoline(&mut trampoline, &site, || {
+            assert_eq!(at(&engine, sites[0]), [0x0f, 0x1f, 0x44, 0, 0]);
+            if round == 0 {
+                bpf.free(image).expect("no thread is in it");
+            }
+        });
+        assert_eq!((outcome.is_ok(), trampoline.image().is_none(), bpf.usage().live), (round == 1, true, 0));
+        assert!(matches!(outcome, Ok(()) | Err(Error::StaleId { .. })), "{outcome:?}");
+    }
+    drop(lease);
+    modules.unload("traced").expect("no site holds it");
     assert_eq!(granted(&engine), 0);
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "test support fails by panicking")]
 
 pub mod backend_suite;
+pub mod livepatch;
 pub mod ops;
 pub mod per_cpu;
 pub mod recorder;

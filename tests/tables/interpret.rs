@@ -37,7 +37,7 @@ impl Processor<'_> {
             "powerpc-8xx" | "powerpc-8xx-16k" | "powerpc-book3s32" => self.powerpc(),
             "riscv64" => self.riscv(),
             "arm" => self.arm(),
-            "loongarch" => self.loongarch(),
+            "loongarch" | "loongarch-4k" => self.loongarch(),
             "mips" => self.mips(),
             "s390" => self.s390(),
             "sparc64" => self.sparc(),

@@ -8,7 +8,7 @@
 //! use execmem_types::Reach;
 //!
 //! assert!(matches!(mips::MACHINE_MIPS.reach(), Reach::Segment { size_log2: 28, .. }));
-//! assert_eq!(tables().count(), 7);
+//! assert_eq!(tables().count(), 8);
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]

@@ -41,7 +41,7 @@ const ALIASES: &[(&str, &[(u64, &str)])] = &[
     ("arm64", ARM64),
     ("riscv", &[(4 << 10, "riscv64")]),
     ("armv7l", &[(4 << 10, "arm")]),
-    ("loongarch64", &[(16 << 10, "loongarch")]),
+    ("loongarch64", &[(16 << 10, "loongarch"), (4 << 10, "loongarch-4k")]),
     ("mips64", &[(4 << 10, "mips")]),
     ("s390x", &[(4 << 10, "s390")]),
 ];
@@ -121,6 +121,7 @@ mod tests {
             "mips",
             "s390",
             "loongarch",
+            "loongarch-4k",
             "sparc64",
             "nios2",
             "parisc",

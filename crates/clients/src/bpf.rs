@@ -17,6 +17,7 @@
 //! for trusted ones it does not matter. So the client remembers where programs stood (*dirty* addresses), tries some
 //! other places for a program that is not [trusted](Trust), and calls the flush hook only if all of them are dirty.
 
+mod attach;
 mod binary;
 mod dirty;
 mod dispatcher;
@@ -34,6 +35,7 @@ use crate::patch::Breakpoints;
 use crate::{BpfKinds, Credit, Error, Id, Usage};
 use dirty::Dirty;
 
+pub use attach::TrampolineSite;
 pub use binary::Binary;
 pub use dispatcher::{Dispatch, Dispatcher, MAX_TARGETS};
 pub use header::{HEADER_BYTES, Header};

@@ -3,7 +3,9 @@
 use execmem::{BackendError, KindName};
 use thiserror::Error;
 
-use crate::module::{AlternativeFault, ElfMachine, RelocationSite, Resource, SectionRefusal, SymbolRefusal};
+#[cfg(feature = "x86-decoder")]
+use crate::module::AlternativeFault;
+use crate::module::{ElfMachine, RelocationSite, Resource, SectionRefusal, SymbolRefusal};
 use crate::{Field, Name};
 
 /// Why a client refused. Nothing of what it did stays. (I9)
@@ -178,6 +180,7 @@ pub enum Error {
         name: &'static str,
     },
     /// An alternative that cannot be applied.
+    #[cfg(feature = "x86-decoder")]
     #[error("alternative {entry}: {fault}")]
     BadAlternative {
         /// Index of its entry.
@@ -337,6 +340,12 @@ pub enum Error {
         module: Name,
         /// How many refer to it.
         users: u64,
+    },
+    /// A module that patches an object is linked with it already.
+    #[error("the module is linked with {object} already")]
+    AlreadyLinked {
+        /// The name of the object.
+        object: Name,
     },
     /// Clients hold code of the module: a lease, or a site that they patched.
     #[error("code of module {module} is held {leases} times")]

@@ -14,6 +14,7 @@
 //! Source of states and numbers: `kernel/kprobes.c`, `collect_garbage_slots` and `collect_one_slot`.
 
 mod format;
+mod place;
 pub mod word;
 #[cfg(feature = "x86-decoder")]
 pub mod x86;
@@ -27,6 +28,7 @@ use crate::client::{Client, Held, Spin};
 use crate::{Credit, Error, Id, KprobeKinds, Usage};
 
 pub use format::SlotFormat;
+pub use place::PlacedProbe;
 
 /// Clean slots are kept as long as they fit so many bytes.
 const PAGE_BYTES: u64 = 4096;

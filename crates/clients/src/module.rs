@@ -8,8 +8,9 @@
 //! | memory of which each processor has its own copy, from the caller | `per_cpu` | there is none |
 //! | memory of up to seven kinds, all or none | `load` | no room |
 //! | an address for each symbol | `symbols` | unresolved |
-//! | patch a copy of each section | `image`, `relocate`, by the `rules` in `x86`, `arm64`, `riscv`, `powerpc` | out of reach |
+//! | patch a copy of each section | `image`, `relocate`, by the `rules` in `x86`, `arm64`, `riscv`, `powerpc`, `loongarch` | out of reach |
 //! | veneers for calls that do not reach | `plt` | – |
+//! | keep what waits for other objects | `livepatch` | the file is too large |
 //! | what the caller does before anything is published | `alternatives`, for one | what it says |
 //! | write, publish | `load` | the backend refuses |
 //!
@@ -22,6 +23,7 @@
 //!
 //! Modules that refer to each other are a set, [`Modules`]; [`plan`] says in which order they load.
 
+#[cfg(feature = "x86-decoder")]
 mod alternatives;
 mod arm64;
 mod classify;
@@ -32,7 +34,9 @@ mod image;
 mod layout;
 mod lease;
 mod limits;
+mod livepatch;
 mod load;
+mod loongarch;
 mod names;
 mod object_file;
 mod per_cpu;
@@ -45,9 +49,11 @@ mod riscv;
 mod rules;
 mod set;
 mod sites;
+mod state;
 mod symbols;
 mod x86;
 
+#[cfg(feature = "x86-decoder")]
 pub use alternatives::{AlternativeFault, AlternativeFeatures, AlternativeFormat, Callee, apply_alternatives};
 pub use image::{ImageSection, ModuleImage};
 pub use lease::Lease;

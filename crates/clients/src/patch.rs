@@ -44,7 +44,8 @@ pub struct Sites {
 pub trait Breakpoints {
     /// From now on, a processor that hits the breakpoint at `site` goes on at `resume`. Called before the breakpoint stands.
     fn arm(&self, site: u64, resume: u64);
-    /// The site has no breakpoint any more, and no processor will hit one that it had.
+    /// The site has no breakpoint any more, and no processor will hit one that it had. One that hit it before and is handled
+    /// only now executes the site again: the instruction is there.
     fn disarm(&self, site: u64);
 }
 

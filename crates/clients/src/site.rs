@@ -160,6 +160,13 @@ impl Probe {
     /// [`Error::UnknownMachine`] if the machine has no breakpoint; [`Error::UnexpectedCode`] if one stands there; the errors
     /// of [`CodeSite`].
     pub fn place(code: &impl CodeSite, machine: &Machine, address: u64) -> Result<Self, Error> {
+        let mut probe = Probe::prepare(code, machine, address)?;
+        probe.stand(code, machine)?;
+        Ok(probe)
+    }
+
+    /// A probe that does not stand yet, at an instruction that it may stand at.
+    pub(crate) fn prepare(code: &impl CodeSite, machine: &Machine, address: u64) -> Result<Self, Error> {
         let breakpoint = machine.instructions.breakpoint;
         let mut original = [0; MAX_BYTES];
         let len = breakpoint.len();
@@ -169,9 +176,15 @@ impl Probe {
         if bytes == breakpoint {
             return Err(Error::UnexpectedCode { site: address });
         }
-        code.hold(address)?;
-        code.patch(address, breakpoint).inspect_err(|_| code.release(address))?;
-        Ok(Probe { address, original, len, is_placed: true })
+        Ok(Probe { address, original, len, is_placed: false })
+    }
+
+    /// Puts the breakpoint there.
+    pub(crate) fn stand(&mut self, code: &impl CodeSite, machine: &Machine) -> Result<(), Error> {
+        code.hold(self.address)?;
+        let placed = code.patch(self.address, machine.instructions.breakpoint);
+        self.is_placed = placed.is_ok();
+        placed.inspect_err(|_| code.release(self.address))
     }
 
     /// Where it stands.

@@ -11,6 +11,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 /// Where every release of Debian is, and the keys that sign them.
 const ARCHIVE: &str = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian";
 
+/// How the names of packages start that hold a kernel, and its modules where those are apart.
+const IMAGE: &str = "linux-image-";
+const MODULES: &str = "linux-modules-";
+
 /// apt for one architecture.
 #[derive(Debug)]
 pub(crate) struct Apt {
@@ -68,12 +72,14 @@ impl Apt {
         Ok(())
     }
 
-    /// The newest version of a package; by default, of the kernel the architecture usually gets.
+    /// The newest version of a package; by default, of the kernel the architecture usually gets. Where a kernel has its
+    /// modules in a package of their own, as from Linux 7 on, of that one.
     pub(crate) fn find(&self, package: Option<&str>) -> Result<Archive> {
         let package = match package {
             Some(package) => package.to_owned(),
-            None => self.default_package()?,
+            None => self.dependency(&format!("linux-image-{}", self.arch), IMAGE)?,
         };
+        let package = self.dependency(&package, MODULES).unwrap_or(package);
         let output = self.output("apt-get", &["download", "--print-uris", &package], Path::new("."))?;
         ensure!(output.status.success(), "{}\n{}", self.unknown(&package), stderr(&output));
         let listed = String::from_utf8_lossy(&output.stdout);
@@ -91,14 +97,13 @@ impl Apt {
         Ok(())
     }
 
-    /// What `linux-image-ARCH` depends on.
-    fn default_package(&self) -> Result<String> {
-        let meta = format!("linux-image-{}", self.arch);
-        let output = self.output("apt-cache", &["depends", &meta], Path::new("."))?;
-        ensure!(output.status.success(), "{}\n{}", self.unknown(&meta), stderr(&output));
+    /// The package that another depends on, by the start of its name.
+    fn dependency(&self, package: &str, start: &str) -> Result<String> {
+        let output = self.output("apt-cache", &["depends", package], Path::new("."))?;
+        ensure!(output.status.success(), "{}\n{}", self.unknown(package), stderr(&output));
         let listed = String::from_utf8_lossy(&output.stdout);
-        let image = image_of(&listed).with_context(|| format!("{meta} depends on no image; name a --package"))?;
-        Ok(image.to_owned())
+        let found = dependency_of(&listed, start);
+        Ok(found.with_context(|| format!("{package} depends on no {start}*; name a --package"))?.to_owned())
     }
 
     fn unknown(&self, package: &str) -> String {
@@ -128,10 +133,10 @@ fn file_of(listed: &str) -> Option<&str> {
     (file.ends_with(".deb") && !file.contains('/')).then_some(file)
 }
 
-/// The kernel image in the output of `apt-cache depends`.
-fn image_of(listed: &str) -> Option<&str> {
+/// The package with a name that starts so in the output of `apt-cache depends`.
+fn dependency_of<'l>(listed: &'l str, start: &str) -> Option<&'l str> {
     let depends = listed.lines().filter_map(|line| line.trim_start().strip_prefix("Depends: "));
-    depends.map(str::trim_end).find(|package| package.starts_with("linux-image-"))
+    depends.map(str::trim_end).find(|package| package.starts_with(start))
 }
 
 #[cfg(test)]
@@ -146,7 +151,9 @@ mod tests {
         let archive = Archive { package: "x".to_owned(), file: "x_2%3a1.0_amd64.deb".to_owned() };
         assert_eq!(archive.stem(), "x_2%3a1.0");
         let depends = "linux-image-amd64\n  Depends: linux-base\n  Depends: linux-image-6.1.0-48-amd64\n";
-        assert_eq!(image_of(depends), Some("linux-image-6.1.0-48-amd64"));
-        assert_eq!(image_of("linux-image-amd64\n"), None);
+        assert_eq!(dependency_of(depends, IMAGE), Some("linux-image-6.1.0-48-amd64"));
+        assert_eq!((dependency_of(depends, MODULES), dependency_of("linux-image-amd64\n", IMAGE)), (None, None));
+        let apart = "linux-image-7.2-amd64\n |Depends: dracut\n  Depends: linux-modules-7.2-amd64\n";
+        assert_eq!(dependency_of(apart, MODULES), Some("linux-modules-7.2-amd64"));
     }
 }

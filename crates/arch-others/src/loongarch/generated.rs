@@ -10,7 +10,7 @@ use execmem_types::{
 
 /// The instructions of `loongarch`.
 pub const INSTRUCTIONS_LOONGARCH: InstructionSet = InstructionSet {
-    isa: Isa::Other,
+    isa: Isa::Loongarch64,
     address_bits: 64,
     trap: Trap::word([0x00, 0x00, 0x2a, 0x00]),
     reach: Reach::Relative { base: 0, min: -0x800_0000, max: 0x7ff_fffc },
@@ -141,11 +141,27 @@ pub const MACHINE_LOONGARCH: Machine = Machine {
     limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
 };
 
+/// The machine `loongarch-4k`.
+pub const MACHINE_LOONGARCH_4K: Machine = Machine {
+    name: "loongarch-4k",
+    instructions: &INSTRUCTIONS_LOONGARCH,
+    features: Features::NONE,
+    leaves: [Some(PageSize::from_log2(12)), Some(PageSize::from_log2(21)), None, None, None, None, None, None],
+    anchor: None,
+    limits: Limits { executable_segment: None, shadow_scale_log2: 3 },
+};
+
 /// the rest of the 2 GiB; arch/loongarch/mm/init.c, execmem_arch_setup.
 pub(crate) const WINDOW_MODULES_DATA: Option<Extent> = Extent::between(0xffff_8000_1200_8000, 0xffff_8000_8200_8000);
 
+/// as modules-data, with pages of 4K.
+pub(crate) const WINDOW_MODULES_DATA_4K: Option<Extent> = Extent::between(0xffff_8000_1200_2000, 0xffff_8000_8200_2000);
+
 /// vm_map_base + PCI_IOSIZE + 2 pages, 256 MiB; arch/loongarch/include/asm/pgtable.h.
 pub(crate) const WINDOW_MODULES_TEXT: Option<Extent> = Extent::between(0xffff_8000_0200_8000, 0xffff_8000_1200_8000);
+
+/// as modules-text, with pages of 4K.
+pub(crate) const WINDOW_MODULES_TEXT_4K: Option<Extent> = Extent::between(0xffff_8000_0200_2000, 0xffff_8000_1200_2000);
 
 /// 16K pages, and 32M leaves of full blocks; text in 256 MiB so that its calls reach each other, data behind.
 pub const LOONGARCH: Table = Plan::new(MACHINE_LOONGARCH)
@@ -237,12 +253,105 @@ pub const LOONGARCH: Table = Plan::new(MACHINE_LOONGARCH)
     .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
     .table();
 
+/// 4K pages, and 2M leaves of full blocks.
+pub const LOONGARCH_4K: Table = Plan::new(MACHINE_LOONGARCH_4K)
+    .own(
+        kinds::Text,
+        Descriptor {
+            windows: [WINDOW_MODULES_TEXT_4K, None, None],
+            placement: Placement::BottomUp,
+            granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
+            growth: Growth::Tail,
+            alignment: PowerOfTwo::from_log2(6),
+            quantum: PowerOfTwo::from_log2(6),
+            protection: Protection::ReadExecute,
+            fill: Fill::Poke,
+            unused: Unused::Trap,
+            seal: Seal::Never,
+            is_anchored: false,
+            is_shadowed: false,
+            is_exclusive: false,
+            is_writable_and_executable: false,
+            lead: 0,
+        },
+    )
+    .own(
+        kinds::Data,
+        Descriptor {
+            windows: [WINDOW_MODULES_DATA_4K, None, None],
+            placement: Placement::BottomUp,
+            granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
+            growth: Growth::Tail,
+            alignment: PowerOfTwo::from_log2(6),
+            quantum: PowerOfTwo::from_log2(6),
+            protection: Protection::ReadWrite,
+            fill: Fill::Direct,
+            unused: Unused::Zero,
+            seal: Seal::Never,
+            is_anchored: false,
+            is_shadowed: false,
+            is_exclusive: false,
+            is_writable_and_executable: false,
+            lead: 0,
+        },
+    )
+    .own(
+        kinds::RoData,
+        Descriptor {
+            windows: [WINDOW_MODULES_DATA_4K, None, None],
+            placement: Placement::BottomUp,
+            granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
+            growth: Growth::Tail,
+            alignment: PowerOfTwo::from_log2(6),
+            quantum: PowerOfTwo::from_log2(6),
+            protection: Protection::ReadOnly,
+            fill: Fill::Poke,
+            unused: Unused::Zero,
+            seal: Seal::Never,
+            is_anchored: false,
+            is_shadowed: false,
+            is_exclusive: false,
+            is_writable_and_executable: false,
+            lead: 0,
+        },
+    )
+    .own(
+        kinds::RoAfterInit,
+        Descriptor {
+            windows: [WINDOW_MODULES_DATA_4K, None, None],
+            placement: Placement::BottomUp,
+            granularities: [Some(PageSize::from_log2(21)), Some(PageSize::from_log2(12)), None, None],
+            growth: Growth::Tail,
+            alignment: PowerOfTwo::from_log2(6),
+            quantum: PowerOfTwo::from_log2(6),
+            protection: Protection::ReadOnly,
+            fill: Fill::Direct,
+            unused: Unused::Zero,
+            seal: Seal::Block,
+            is_anchored: false,
+            is_shadowed: false,
+            is_exclusive: false,
+            is_writable_and_executable: false,
+            lead: 0,
+        },
+    )
+    .shares(kinds::InitText, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitData, kinds::Data, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::InitRoData, kinds::RoData, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .shares(kinds::Kprobe, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Ftrace, kinds::Text, PowerOfTwo::from_log2(4), PowerOfTwo::from_log2(4))
+    .shares(kinds::Bpf, kinds::Text, PowerOfTwo::from_log2(6), PowerOfTwo::from_log2(6))
+    .table();
+
 /// Every table of this file.
-pub const TABLES: &[NamedTable] = &[NamedTable {
-    name: "loongarch",
-    about: "16K pages, and 32M leaves of full blocks; text in 256 MiB so that its calls reach each other, data behind",
-    table: LOONGARCH,
-}];
+pub const TABLES: &[NamedTable] = &[
+    NamedTable {
+        name: "loongarch",
+        about: "16K pages, and 32M leaves of full blocks; text in 256 MiB so that its calls reach each other, data behind",
+        table: LOONGARCH,
+    },
+    NamedTable { name: "loongarch-4k", about: "4K pages, and 2M leaves of full blocks", table: LOONGARCH_4K },
+];
 
 /// Where the numbers are from.
 pub const SOURCES: &[Source] = &[
@@ -261,9 +370,26 @@ pub const SOURCES: &[Source] = &[
         of: "loongarch cache",
         source: "LoongArch reference manual, volume 1, 2.2.8: caches are coherent, IBAR is for the core itself",
     },
+    Source {
+        of: "loongarch-4k leaves",
+        source: "LoongArch reference manual, volume 1, 5.4: 4K pages, and a PMD of 512 of them",
+    },
+    Source { of: "loongarch-4k trap", source: "break 0, 0x002a0000; arch/loongarch/net/bpf_jit.c" },
+    Source { of: "loongarch-4k reach", source: "LoongArch reference manual, volume 1, 2.2.7: BL, 26 bits of words" },
+    Source {
+        of: "loongarch-4k code",
+        source: "LoongArch reference manual, volume 1, 2.2: BL, B, LU12I.W, LU32I.D, LU52I.D, JIRL, ANDI; BRK_KPROBE_BP is 10",
+    },
+    Source { of: "loongarch-4k patch", source: "an aligned word is stored whole" },
+    Source {
+        of: "loongarch-4k cache",
+        source: "LoongArch reference manual, volume 1, 2.2.8: caches are coherent, IBAR is for the core itself",
+    },
     Source { of: "window modules-data", source: "the rest of the 2 GiB; arch/loongarch/mm/init.c, execmem_arch_setup" },
+    Source { of: "window modules-data-4k", source: "as modules-data, with pages of 4K" },
     Source {
         of: "window modules-text",
         source: "vm_map_base + PCI_IOSIZE + 2 pages, 256 MiB; arch/loongarch/include/asm/pgtable.h",
     },
+    Source { of: "window modules-text-4k", source: "as modules-text, with pages of 4K" },
 ];

@@ -49,11 +49,12 @@ pub(crate) fn name_of(path: &Path) -> Option<String> {
 /// What could not be read, and why.
 pub(crate) type Unreadable = (PathBuf, String);
 
-/// Every module file below a folder, in order of path. Links are not followed, and what is no regular file is passed over.
+/// Every module file below a folder, in order of path. Links are not followed: one with the name of a module, and whatever
+/// else is no regular file, is refused. That and folders that cannot be read are the second list.
 ///
 /// # Errors
 ///
-/// The folder itself cannot be read. Folders below it that cannot are among the second list.
+/// The folder itself cannot be read.
 pub(crate) fn files_below(folder: &Path) -> Result<(Vec<PathBuf>, Vec<Unreadable>)> {
     let (mut files, mut unreadable) = (Vec::new(), Vec::new());
     let mut folders = vec![folder.to_owned()];
@@ -66,16 +67,19 @@ pub(crate) fn files_below(folder: &Path) -> Result<(Vec<PathBuf>, Vec<Unreadable
                 continue;
             }
         };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => folders.push(path),
-                Ok(kind) if kind.is_file() && name_of(&path).is_some() => files.push(path),
-                _ => {}
+        for entry in entries {
+            let found = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)));
+            match found {
+                Ok((path, kind)) if kind.is_dir() => folders.push(path),
+                Ok((path, _)) if name_of(&path).is_none() => {}
+                Ok((path, kind)) if kind.is_file() => files.push(path),
+                Ok((path, _)) => unreadable.push((path, "it is no regular file".to_owned())),
+                Err(error) => unreadable.push((next.clone(), error.to_string())),
             }
         }
     }
     files.sort();
+    unreadable.sort();
     Ok((files, unreadable))
 }
 
@@ -258,6 +262,22 @@ mod tests {
         let name = |file: &str| name_of(Path::new(file));
         assert_eq!(name("a/snd-hda-intel.ko.xz").as_deref(), Some("snd_hda_intel"));
         assert_eq!((name("a/modules.dep"), name("a.ko.txt")), (None, None));
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_unopened_and_the_rest_is_found() {
+        let folder = std::env::temp_dir().join(format!("execmem-tree-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("deep.ko")).expect("a folder");
+        for name in ["b.ko", "deep.ko/a.ko.gz", "modules.dep"] {
+            std::fs::write(folder.join(name), b"x").expect("a file");
+        }
+        std::os::unix::fs::symlink("/dev/zero", folder.join("endless.ko")).expect("a link");
+        std::os::unix::fs::symlink("/dev/zero", folder.join("modules.alias")).expect("a link");
+        let (files, refused) = files_below(&folder).expect("a folder");
+        let below = |path: &Path| path.strip_prefix(&folder).expect("below").display().to_string();
+        assert_eq!(files.iter().map(|path| below(path)).collect::<Vec<_>>(), ["b.ko", "deep.ko/a.ko.gz"]);
+        assert_eq!(refused.iter().map(|(path, _)| below(path)).collect::<Vec<_>>(), ["endless.ko"]);
+        std::fs::remove_dir_all(&folder).expect("it is there");
     }
 
     #[test]

@@ -13,6 +13,9 @@ const READ_ONLY_AFTER_INIT: [&str; 3] = [".data..ro_after_init", "__jump_table",
 /// Sections that are read while loading and then not kept, though their flags say otherwise.
 const NOT_KEPT: [&str; 2] = [".modinfo", "__versions"];
 
+/// How the names of sections start that go when the module is initialised.
+const INIT: &str = ".init";
+
 /// The kind of a section, `None` if it is not loaded.
 ///
 /// Source: kernel/module/main.c, `__layout_sections` and `rewrite_section_headers`.
@@ -21,7 +24,7 @@ pub(super) fn kind_of<S: ModuleKinds>(section: &Section<'_>) -> Option<S> {
         return None;
     }
     let has = |flag: u32| section.flags & u64::from(flag) != 0;
-    let is_init = section.name.starts_with(".init");
+    let is_init = section.name.starts_with(INIT);
     let kinds = match (has(SHF_EXECINSTR), has(SHF_WRITE)) {
         (true, _) => [S::Text::KIND, S::InitText::KIND],
         (false, false) => [S::RoData::KIND, S::InitRoData::KIND],
@@ -30,6 +33,11 @@ pub(super) fn kind_of<S: ModuleKinds>(section: &Section<'_>) -> Option<S> {
         (false, true) => [S::Data::KIND, S::InitData::KIND],
     };
     Some(kinds[usize::from(is_init)])
+}
+
+/// Whether a section is ordinary memory for as long as its module is loaded.
+pub(super) fn stays(section: &Section<'_>) -> bool {
+    !section.name.starts_with(INIT) && !is_per_cpu(section)
 }
 
 /// Whether each processor has its own copy of a section.

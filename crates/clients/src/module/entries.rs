@@ -2,6 +2,9 @@
 
 use object::elf::{SHN_ABS, SHN_COMMON, SHN_LORESERVE, SHN_UNDEF, SHN_XINDEX, STB_GLOBAL, STB_WEAK};
 
+/// The section number of symbols of objects that are patched while they run (`include/uapi/linux/elf.h`).
+pub(super) const SHN_LIVEPATCH: u16 = 0xff20;
+
 /// How numbers stand in an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Format {
@@ -113,6 +116,8 @@ pub(super) enum Place {
     Absolute,
     Common,
     Section(usize),
+    /// In another object, which may come and go ([`SHN_LIVEPATCH`]).
+    Patched,
     /// A number that only some machine or system gives a meaning.
     Reserved,
 }
@@ -156,6 +161,7 @@ impl<'data> SymbolTable<'data> {
                 let wide = self.sections.get(place..place.checked_add(4)?)?;
                 Place::Section(usize::try_from(format.number(wide)).ok()?)
             }
+            SHN_LIVEPATCH => Place::Patched,
             SHN_LORESERVE.. => Place::Reserved,
             _ => Place::Section(section.into()),
         };

@@ -99,7 +99,7 @@ impl<S: ModuleKinds> Contents<S> {
     }
 
     /// Where a place of a kind will lie.
-    fn address(&self, slot: Slot<S>) -> Option<u64> {
+    pub(super) fn address(&self, slot: Slot<S>) -> Option<u64> {
         let part = self.parts.iter().find(|part| part.kind == slot.kind)?;
         Some(part.address.wrapping_add(slot.offset))
     }

@@ -8,7 +8,7 @@ use execmem_types::{InstructionSet, PerKind};
 use super::classify::{is_per_cpu, kind_of};
 use super::entries::Place;
 use super::got;
-use super::grow::push;
+use super::grow::{push, repeated};
 use super::limits::{Budget, LoadLimits, Resource};
 use super::object_file::ObjectFile;
 use super::plt;
@@ -48,6 +48,8 @@ pub(super) struct Layout<S: ModuleKinds> {
     pub(super) needs: PerKind<S, Need>,
     /// By kind: where the PLT lies, and for how many entries.
     pub(super) plts: PerKind<S, Option<(u64, u64)>>,
+    /// The same for each list of relocations that wait for another object.
+    pub(super) late_plts: Vec<Option<(Slot<S>, u64)>>,
     /// Bytes of which each processor has its own, and the sections and offsets in them.
     pub(super) per_cpu: (Need, Vec<(usize, u64)>),
     /// Where the GOT lies, and its entries.
@@ -68,11 +70,17 @@ impl<S: ModuleKinds> Layout<S> {
             slots: Vec::new(),
             needs,
             plts: PerKind::filled(None),
+            late_plts: Vec::new(),
             per_cpu: (Need { len: 0, align: 1 }, Vec::new()),
             got,
         };
+        let mut waits = repeated(false, object.sections.len())?;
+        object.late.iter().for_each(|list| waits[list.section] = true);
         for (index, section) in object.sections.iter().enumerate() {
-            let slot = match kind_of::<S>(section) {
+            // What changes later is no constant.
+            let kind =
+                kind_of::<S>(section).map(|kind| if waits[index] && !kind.is_code() { S::Data::KIND } else { kind });
+            let slot = match kind {
                 None if is_per_cpu(section) => {
                     let too_large = Error::NoPerCpu { len: section.len };
                     let (need, sections) = &mut layout.per_cpu;
@@ -143,7 +151,7 @@ impl<S: ModuleKinds> Layout<S> {
     ) -> Result<(), Error> {
         let Some(stride) = instructions.veneer_bytes() else { return Ok(()) };
         let align = instructions.veneer_alignment.bytes();
-        let counts = plt::count(object, self, machine, instructions)?;
+        let counts = plt::count(object, object.relocations.iter().copied(), self, machine, instructions)?;
         for (kind, count) in counts.iter() {
             if *count == 0 || !kind.is_code() {
                 continue;
@@ -152,6 +160,33 @@ impl<S: ModuleKinds> Layout<S> {
             let len = count.checked_mul(stride).ok_or(too_large)?;
             let start = self.append(kind, len, align).ok_or(too_large)?;
             self.plts[kind] = Some((start, *count));
+        }
+        Ok(())
+    }
+
+    /// Adds room for a PLT for each list of relocations that wait for another object: how far that will be is not known.
+    pub(super) fn add_late_plts(
+        &mut self,
+        object: &ObjectFile<'_>,
+        machine: &MachineRules,
+        instructions: &InstructionSet,
+    ) -> Result<(), Error> {
+        let Some(stride) = instructions.veneer_bytes() else { return Ok(()) };
+        for list in &object.late {
+            let lists = core::iter::once((list.section, list.relocations));
+            let counts = plt::count(object, lists, self, machine, instructions)?;
+            let needed = counts.iter().find(|(kind, count)| kind.is_code() && **count > 0);
+            let plt = match needed.map(|(kind, count)| (kind, *count)) {
+                Some((kind, count)) => {
+                    let too_large = Error::TooLarge { kind: kind.into(), section: list.section };
+                    let len = count.checked_mul(stride).ok_or(too_large)?;
+                    let align = instructions.veneer_alignment.bytes();
+                    let offset = self.append(kind, len, align).ok_or(too_large)?;
+                    Some((Slot { kind, offset }, count))
+                }
+                None => None,
+            };
+            push(&mut self.late_plts, plt)?;
         }
         Ok(())
     }

@@ -6,7 +6,8 @@ use execmem::EngineRef;
 
 use super::load::Module;
 use super::per_cpu::{NoPerCpu, PerCpu};
-use super::set::{Modules, Number};
+use super::set::Modules;
+use super::state::Number;
 use crate::site::{CodeSite, Own};
 use crate::{Error, ModuleKinds};
 

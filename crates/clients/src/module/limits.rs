@@ -18,6 +18,8 @@ pub struct LoadLimits {
     pub name_bytes: u64,
     /// Bytes of variables of which each processor has its own. Default: 32 KiB, as much as Linux gives out at once.
     pub per_cpu_bytes: u64,
+    /// Bytes of a file that is kept because relocations wait for other objects. Default: 4 MiB.
+    pub kept_bytes: u64,
     /// Number of relocations. Default: 2^21.
     pub relocations: u64,
 }
@@ -30,6 +32,7 @@ impl LoadLimits {
         section_bytes: 32 << 20,
         name_bytes: 24 << 20,
         per_cpu_bytes: 32 << 10,
+        kept_bytes: 4 << 20,
         relocations: 1 << 21,
     };
 }
@@ -53,6 +56,8 @@ pub enum Resource {
     NameBytes,
     /// [`LoadLimits::per_cpu_bytes`]
     PerCpuBytes,
+    /// [`LoadLimits::kept_bytes`]
+    KeptBytes,
     /// [`LoadLimits::relocations`]
     Relocations,
 }
@@ -65,6 +70,7 @@ impl fmt::Display for Resource {
             Resource::SectionBytes => "bytes of sections",
             Resource::NameBytes => "bytes of names",
             Resource::PerCpuBytes => "bytes for each processor",
+            Resource::KeptBytes => "bytes of file to keep",
             Resource::Relocations => "relocations",
         })
     }

@@ -6,10 +6,11 @@ use core::mem::ManuallyDrop;
 use execmem::{Draft, EngineOf, EngineRef, Extent, Handle, KindTag, KnownKind as _, Live, Sealed, Stage};
 use execmem_types::InstructionSet;
 
-use super::grow::push;
+use super::grow::{collect, push};
 use super::image::{Contents, ModuleImage, Placed};
-use super::layout::{Layout, Need};
+use super::layout::{Layout, Need, Slot};
 use super::limits::LoadLimits;
+use super::livepatch::{Late, Rules};
 use super::names::Names;
 use super::object_file::{self, ObjectFile};
 use super::per_cpu::{NoPerCpu, PerCpu, Taken};
@@ -31,6 +32,7 @@ pub struct Coming<E: EngineRef<Set: ModuleKinds>, P: PerCpu = NoPerCpu> {
     home: E,
     parts: Vec<Live<E::Set>>,
     names: Names,
+    late: Option<Late>,
     /// Given back by unloading alone.
     per_cpu: ManuallyDrop<Option<Taken<P>>>,
 }
@@ -43,6 +45,7 @@ pub struct Module<E: EngineRef<Set: ModuleKinds>, P: PerCpu = NoPerCpu> {
     parts: Vec<Live<E::Set>>,
     sealed: Vec<Sealed<E::Set>>,
     names: Names,
+    late: Option<Late>,
     /// Given back by unloading alone.
     per_cpu: ManuallyDrop<Option<Taken<P>>>,
 }
@@ -59,9 +62,15 @@ pub struct Loader<E: EngineRef<Set: ModuleKinds> + Clone, P: PerCpu + Clone = No
 /// Memory of a module, and what will be written to it.
 struct Prepared<S: ModuleKinds, P: PerCpu> {
     drafts: Vec<Draft<S>>,
+    relocated: Relocated<S>,
+    per_cpu: Option<Taken<P>>,
+}
+
+/// What will be written, and what stays known of it.
+struct Relocated<S: ModuleKinds> {
     contents: Contents<S>,
     names: Names,
-    per_cpu: Option<Taken<P>>,
+    late: Option<Late>,
 }
 
 impl<E: EngineRef<Set: ModuleKinds> + Clone> Loader<E> {
@@ -121,8 +130,9 @@ impl<E: EngineRef<Set: ModuleKinds> + Clone, P: PerCpu + Clone> Loader<E, P> {
         let object = object_file::parse(data, &self.limits, Some(self.machine))?;
         let alignment = |kind| self.engine().table().alignment(kind).bytes();
         let mut layout = Layout::new(&object, self.machine, alignment)?;
-        layout.check(&self.limits)?;
         let instructions = self.instructions();
+        layout.add_late_plts(&object, self.machine, instructions)?;
+        layout.check(&self.limits)?;
         let prepared = match self.place(&object, &layout, outside) {
             // Where a call does not reach, it goes by way of a PLT, which takes memory that most modules do not need.
             Err(Error::OutOfReach { .. }) if !instructions.veneers.is_empty() => {
@@ -132,14 +142,15 @@ impl<E: EngineRef<Set: ModuleKinds> + Clone, P: PerCpu + Clone> Loader<E, P> {
             }
             outcome => outcome,
         };
-        let Prepared { mut drafts, mut contents, names, per_cpu } = prepared?;
+        let Prepared { mut drafts, relocated, per_cpu } = prepared?;
+        let Relocated { mut contents, names, late } = relocated;
         let finalized =
             ModuleImage::new(&mut contents, &object, &layout, instructions).and_then(|mut image| finalize(&mut image));
         match finalized.and_then(|()| self.write(&mut drafts, &contents)) {
             Ok(()) => {
                 let parts = self.publish(drafts)?;
                 per_cpu.iter().for_each(|memory| memory.fill(&contents.per_cpu));
-                Ok(Coming { home: self.home.clone(), parts, names, per_cpu: ManuallyDrop::new(per_cpu) })
+                Ok(Coming { home: self.home.clone(), parts, names, late, per_cpu: ManuallyDrop::new(per_cpu) })
             }
             Err(error) => {
                 free_all::<E, _, _>(self.engine(), drafts);
@@ -165,7 +176,7 @@ impl<E: EngineRef<Set: ModuleKinds> + Clone, P: PerCpu + Clone> Loader<E, P> {
         let placed = Placed::new(layout, &drafts);
         let prepared = self.prepare(object, layout, &placed, per_cpu.as_ref(), outside);
         match prepared {
-            Ok((contents, names)) => Ok(Prepared { drafts, contents, names, per_cpu }),
+            Ok(relocated) => Ok(Prepared { drafts, relocated, per_cpu }),
             Err(error) => {
                 free_all::<E, _, _>(self.engine(), drafts);
                 Err(error)
@@ -193,7 +204,7 @@ impl<E: EngineRef<Set: ModuleKinds> + Clone, P: PerCpu + Clone> Loader<E, P> {
         placed: &Placed<E::Set>,
         per_cpu: Option<&Taken<P>>,
         outside: &impl Symbols,
-    ) -> Result<(Contents<E::Set>, Names), Error> {
+    ) -> Result<Relocated<E::Set>, Error> {
         let address_of = |section: usize| match layout.per_cpu_offset(section) {
             Some(offset) => per_cpu.map(|memory| memory.extent.start().wrapping_add(offset)),
             None => placed.address(layout.slots.get(section).copied().flatten()?),
@@ -205,7 +216,12 @@ impl<E: EngineRef<Set: ModuleKinds> + Clone, P: PerCpu + Clone> Loader<E, P> {
         let mut contents = Contents::new(layout, placed, self.engine().table().machine().trap())?;
         contents.fill(object, layout);
         contents.relocate(object, layout, &values, (self.machine, self.instructions()))?;
-        Ok((contents, names))
+        let (machine, instructions, limits) = (self.machine, self.instructions(), &self.limits);
+        let plt = |(slot, room): (Slot<E::Set>, u64)| Some((placed.address(slot)?, room));
+        let plts = collect(layout.late_plts.iter().map(|place| Ok(place.and_then(plt))))?;
+        let rules = Rules { machine, instructions, limits };
+        let late = Late::new(object, rules, |section| values.section(section), plts)?;
+        Ok(Relocated { contents, names, late })
     }
 
     fn write(&self, drafts: &mut [Draft<E::Set>], contents: &Contents<E::Set>) -> Result<(), Error> {
@@ -267,8 +283,8 @@ impl<E: EngineRef<Set: ModuleKinds>, P: PerCpu> Coming<E, P> {
     ///
     /// [`Error::Engine`] if memory cannot be sealed; the module is unloaded then.
     pub fn finish(self) -> Result<Module<E, P>, Error> {
-        let mut module =
-            Module { home: self.home, parts: self.parts, sealed: Vec::new(), names: self.names, per_cpu: self.per_cpu };
+        let Coming { home, parts, names, late, per_cpu } = self;
+        let mut module = Module { home, parts, sealed: Vec::new(), names, late, per_cpu };
         module.names.forget_init();
         if let Err(error) = module.end_init() {
             module.unload();
@@ -319,6 +335,36 @@ impl<E: EngineRef<Set: ModuleKinds>, P: PerCpu> Module<E, P> {
     #[must_use]
     pub const fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// Applies the relocations that wait for another object, a module that is loaded now (`.klp.rela.OBJECT.*`).
+    /// [`Symbols::numbered`] finds its symbols, as [`Names`] do. Returns whether any wait for it. No processor may execute or
+    /// read what they change meanwhile. [`Modules`](super::Modules) do this by themselves.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyLinked`], [`Error::NotPatchable`] if the table flips rights, and those of relocations; nothing has
+    /// changed then.
+    pub fn link_object(&mut self, object: &str, symbols: &impl Symbols) -> Result<bool, Error> {
+        let Some(late) = self.late.as_mut().filter(|late| late.waits_for(object)) else { return Ok(false) };
+        late.link::<E>(self.home.engine(), &mut self.parts, object, symbols).map(|()| true)
+    }
+
+    /// Puts back what was there before an object was linked, because that goes. No processor may execute what refers to
+    /// it any more. Nothing, if the object is not linked. Takes no heap.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Engine`]; the object is still linked then.
+    pub fn unlink_object(&mut self, object: &str) -> Result<(), Error> {
+        let Some(late) = &mut self.late else { return Ok(()) };
+        late.unlink::<E>(self.home.engine(), &mut self.parts, object)
+    }
+
+    /// Whether any relocations wait for other objects, or are applied for them.
+    #[must_use]
+    pub const fn patches_others(&self) -> bool {
+        self.late.is_some()
     }
 
     /// The memory of which each processor has its own copy.

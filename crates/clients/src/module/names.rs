@@ -10,7 +10,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::entries::{Place, Symbol};
 use super::grow::{copied, push, text};
 use super::object_file::{ObjectFile, Section};
-use super::symbols::Values;
+use super::symbols::{Symbols, Values};
 use crate::Error;
 use crate::growth::no_heap;
 
@@ -38,6 +38,8 @@ pub struct Names {
     hasher: DefaultHashBuilder,
     sections: Vec<(Box<str>, u64, bool)>,
     build_id: Vec<u8>,
+    /// What lies in the init kinds is gone.
+    is_initialised: bool,
 }
 
 /// Whether a name is one that compilers make up.
@@ -80,6 +82,7 @@ impl Names {
             hasher: DefaultHashBuilder::default(),
             sections: Vec::new(),
             build_id: copied(build_id(object).unwrap_or_default())?,
+            is_initialised: false,
         };
         // As many as there will be, so that growing takes nothing on top.
         let kept = object.symbols.iter().map(|(_, symbol)| (object.name_of(&symbol), symbol));
@@ -182,6 +185,19 @@ impl Names {
         self.get(self.find(name)?).map(|named| named.address)
     }
 
+    /// The address of number `number` of the symbols of that name that the module defines, local ones included, from 1; of
+    /// 0, of the only one.
+    #[must_use]
+    pub fn numbered(&self, name: &str, number: u32) -> Option<u64> {
+        let is_it = |named: &&Named| named.is_defined && !(named.is_init && self.is_initialised);
+        let named = self.symbols.iter().filter(is_it);
+        let mut all = named.filter(|named| name_of(&self.text, named) == name).map(|named| named.address);
+        match number.checked_sub(1) {
+            Some(before) => all.nth(usize::try_from(before).ok()?),
+            None => all.next().filter(|_| all.next().is_none()),
+        }
+    }
+
     /// The symbol at or before an address, and the distance from it: what a backtrace wants. Of several, the first by
     /// name. Whether the address is the module's at all is the caller's question.
     #[must_use]
@@ -214,11 +230,23 @@ impl Names {
 
     /// Forgets what lies in the init kinds.
     pub(super) fn forget_init(&mut self) {
-        let Names { symbols, by_address, globals, sections, .. } = self;
+        let Names { symbols, by_address, globals, sections, is_initialised, .. } = self;
+        *is_initialised = true;
         let is_init = |place: u32| symbols.get(place as usize).is_some_and(|named| named.is_init);
         globals.retain(|place| !is_init(*place));
         by_address.retain(|place| !is_init(*place));
         sections.retain(|(_, _, is_init)| !is_init);
+    }
+}
+
+/// The symbols that a module defines, as those of an object that another one patches.
+impl Symbols for Names {
+    fn address(&self, name: &str) -> Option<u64> {
+        self.symbol(name)
+    }
+
+    fn numbered(&self, name: &str, number: u32) -> Option<u64> {
+        Names::numbered(self, name, number)
     }
 }
 

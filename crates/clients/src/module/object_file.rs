@@ -15,6 +15,7 @@ use object::{Endianness, FileKind, SectionIndex};
 use super::entries::{Format, NameFault, Place, Relocations, Symbol, SymbolTable, name_at};
 use super::grow::push;
 use super::limits::{Budget, LoadLimits, Resource};
+use super::livepatch;
 use super::names::keeps;
 use super::refusal::{ElfMachine, SectionRefusal, SymbolRefusal};
 use super::rules::MachineRules;
@@ -23,6 +24,7 @@ use crate::{Error, Field, Name};
 /// An object, checked.
 #[derive(Debug)]
 pub(super) struct ObjectFile<'data> {
+    pub(super) file: &'data [u8],
     pub(super) format: Format,
     /// Number 0 is the empty section.
     pub(super) sections: Vec<Section<'data>>,
@@ -30,6 +32,18 @@ pub(super) struct ObjectFile<'data> {
     pub(super) symbols: SymbolTable<'data>,
     /// Relocations by the section they patch.
     pub(super) relocations: Vec<(usize, Relocations<'data>)>,
+    /// Those that wait for another object.
+    pub(super) late: Vec<LateList<'data>>,
+}
+
+/// Relocations that are applied while another object is loaded.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LateList<'data> {
+    /// The name of that object.
+    pub(super) object: &'data str,
+    /// The section they patch.
+    pub(super) section: usize,
+    pub(super) relocations: Relocations<'data>,
 }
 
 #[derive(Debug)]
@@ -111,8 +125,10 @@ impl<'data, Elf: FileHeader<Endian = Endianness>> Reader<'data, Elf> {
         Budget::new(Resource::Sections, limits.sections).take(self.table.len() as u64)?;
         let sections = self.sections(&mut names)?;
         let symbols = self.symbols(&sections, &mut names)?;
-        let relocations = self.relocations(&sections, limits)?;
-        Ok(ObjectFile { format: self.format, sections, symbols, relocations })
+        let (relocations, late) = (Vec::new(), Vec::new());
+        let mut object = ObjectFile { file: self.data, format: self.format, sections, symbols, relocations, late };
+        self.relocations(&mut object, limits)?;
+        Ok(object)
     }
 
     fn sections(&self, names: &mut Budget) -> Result<Vec<Section<'data>>, Error> {
@@ -133,7 +149,11 @@ impl<'data, Elf: FileHeader<Endian = Endianness>> Reader<'data, Elf> {
             let has_bytes = header.sh_type(self.endian) != SHT_NOBITS && index > 0;
             let bytes = header.data(self.endian, self.data).map_err(|_| bad(Field::Place));
             let data = if has_bytes { bytes? } else { &[] };
-            let (flags, len) = (header.sh_flags(self.endian).into(), header.sh_size(self.endian).into());
+            let (mut flags, len) = (header.sh_flags(self.endian).into(), header.sh_size(self.endian).into());
+            if header.sh_type(self.endian) == SHT_RELA && name.starts_with(livepatch::LIST_PREFIX) {
+                // Linux keeps them in memory, and here the file is kept.
+                flags &= !u64::from(SHF_ALLOC);
+            }
             let section = Section { name, flags, len, align, data };
             check_section(&section, header.sh_type(self.endian)).map_err(|reason| Error::RefusedSection {
                 section: index,
@@ -186,13 +206,9 @@ impl<'data, Elf: FileHeader<Endian = Endianness>> Reader<'data, Elf> {
         Ok(table)
     }
 
-    fn relocations(
-        &self,
-        sections: &[Section<'data>],
-        limits: &LoadLimits,
-    ) -> Result<Vec<(usize, Relocations<'data>)>, Error> {
+    fn relocations(&self, object: &mut ObjectFile<'data>, limits: &LoadLimits) -> Result<(), Error> {
+        let sections = &object.sections;
         let mut budget = Budget::new(Resource::Relocations, limits.relocations);
-        let mut all = Vec::new();
         for (index, header) in self.table.iter().enumerate() {
             let kind = header.sh_type(self.endian);
             if !matches!(kind, SHT_REL | SHT_RELA | SHT_CREL | SHT_RELR) {
@@ -223,9 +239,17 @@ impl<'data, Elf: FileHeader<Endian = Endianness>> Reader<'data, Elf> {
             }
             let list = Relocations { bytes, format: self.format };
             budget.take(list.len() as u64)?;
-            push(&mut all, (target, list))?;
+            match livepatch::object_of_list(sections[index].name) {
+                Some(None) => return Err(bad(Field::Name)),
+                Some(Some(name)) if name != livepatch::KERNEL => {
+                    let late = LateList { object: name, section: target, relocations: list };
+                    livepatch::check(sections, &object.symbols, &late)?;
+                    push(&mut object.late, late)?;
+                }
+                _ => push(&mut object.relocations, (target, list))?,
+            }
         }
-        Ok(all)
+        Ok(())
     }
 }
 
@@ -321,6 +345,7 @@ fn check_symbol(
         (_, STT_TLS) => Some(SymbolRefusal::ThreadLocal),
         (_, STT_GNU_IFUNC) => Some(SymbolRefusal::IndirectFunction),
         (Place::Reserved, _) => Some(SymbolRefusal::ReservedSection),
+        (Place::Patched, _) if livepatch::symbol(name).is_none() => Some(SymbolRefusal::NoObject),
         _ => match symbol.binding {
             STB_LOCAL | STB_GLOBAL | STB_WEAK | STB_GNU_UNIQUE => None,
             binding => Some(SymbolRefusal::UnknownBinding(binding)),
@@ -336,6 +361,7 @@ fn check_symbol(
         return Err(bad(name, Field::Value));
     }
     let is_here = section.is_some_and(Section::is_loaded);
-    let is_kept = !name.is_empty() && (symbol.place == Place::Undefined || (is_here && keeps(name, symbol)));
+    let is_elsewhere = matches!(symbol.place, Place::Undefined | Place::Patched);
+    let is_kept = !name.is_empty() && (is_elsewhere || (is_here && keeps(name, symbol)));
     names.take(if is_kept { KEPT_BYTES } else { 0 })
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use execmem_types::{Erratum, InstructionSet, PerKind};
 use hashbrown::HashMap;
 
-use super::entries::Place;
+use super::entries::{Place, Relocations};
 use super::grow::push;
 use super::layout::Layout;
 use super::object_file::ObjectFile;
@@ -22,10 +22,11 @@ fn page_end_of(machine: &MachineRules, instructions: &InstructionSet) -> Option<
     machine.page_end.filter(|_| instructions.errata.contains(&Erratum::AdrpAtPageEnd))
 }
 
-/// How many entries the code of each kind can need at most: one for each target of a call that lies elsewhere, and one for
-/// each instruction that may come to stand at the end of a page.
-pub(super) fn count<S: ModuleKinds>(
-    object: &ObjectFile<'_>,
+/// How many entries the code of each kind can need at most for some relocations: one for each target of a call that lies
+/// elsewhere, and one for each instruction that may come to stand at the end of a page.
+pub(super) fn count<'data, S: ModuleKinds>(
+    object: &ObjectFile<'data>,
+    lists: impl Iterator<Item = (usize, Relocations<'data>)>,
     layout: &Layout<S>,
     machine: &MachineRules,
     instructions: &InstructionSet,
@@ -34,8 +35,8 @@ pub(super) fn count<S: ModuleKinds>(
     let mut counts = PerKind::filled(0);
     let kind_of = |section: usize| layout.slots.get(section).copied().flatten().map(|slot| slot.kind);
     let page_end = page_end_of(machine, instructions);
-    for (section, relocations) in &object.relocations {
-        let Some(slot) = layout.slots.get(*section).copied().flatten() else { continue };
+    for (section, relocations) in lists {
+        let Some(slot) = layout.slots.get(section).copied().flatten() else { continue };
         // The start of the kind's memory is a multiple of this.
         let align = layout.needs[slot.kind].align.min(PAGE_BYTES);
         for relocation in relocations.iter() {
@@ -91,6 +92,11 @@ impl<'c> Plt<'c> {
         let page_end = page_end_of(rules, machine);
         let by_target = HashMap::new();
         Some(Plt { machine, page_end, start, stride, room, used: 0, by_target, code: Vec::new() })
+    }
+
+    /// Where the first entry stands.
+    pub(super) const fn start(&self) -> u64 {
+        self.start
     }
 
     /// Where the entry for a target stands, `None` if there is no room for it, or no veneer reaches it.

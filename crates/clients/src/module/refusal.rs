@@ -69,6 +69,8 @@ pub enum SectionRefusal {
     UnknownType(u32),
     /// Relocations of a format that its machine does not have: without addends, or packed.
     RelocationFormat(u32),
+    /// Relocations wait for another object, and the section is gone by then or each processor has its own.
+    NotThereLater,
 }
 
 impl fmt::Display for SectionRefusal {
@@ -78,6 +80,9 @@ impl fmt::Display for SectionRefusal {
             SectionRefusal::ThreadLocal => f.write_str("is thread-local, which modules cannot have"),
             SectionRefusal::Compressed => f.write_str("is compressed"),
             SectionRefusal::UnknownType(number) => write!(f, "is of type {number:#x}, which has no meaning here"),
+            SectionRefusal::NotThereLater => {
+                f.write_str("is to be relocated when another object is loaded, and is no ordinary memory then")
+            }
             SectionRefusal::RelocationFormat(number) => match number {
                 SHT_REL => f.write_str("holds relocations without addends (REL); this machine's have some (RELA)"),
                 SHT_CREL => f.write_str("holds compact relocations (CREL), which are not read"),
@@ -101,6 +106,10 @@ pub enum SymbolRefusal {
     UnknownBinding(u8),
     /// Its section has a number without a meaning here.
     ReservedSection,
+    /// It is marked as one of another object, and its name is not `.klp.sym.OBJECT.SYMBOL,NUMBER`.
+    NoObject,
+    /// A relocation that waits for an object refers to it, and it is neither that object's nor in this one.
+    OtherObject,
 }
 
 impl fmt::Display for SymbolRefusal {
@@ -112,6 +121,10 @@ impl fmt::Display for SymbolRefusal {
                 f.write_str("is an indirect function (IFUNC), which modules cannot have")
             }
             SymbolRefusal::UnknownBinding(number) => write!(f, "has binding {number}, which has no meaning here"),
+            SymbolRefusal::NoObject => {
+                f.write_str("is marked as one of another object, and its name does not say of which")
+            }
+            SymbolRefusal::OtherObject => f.write_str("is not of the object that a relocation to it waits for"),
             SymbolRefusal::ReservedSection => f.write_str("is in a section whose number has no meaning here"),
         }
     }

@@ -14,7 +14,7 @@ use super::plt::Plt;
 use super::refusal::{ElfMachine, RelocationSite};
 use super::rules::{MachineRules, Meaning, PageEnd, RelocationRule, Target, Value};
 use super::symbols::Values;
-use super::{arm64, powerpc, riscv, x86};
+use super::{arm64, loongarch, powerpc, riscv, x86};
 use crate::encoding::Rows;
 use crate::{Error, Name};
 
@@ -27,6 +27,7 @@ pub(super) fn rules_of(isa: Isa) -> Option<&'static MachineRules> {
         (Isa::Arm64, &arm64::MACHINE),
         (Isa::Riscv64, &riscv::MACHINE),
         (Isa::Powerpc32, &powerpc::MACHINE),
+        (Isa::Loongarch64, &loongarch::MACHINE),
     ];
     crate::encoding::row(ROWS, isa)
 }
@@ -257,6 +258,7 @@ const fn compute(value: Value, symbol: u64, addend: i64, place: u64) -> u64 {
         Value::Relative | Value::High => sum.wrapping_sub(place),
         Value::RelativeToSymbol => symbol.wrapping_sub(place),
         Value::PageFromPlace => (sum & PAGE_MASK).wrapping_sub(place),
+        Value::RelativeToPage => sum.wrapping_sub(place & PAGE_MASK),
         Value::RelativePage => (sum & PAGE_MASK).wrapping_sub(place & PAGE_MASK),
         Value::Absolute | Value::Low | Value::Add | Value::Subtract | Value::Difference => sum,
     }

@@ -83,6 +83,8 @@ pub enum Value {
     Low,
     /// Page(S + A) − Page(P), in pages of 4 KiB.
     RelativePage,
+    /// S + A − Page(P), in pages of 4 KiB.
+    RelativeToPage,
     /// V + S + A
     Add,
     /// V − (S + A)
@@ -151,7 +153,7 @@ pub struct SignRule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece {
     /// Added to the value first: half of what the bits below stand for, if those are taken as a signed number.
-    pub bias: u16,
+    pub bias: u32,
     /// The lowest bit of the value.
     pub from: u8,
     /// How many bits.

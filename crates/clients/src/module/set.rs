@@ -3,22 +3,18 @@
 //! A module's symbols can be used once it is initialised. Loading takes the lock of the set for look-ups only, so modules
 //! that do not need each other load at the same time, in as many threads as there are.
 
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::cell::Cell;
 
 use execmem::sync::{Lock, Locking};
 use execmem::{EngineRef, Extent};
-use hashbrown::HashMap;
 
-use super::grow::{push, text};
 use super::image::ModuleImage;
 use super::lease::Lease;
 use super::limits::LoadLimits;
 use super::load::{Coming, Loader, Module};
 use super::per_cpu::{NoPerCpu, PerCpu};
+use super::state::{Entry, Number, State};
 use super::symbols::Symbols;
-use crate::growth::no_heap;
 use crate::{Error, ModuleKinds, Name};
 
 /// The modules of one engine, by name.
@@ -26,109 +22,6 @@ use crate::{Error, ModuleKinds, Name};
 pub struct Modules<E: EngineRef<Set: ModuleKinds> + Clone, P: PerCpu + Clone = NoPerCpu> {
     loader: Loader<E, P>,
     state: Lock<<E::Locks as Locking>::Sleep, State<E, P>>,
-}
-
-/// Tells the modules of a set apart.
-pub(super) type Number = u64;
-
-#[derive(Debug)]
-struct State<E: EngineRef<Set: ModuleKinds>, P: PerCpu> {
-    modules: HashMap<Number, Entry<E, P>>,
-    by_name: HashMap<Box<str>, Number>,
-    /// Address and module of each exported symbol.
-    exports: HashMap<Box<str>, (u64, Number)>,
-    next: Number,
-}
-
-#[derive(Debug)]
-struct Entry<E: EngineRef<Set: ModuleKinds>, P: PerCpu> {
-    name: Box<str>,
-    /// `None` until it is initialised.
-    module: Option<Module<E, P>>,
-    /// How many modules refer to it.
-    users: u64,
-    /// How often its code is held.
-    leases: u64,
-    /// It goes when nothing holds its code any more.
-    is_leaving: bool,
-    /// The modules that it refers to.
-    uses: Vec<Number>,
-}
-
-impl<E: EngineRef<Set: ModuleKinds>, P: PerCpu> State<E, P> {
-    /// Enters a module that is being loaded.
-    fn enter(&mut self, name: &str) -> Result<Number, Error> {
-        if self.by_name.contains_key(name) {
-            return Err(Error::Duplicate { module: Name::new(name) });
-        }
-        let number = self.next;
-        let entry = Entry { name: text(name)?, module: None, users: 0, leases: 0, is_leaving: false, uses: Vec::new() };
-        let by_name = text(name)?;
-        self.modules.try_reserve(1).map_err(no_heap)?;
-        self.by_name.try_reserve(1).map_err(no_heap)?;
-        self.next += 1;
-        self.modules.insert(number, entry);
-        self.by_name.insert(by_name, number);
-        Ok(number)
-    }
-
-    /// An exported symbol. The module that gets it is a user of its owner from now on.
-    fn import(&mut self, user: Number, symbol: &str) -> Result<Option<u64>, Error> {
-        let Some(&(address, owner)) = self.exports.get(symbol) else { return Ok(None) };
-        if self.modules.get(&owner).is_some_and(|entry| entry.is_leaving) {
-            return Ok(None);
-        }
-        let Some(entry) = self.modules.get_mut(&user) else { return Ok(None) };
-        if !entry.uses.contains(&owner) {
-            push(&mut entry.uses, owner)?;
-            if let Some(owner) = self.modules.get_mut(&owner) {
-                owner.users += 1;
-            }
-        }
-        Ok(Some(address))
-    }
-
-    /// Exports the symbols of a module and keeps it, unless another module exports one of them.
-    fn export(&mut self, number: Number, module: &mut Option<Module<E, P>>) -> Result<(), Error> {
-        let Some(new) = module.as_ref() else { return Ok(()) };
-        let twice = new.names().exports().find(|(symbol, _)| self.exports.contains_key(*symbol));
-        if let Some((symbol, _)) = twice {
-            return Err(Error::DuplicateSymbol { name: Name::new(symbol) });
-        }
-        let mut exports = Vec::new();
-        for (symbol, address) in new.names().exports() {
-            push(&mut exports, (text(symbol)?, (address, number)))?;
-        }
-        self.exports.try_reserve(exports.len()).map_err(no_heap)?;
-        self.exports.extend(exports);
-        if let Some(entry) = self.modules.get_mut(&number) {
-            entry.module = module.take();
-        }
-        Ok(())
-    }
-
-    /// Forgets a module and what it uses.
-    fn remove(&mut self, number: Number) -> Option<Module<E, P>> {
-        let entry = self.modules.remove(&number)?;
-        self.by_name.remove(&entry.name);
-        if let Some(module) = &entry.module {
-            module.names().exports().for_each(|(symbol, _)| {
-                self.exports.remove(symbol);
-            });
-        }
-        for used in &entry.uses {
-            if let Some(used) = self.modules.get_mut(used) {
-                used.users -= 1;
-            }
-        }
-        entry.module
-    }
-
-    /// The entry of a module that is initialised.
-    fn loaded(&self, name: &str) -> Option<(Number, &Entry<E, P>)> {
-        let number = *self.by_name.get(name)?;
-        Some((number, self.modules.get(&number).filter(|entry| entry.module.is_some())?))
-    }
 }
 
 impl<E: EngineRef<Set: ModuleKinds> + Clone> Modules<E> {
@@ -154,12 +47,12 @@ impl<E: EngineRef<Set: ModuleKinds> + Clone> Modules<E> {
 impl<E: EngineRef<Set: ModuleKinds> + Clone, P: PerCpu + Clone> Modules<E, P> {
     /// No modules, loaded by a loader from now on.
     pub fn with_loader(loader: Loader<E, P>) -> Self {
-        let state = State { modules: HashMap::new(), by_name: HashMap::new(), exports: HashMap::new(), next: 0 };
-        Modules { loader, state: Lock::new(state) }
+        Modules { loader, state: Lock::new(State::new()) }
     }
 
-    /// Loads a module, lets `init` initialise it, and exports its symbols: all of that, or nothing. Symbols that no
-    /// module exports come from `outside`.
+    /// Loads a module, lets `init` initialise it, exports its symbols, and links it with the modules that it patches and those
+    /// that patch it ([`Module::link_object`], by their names here): all of that, or nothing. Symbols that no module exports
+    /// come from `outside`.
     ///
     /// # Errors
     ///
@@ -219,7 +112,7 @@ impl<E: EngineRef<Set: ModuleKinds> + Clone, P: PerCpu + Clone> Modules<E, P> {
         })
     }
 
-    /// Unloads a module. No processor may execute or refer to it any more.
+    /// Unloads a module, once it is unlinked from those that patch it. No processor may execute or refer to it any more.
     ///
     /// # Errors
     ///
@@ -230,7 +123,7 @@ impl<E: EngineRef<Set: ModuleKinds> + Clone, P: PerCpu + Clone> Modules<E, P> {
             let missing = Error::NoSuchModule { module: Name::new(name) };
             let (number, entry) = state.loaded(name).ok_or(missing)?;
             match (entry.users, entry.leases) {
-                (0, 0) => state.remove(number).ok_or(missing),
+                (0, 0) => state.unlink(number).and_then(|()| state.remove(number).ok_or(missing)),
                 (0, leases) => Err(Error::Leased { module: Name::new(name), leases }),
                 (users, _) => Err(Error::ModuleInUse { module: Name::new(name), users }),
             }
@@ -257,7 +150,12 @@ impl<E: EngineRef<Set: ModuleKinds> + Clone, P: PerCpu + Clone> Modules<E, P> {
         loop {
             match self.unload(name) {
                 Err(Error::Leased { .. }) => wait(),
-                outcome => return outcome,
+                Err(error) => {
+                    let stay = |entry: &mut Entry<E, P>| entry.is_leaving = false;
+                    self.state.with(|state| state.modules.values_mut().filter(|e| *e.name == *name).for_each(stay));
+                    return Err(error);
+                }
+                Ok(()) => return Ok(()),
             }
         }
     }
@@ -306,14 +204,21 @@ impl<E: EngineRef<Set: ModuleKinds> + Clone, P: PerCpu + Clone> Modules<E, P> {
         self.state.with(|state| state.modules.get(&number)?.module.as_ref().map(body))
     }
 
-    /// Unloads every module, users before what they use; those whose code is held stay, and what they use. Takes no memory.
+    /// Unloads every module, users before what they use and those that patch others first; those whose code is held stay,
+    /// and what they use. Takes no memory.
     pub fn unload_all(&self) {
         loop {
             let module = self.state.with(|state| {
                 let is_unused = |(_, entry): &(&Number, &Entry<E, P>)| {
                     entry.users == 0 && entry.leases == 0 && entry.module.is_some()
                 };
-                let number = state.modules.iter().find(is_unused).map(|(number, _)| *number)?;
+                let patches = |(_, entry): &(&Number, &Entry<E, P>)| {
+                    entry.module.as_ref().is_some_and(|module| module.patches_others())
+                };
+                let unused = || state.modules.iter().filter(is_unused);
+                let first = unused().find(patches).or_else(|| unused().next());
+                let number = first.map(|(number, _)| *number)?;
+                state.unlink(number).ok()?;
                 state.remove(number)
             });
             match module {
