@@ -5,7 +5,7 @@
 //!
 //! The program starts [itself](work) under valgrind, which collects only while one of six functions runs, each a
 //! call of the engine and nothing else, and writes what it collected after each loop of such calls: for each address how
-//! often the instruction there was executed, and the line and file that it comes from. A [profile](profile) adds that up by
+//! often the instruction there was executed, and the line and file that it comes from. A [profile] adds that up by
 //! crate, where code of the standard library that was inlined is its own entry.
 //!
 //! valgrind counts an instruction with a `rep` prefix once for each byte. Which addresses hold such instructions is read from the
