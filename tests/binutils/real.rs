@@ -126,7 +126,7 @@ fn every_real_module_of_every_machine_loads(kernel: &Kernel) {
         let coming = loader.load(&read(path), &|name: &str| Some(machine.import_address(name)));
         let coming = coming.unwrap_or_else(|error| panic!("{error}: {}", path.display()));
         assert_eq!(coming.names().build_id().len(), 20, "{}", path.display());
-        coming.finish().expect("memory").unload();
+        coming.finish_or_unload().expect("memory").unload();
     }
     println!("{}: {} of {} modules", machine.name, modules.len().div_ceil(step), modules.len());
     assert_eq!(granted(&engine), 0);
@@ -203,7 +203,7 @@ fn real_modules_come_and_go_in_four_threads(kernel: &Kernel) {
                 scope.spawn(move || {
                     let load = |data: &Vec<u8>| {
                         let coming = loader.load(data, &|name: &str| Some(machine.import_address(name)));
-                        coming.and_then(|coming| coming.finish()).expect("a module")
+                        coming.and_then(|coming| coming.finish_or_unload()).expect("a module")
                     };
                     let mut loaded: Vec<_> = part.iter().map(load).collect();
                     while !loaded.is_empty() {

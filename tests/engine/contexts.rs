@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use execmem::kinds::{Data, RoAfterInit, Text};
 use execmem::sync::{Locking, RawMutex, ThreadLanes};
-use execmem::{BackendError, Engine, Error, Extent, Kind, PageSize, Protection, Request, Table};
+use execmem::{BackendError, Engine, Error, Extent, Kind, Live, PageSize, Protection, Request, Table};
 use execmem_arch_x86::{TABLE, X86_FLIP, X86_STRICT};
 use execmem_sim::{Control, Sim};
 use execmem_types::{Access, Backend, Mapping, NamedTable, SyncScope, Trap};
@@ -249,4 +249,37 @@ fn look_ups_and_drafts_need_no_lock_that_sleeps() {
     });
     engine.free(code).expect("ours");
     engine.free(data).expect("ours");
+}
+
+#[test]
+fn inv_06_places_of_a_batch_that_is_refused_stay_withheld_and_serve_later() {
+    const COUNT: u64 = 40;
+    let mut whole = 0;
+    for nth in 0.. {
+        let (engine, control) = engine(TABLE);
+        let engine = engine.deferring();
+        let function = |_| engine.publish(engine.alloc::<Text>(64).expect("room")).expect("memory");
+        // Every second one goes, so that no two are one place.
+        let is_even = |live: &Live<Text>| live.address().is_multiple_of(128);
+        let (gone, kept): (Vec<_>, Vec<_>) = (0..2 * COUNT).map(function).partition(is_even);
+        gone.into_iter().for_each(|live| engine.free(live).expect("ours"));
+        let withheld = || engine.pool_stats(Kind::Text).bytes_withheld;
+        assert_eq!(withheld(), COUNT * 64);
+        let before = control.calls();
+        // A batch is filled, and then told to processors: later batches are refused after earlier ones are released.
+        control.refuse_from(nth);
+        engine.maintain();
+        let is_done = control.calls() - before <= nth;
+        control.refuse_nothing();
+        whole += u64::from((1..COUNT * 64).contains(&withheld()));
+        engine.audit().expect("audit");
+        engine.maintain();
+        assert_eq!(withheld(), 0, "call {nth}: nothing is lost");
+        engine.audit_unused().expect("traps");
+        kept.into_iter().for_each(|live| engine.free(live).expect("ours"));
+        if is_done {
+            break;
+        }
+    }
+    assert!(whole > 30, "{whole}: most refusals leave some places withheld and some free");
 }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use execmem::kinds::Text;
 use execmem::sync::{Locking, ThreadLanes};
 use execmem::{Error, Kind, Live};
-use execmem_arch_x86::TABLE;
+use execmem_arch_x86::{TABLE, X86_FLIP};
 use execmem_sim::Sim;
 use execmem_tests::rig::Rig;
 
@@ -121,5 +121,32 @@ fn a_caller_that_panics_while_a_group_is_freed_leaves_each_handle_freed_once_or_
         engine.free_group(&mut group).expect("ours");
         engine.audit().expect("audit");
         assert_eq!(live(&engine), 8, "the handles of one batch went with the panic, and with them their memory");
+    }
+}
+
+#[test]
+fn inv_09_drafts_stay_drafts_when_a_later_batch_is_refused() {
+    for table in [TABLE, X86_FLIP] {
+        for nth in 0.. {
+            let engine = Rig::new(table);
+            let draft = |number: u64| engine.alloc::<Text>(64 + number % 7 * 300).expect("room");
+            let drafts: Vec<_> = (0..40).map(draft).collect();
+            let before = engine.sim.calls();
+            engine.sim.refuse_once(nth);
+            let outcome = engine.publish_group(drafts);
+            let is_done = engine.sim.calls() - before <= nth;
+            engine.sim.refuse_nothing();
+            let mut live = outcome.or_else(|mut failed| {
+                assert!(matches!(failed.error, Error::Backend { .. }), "call {nth}: {failed}");
+                failed.handle.iter_mut().for_each(|draft| engine.write(draft, 0, &[0xc3]).expect("still a draft"));
+                engine.publish_group(failed.handle)
+            });
+            engine.free_group(live.as_mut().expect("memory")).expect("ours");
+            engine.audit_unused().expect("traps");
+            if is_done {
+                assert!(nth >= 40, "each extent takes a call at least");
+                break;
+            }
+        }
     }
 }

@@ -1,12 +1,17 @@
 //! Hooks of the user: when they run, under what, and what happens when they refuse, call the engine, or panic.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use execmem::kinds::{Bpf, Data, Text};
-use execmem::{BackendError, Engine, Error, Extent, Hooked, Hooks, Kind};
-use execmem_arch_x86::TABLE;
+use execmem::{BackendError, Engine, Error, Extent, Hooked, Hooks, Kind, PageSize};
+use execmem_arch_x86::{TABLE, X86_KASAN};
+use execmem_clients::shadow::{Shadow, ShadowMemory};
 use execmem_sim::{Control, Sim};
+
+use crate::module::budgets::Exempt;
+use crate::module::heap::armed;
 
 /// What a hook was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,4 +166,134 @@ fn a_hook_that_panics_leaves_the_memory_of_that_call_live_and_the_engine_usable(
     }
     engine.audit().expect("audit");
     engine.free(engine.alloc::<Data>(64).expect("room")).expect("ours");
+}
+
+/// Remembers the blocks that are mapped, on the heap, and says so if there is none.
+#[derive(Default)]
+struct Blocks {
+    mapped: Mutex<Vec<Extent>>,
+    refuses: AtomicBool,
+}
+
+impl Blocks {
+    fn add(&self, block: Extent) -> Result<(), BackendError> {
+        let mut mapped = self.mapped.lock().expect("no panic");
+        if self.refuses.load(Ordering::Relaxed) || mapped.try_reserve_exact(1).is_err() {
+            return Err(BackendError::OutOfMemory { len: block.len(), page: PageSize::kib(4) });
+        }
+        assert!(mapped.iter().all(|other| !other.overlaps(block)), "it was unmapped before it is mapped again");
+        mapped.push(block);
+        Ok(())
+    }
+
+    fn remove(&self, block: Extent) {
+        self.mapped.lock().expect("no panic").retain(|mapped| !block.covers(*mapped));
+    }
+
+    fn bytes(&self) -> u64 {
+        self.mapped.lock().expect("no panic").iter().map(|block| block.len()).sum()
+    }
+}
+
+impl Hooks<Kind> for Blocks {
+    fn mapped(&self, _: Kind, block: Extent) -> Result<(), BackendError> {
+        self.add(block)
+    }
+    fn unmapped(&self, _: Kind, block: Extent) {
+        self.remove(block);
+    }
+}
+
+impl ShadowMemory for &Blocks {
+    fn map(&self, shadow: Extent) -> Result<(), BackendError> {
+        assert!(shadow.is_aligned(4096), "whole pages");
+        self.add(shadow)
+    }
+    fn unmap(&self, shadow: Extent) {
+        self.remove(shadow);
+    }
+}
+
+fn mapped_bytes(control: &Control) -> u64 {
+    control.leaves().iter().map(|(page, count)| page.bytes() * count).sum()
+}
+
+#[test]
+fn inv_09_a_heap_that_refuses_within_a_hook_or_behind_it_leaves_nothing_of_the_growth() {
+    let mut refusals = 0;
+    for nth in 0.. {
+        let (sim, blocks) = (Sim::new(TABLE.machine()), Blocks::default());
+        let control = sim.control();
+        let engine = Engine::new(TABLE, Hooked { memory: Exempt(sim), hooks: &blocks }).expect("memory");
+        let (outcome, used) = armed(nth, || engine.alloc_group(&[(Kind::Text, 5 << 20), (Kind::Data, 100)]));
+        assert_eq!(blocks.bytes(), mapped_bytes(&control), "request {nth}");
+        engine.audit().expect("audit");
+        let is_done = match outcome {
+            Ok(mut drafts) => {
+                engine.free_group(&mut drafts).expect("ours");
+                used.requests <= nth
+            }
+            Err(Error::OutOfMemory | Error::Hook { source: BackendError::OutOfMemory { .. }, .. }) => false,
+            Err(error) => panic!("request {nth}: {error}"),
+        };
+        assert!(Kind::ALL.iter().all(|kind| engine.kind_stats(*kind).live == 0), "request {nth}");
+        engine.shrink();
+        assert_eq!((control.leaves().len(), blocks.bytes()), (0, 0), "request {nth}");
+        if is_done {
+            break;
+        }
+        refusals += 1;
+    }
+    assert!(refusals > 5, "{refusals}");
+}
+
+/// `KASAN_SHADOW_OFFSET` of x86-64.
+const SHADOW_OFFSET: u64 = 0xdfff_fc00_0000_0000;
+
+#[test]
+fn every_block_of_a_row_with_shadow_has_it_as_long_as_it_is_mapped() {
+    let (sim, shadow) = (Sim::new(X86_KASAN.machine()), Blocks::default());
+    let control = sim.control();
+    let hooks = Shadow::new(&X86_KASAN, SHADOW_OFFSET, &shadow);
+    let engine = Engine::new(X86_KASAN, Hooked { memory: sim, hooks }).expect("memory");
+    let mut drafts = engine.alloc_group(&[(Kind::Text, 5 << 20), (Kind::Data, 100), (Kind::Bpf, 100)]).expect("room");
+    control.limit_large_pages(0);
+    drafts.push(engine.alloc_kind(Kind::Text, 3 << 20).expect("small pages"));
+    let of = |address: u64| (address >> 3) + SHADOW_OFFSET;
+    for address in drafts.iter().flat_map(|draft| [draft.address(), draft.extent().last()]) {
+        let is_shadow = |mapped: &Extent| mapped.contains(of(address));
+        assert!(shadow.mapped.lock().expect("no panic").iter().any(is_shadow), "{address:#x}");
+    }
+    assert_eq!(shadow.bytes(), mapped_bytes(&control) / 8);
+    engine.free_group(&mut drafts).expect("ours");
+    engine.shrink();
+    assert_eq!((shadow.bytes(), control.leaves().len()), (0, 0));
+
+    let plain = Blocks::default();
+    let hooks = Shadow::new(&TABLE, SHADOW_OFFSET, &plain);
+    let engine = Engine::new(TABLE, Hooked { memory: Sim::new(TABLE.machine()), hooks }).expect("memory");
+    engine.free(engine.alloc::<Text>(100).expect("room")).expect("ours");
+    assert_eq!(plain.bytes(), 0, "no row of this table is shadowed");
+}
+
+#[test]
+fn shadow_that_cannot_be_had_refuses_growth_and_leaks_nothing_also_of_hooks_before_it() {
+    let (sim, shadow, first) = (Sim::new(X86_KASAN.machine()), Blocks::default(), Blocks::default());
+    let control = sim.control();
+    let hooks = (&first, Shadow::new(&X86_KASAN, SHADOW_OFFSET, &shadow));
+    let engine = Engine::new(X86_KASAN, Hooked { memory: sim, hooks }).expect("memory");
+    let kept = engine.alloc::<Text>(2 << 20).expect("room");
+    let mapped = (first.bytes(), shadow.bytes());
+    shadow.refuses.store(true, Ordering::Relaxed);
+    for _ in 0..3 {
+        let error = engine.alloc::<Text>(100).expect_err("no shadow");
+        assert!(matches!(error, Error::Hook { source: BackendError::OutOfMemory { .. }, .. }), "{error}");
+    }
+    assert_eq!((first.bytes(), shadow.bytes(), mapped_bytes(&control)), (mapped.0, mapped.1, 2 << 20));
+    engine.audit().expect("audit");
+    shadow.refuses.store(false, Ordering::Relaxed);
+    engine.free(engine.alloc::<Text>(100).expect("room")).expect("ours");
+    engine.free(kept).expect("ours");
+    engine.shrink();
+    assert_eq!((first.bytes(), shadow.bytes(), control.leaves().len()), (0, 0, 0));
 }

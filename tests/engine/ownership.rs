@@ -1,12 +1,19 @@
 //! Handles that free their memory, and handles that are dropped without.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use execmem::kinds::{RoAfterInit, Text};
-use execmem::{Engine, Error, Kind, Owner};
+use execmem::sync::ThreadLanes;
+use execmem::{Engine, EngineRef, Error, Kind, Owner};
 use execmem_arch_x86::TABLE;
+use execmem_clients::bpf::{Bpf, Options, ProgramRequest, Trust};
+use execmem_clients::module::Loader;
+use execmem_clients::{Credit, Error as ClientError};
 use execmem_sim::Sim;
 use execmem_tests::rig::Rig;
+
+use crate::module::objects::complete;
 
 #[test]
 fn what_is_dropped_without_being_freed_is_counted_by_kind() {
@@ -83,6 +90,68 @@ fn what_cannot_be_destroyed_when_it_is_dropped_is_withheld_and_tried_again() {
     engine.maintain();
     assert_eq!(engine.pool_stats(Kind::Text).bytes_withheld, 0);
     engine.audit_unused().expect("traps");
+}
+
+/// A way that leads to one engine up to a call, and from that on to the other.
+#[derive(Debug, Clone, Copy)]
+struct Fickle<'e> {
+    engines: [&'e Rig; 2],
+    calls: &'e Cell<u64>,
+    turns_at: u64,
+}
+
+impl EngineRef for Fickle<'_> {
+    type Memory = Sim;
+    type Set = Kind;
+    type Locks = ThreadLanes;
+
+    fn engine(&self) -> &Engine<Sim, Kind, ThreadLanes> {
+        let call = self.calls.replace(self.calls.get() + 1);
+        &self.engines[usize::from(call >= self.turns_at)].engine
+    }
+}
+
+/// Runs a life of handles once for each call from which on the way leads elsewhere: errors say that handles are another
+/// engine's, and what cannot be freed counts as dropped.
+fn with_fickle_ways(life: impl Fn(Fickle<'_>) -> Result<(), ClientError>) {
+    for turns_at in 0.. {
+        let (engines, calls) = ([(); 2].map(|()| Rig::new(TABLE)), Cell::new(0));
+        let outcome = life(Fickle { engines: [&engines[0], &engines[1]], calls: &calls, turns_at });
+        if let Err(error) = outcome {
+            assert!(matches!(error, ClientError::Engine(Error::ForeignHandle { .. })), "call {turns_at}: {error}");
+        }
+        for (engine, kind) in engines.iter().flat_map(|engine| Kind::ALL.map(|kind| (engine, kind))) {
+            let stats = engine.kind_stats(kind);
+            assert_eq!(stats.live, stats.dropped, "call {turns_at}: {kind}");
+        }
+        engines.iter().for_each(|engine| engine.audit().expect("audit"));
+        if calls.get() <= turns_at {
+            assert_eq!(outcome, Ok(()));
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_way_that_leads_to_another_engine_than_before_makes_errors_and_loses_nothing() {
+    with_fickle_ways(|way| {
+        let failed = |error: Error| ClientError::Engine(error);
+        let draft = way.engine().alloc::<RoAfterInit>(64)?.owned_by(way).map_err(|refused| failed(refused.error))?;
+        let live = draft.publish().map_err(|refused| failed(refused.error))?;
+        live.seal().map(drop).map_err(|refused| failed(refused.error))
+    });
+    let object = complete();
+    with_fickle_ways(|way| {
+        Loader::new(way)?.load(&object, &|_: &str| Some(0xffff_ffff_8123_4560))?.finish_or_unload()?.unload();
+        Ok(())
+    });
+    with_fickle_ways(|way| {
+        let bpf = Bpf::new(way, Options { limit: u64::MAX, seed: 1, flush_predictors: || () });
+        let request = ProgramRequest { len: 100, align: 4, trust: Trust::Trusted, credit: Credit::Limited };
+        let program = bpf.alloc(&request)?.finalize()?;
+        bpf.header(program)?;
+        bpf.free(program)
+    });
 }
 
 #[test]

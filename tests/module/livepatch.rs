@@ -155,7 +155,7 @@ fn calls_of_what_comes_go_by_way_of_veneers_where_they_must() {
     let engine = Rig::new(ARM64_4K);
     let mut module: Module<&Rig> = Loader::new(&engine)
         .and_then(|loader| loader.load(&calls_far(), &|_: &str| None))
-        .and_then(|coming| coming.finish())
+        .and_then(|coming| coming.finish_or_unload())
         .expect("a module");
     let code = module.names().symbol("code").expect("a symbol");
     let (_, text) = module.extents().find(|(_, text)| text.contains(code)).expect("code");

@@ -30,7 +30,7 @@ fn the_init_kinds_go_when_initialisation_ends_and_sealed_data_stays() {
     let coming = load(&engine, &complete()).expect("a module");
     let kept = coming.names().symbol("kept").expect("a symbol");
     assert!(engine.sim.store(kept, &[1]).is_ok(), "writable during initialisation");
-    let module = coming.finish().expect("memory");
+    let module = coming.finish_or_unload().expect("memory");
     assert!(engine.sim.store(kept, &[2]).is_err(), "read-only after it");
     assert_eq!(module.names().symbol("init_module"), None);
     assert!(module.names().symbol("main").is_some());
@@ -38,6 +38,23 @@ fn the_init_kinds_go_when_initialisation_ends_and_sealed_data_stays() {
     module.unload();
     engine.shrink();
     assert_eq!((granted(&engine), engine.stats().bytes_mapped()), (0, 0));
+    engine.audit().expect("audit");
+}
+
+#[test]
+fn inv_09_a_module_that_cannot_be_sealed_comes_back_as_it_was() {
+    let engine = engine();
+    let coming = load(&engine, &complete()).expect("a module");
+    let (before, kept) = (granted(&engine), coming.names().symbol("kept").expect("a symbol"));
+    engine.sim.refuse_from(0);
+    let failed = coming.finish().expect_err("its rights cannot change");
+    engine.sim.refuse_nothing();
+    assert!(matches!(failed.error, execmem::Error::Backend { .. }), "{failed}");
+    let coming = failed.handle;
+    assert_eq!((kinds(&coming), granted(&engine)), (Kind::MODULE.to_vec(), before));
+    assert!(coming.init().is_some() && engine.sim.store(kept, &[1]).is_ok(), "its start can still use it");
+    coming.finish().expect("memory").unload();
+    assert_eq!(granted(&engine), 0);
     engine.audit().expect("audit");
 }
 
@@ -128,7 +145,7 @@ fn life_refusing(table: usize, data: &[u8], nth: u64) -> bool {
     let table = TABLES[table].table;
     let engine = Rig::new(table);
     engine.sim.refuse_once(nth);
-    let outcome = load(&engine, data).and_then(|coming| coming.finish());
+    let outcome = load(&engine, data).and_then(|coming| coming.finish_or_unload());
     let all_made = engine.sim.calls() <= nth;
     engine.sim.refuse_nothing();
     match outcome {
@@ -159,7 +176,7 @@ fn modules_load_and_unload_from_several_threads_at_once() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..50 {
-                    let module = load(&engine, &data).and_then(|coming| coming.finish()).expect("a module");
+                    let module = load(&engine, &data).and_then(|coming| coming.finish_or_unload()).expect("a module");
                     module.unload();
                 }
             });

@@ -1,12 +1,12 @@
 //! The module loader: what it loads, what it refuses, and that refusing leaves nothing behind.
 
-mod budgets;
-mod heap;
+pub(crate) mod budgets;
+pub(crate) mod heap;
 mod livepatch;
 mod loads;
 mod loongarch;
 mod malformed;
-mod objects;
+pub(crate) mod objects;
 mod per_cpu;
 mod refused;
 mod relocations;

@@ -43,7 +43,7 @@ fn they_lie_where_the_caller_says_and_begin_with_what_the_module_says() {
     let mut field = [0; 4];
     engine.sim.fetch(code + 4, &mut field).expect("published");
     assert_eq!((code + 4).wrapping_add_signed(i32::from_le_bytes(field).into()), variable - 4);
-    let module = coming.finish().expect("memory");
+    let module = coming.finish_or_unload().expect("memory");
     assert_eq!(module.per_cpu().map(|extent| (extent.start(), extent.len())), Some((variable, 100)));
     assert_eq!(copies.live(), 1);
     module.unload();
@@ -78,7 +78,7 @@ fn inv_09_a_refusal_at_any_step_gives_them_back() {
         let (engine, copies) = (Rig::new(TABLE), PerCpus::new(COPIES_AT));
         engine.sim.refuse_once(nth);
         let loader = Loader::new(&engine).expect("a machine").with_per_cpu(copies.clone());
-        let outcome = loader.load(&counting(100), &no_imports).and_then(|coming| coming.finish());
+        let outcome = loader.load(&counting(100), &no_imports).and_then(|coming| coming.finish_or_unload());
         let all_made = engine.sim.calls() <= nth;
         engine.sim.refuse_nothing();
         assert_eq!(copies.live(), usize::from(outcome.is_ok()), "call {nth}");

@@ -213,7 +213,7 @@ fn code_of_a_module_that_its_owner_keeps_and_of_a_handle_are_sites_too() {
         sites.set(prepare_sites(image, 0)?);
         Ok(())
     });
-    let module = coming.and_then(|coming| coming.finish()).expect("a module");
+    let module = coming.and_then(|coming| coming.finish_or_unload()).expect("a module");
     let (sites, rules) = (sites.into_inner(), Sites::of(engine.table().machine()).expect("a row"));
     let mut draft = engine.alloc::<execmem::kinds::Text>(16).expect("room");
     engine.write(&mut draft, 0, rules.nop().bytes()).expect("a draft");

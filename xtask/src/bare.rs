@@ -168,7 +168,7 @@ impl Machine {
         let folder = output.display().to_string();
         let common =
             ["build", "--package", "execmem-bare", "--release", "--target", self.target, "--target-dir", &*folder];
-        workspace::run("cargo", &[&common, options].concat())?;
+        workspace::run_with("cargo", &[&common, options].concat(), &[workspace::UNITS])?;
         Ok(output.join(self.target).join("release/execmem-bare"))
     }
 

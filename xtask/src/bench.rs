@@ -14,7 +14,11 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let args = args.iter().filter(|arg| package == "execmem-bench" || *arg != CALLGRIND);
     let mut command = Command::new("cargo");
     command.args(["run", "--release", "--quiet", "--package", package, "--"]).args(args);
-    let status = command.env(UNITS.0, UNITS.1).current_dir(workspace::root()).status().context("starting cargo")?;
+    let status = command
+        .env(workspace::UNITS.0, workspace::UNITS.1)
+        .current_dir(workspace::root())
+        .status()
+        .context("starting cargo")?;
     ensure!(status.success(), "the bench failed: {status}");
     Ok(())
 }
@@ -29,9 +33,6 @@ fn counts_calls(args: &[String]) -> bool {
 
 /// What can be asked of the program that counts the instructions of calls.
 const OF_CALLS: [&str; 4] = [CALLGRIND, "--json", "--record", "--check"];
-
-/// A build by parts inlines less.
-const UNITS: (&str, &str) = ("CARGO_INCREMENTAL", "0");
 
 /// The instructions of each call that were recorded.
 const RECORD: &str = "tests/bench/record/instructions.json";
@@ -48,7 +49,7 @@ pub(crate) fn check_possible() -> Result<()> {
         return Ok(());
     }
     let program = ["run", "--release", "--quiet", "--package", "execmem-instructions", "--", "--check"];
-    workspace::run_with("cargo", &program, &[UNITS])
+    workspace::run_with("cargo", &program, &[workspace::UNITS])
 }
 
 /// Every peer on every trace, for right answers only. Built with the tests, of which nothing is built again then: by

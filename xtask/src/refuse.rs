@@ -8,7 +8,7 @@ use crate::workspace;
 /// What `refuse` is told.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Measure the stack of every operation of the engine, in a release build, and fail if one takes more than 4 KiB.
+    /// Measure the stack of every operation of engine and loader, in a release build, and fail if one takes more than 4 KiB.
     #[arg(long)]
     stack: bool,
     /// Refuse every system call of the Linux memory in turn, once and for good, by tracing children. Takes minutes.
@@ -36,5 +36,6 @@ pub(crate) fn run_built() -> Result<()> {
 
 /// Measures the stack.
 pub(crate) fn run_stack() -> Result<()> {
-    workspace::run("cargo", &["run", "--release", "--quiet", "--package", "execmem-refuse", "--", "--stack"])
+    let program = ["run", "--release", "--quiet", "--package", "execmem-refuse", "--", "--stack"];
+    workspace::run_with("cargo", &program, &[workspace::UNITS])
 }

@@ -47,6 +47,9 @@ pub(crate) fn is_installed(program: &str) -> bool {
     std::env::split_paths(&folders).any(|folder| folder.join(program).exists())
 }
 
+/// What builds that are measured have: a build by parts inlines less, and its stack is another.
+pub(crate) const UNITS: (&str, &str) = ("CARGO_INCREMENTAL", "0");
+
 /// Runs a command in the workspace and fails if it does.
 pub(crate) fn run(program: &str, args: &[&str]) -> Result<()> {
     run_with(program, args, &[])

@@ -16,12 +16,14 @@
 //! programs of callers that are not trusted wants addresses where no program stood since predictors were last flushed;
 //! for trusted ones it does not matter. So the client remembers where programs stood (*dirty* addresses), tries some
 //! other places for a program that is not [trusted](Trust), and calls the flush hook only if all of them are dirty.
+//! [`FlushPredictors`] does that for all code of an engine, without telling authors apart.
 
 mod attach;
 mod binary;
 mod dirty;
 mod dispatcher;
 mod header;
+mod predictors;
 mod trampoline;
 
 use alloc::vec::Vec;
@@ -39,6 +41,7 @@ pub use attach::TrampolineSite;
 pub use binary::Binary;
 pub use dispatcher::{Dispatch, Dispatcher, MAX_TARGETS};
 pub use header::{HEADER_BYTES, Header};
+pub use predictors::FlushPredictors;
 pub use trampoline::Trampoline;
 
 /// Places that are tried for a program that is not trusted before predictors are flushed.

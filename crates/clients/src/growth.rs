@@ -1,5 +1,6 @@
 //! Growth that can be refused: where there is no heap, a client says so and nothing has changed.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::Error;
@@ -15,6 +16,14 @@ pub(crate) fn no_heap<T>(_: T) -> Error {
 /// Makes room for `more` elements.
 pub(crate) fn try_reserve<T>(list: &mut Vec<T>, more: usize) -> Result<(), Error> {
     list.try_reserve(more).map_err(no_heap)
+}
+
+/// One value on the heap. `Box::new` would abort where there is no memory.
+pub(crate) fn try_box<T>(value: T) -> Result<Box<[T; 1]>, Error> {
+    let mut one = Vec::new();
+    one.try_reserve_exact(1).map_err(no_heap)?;
+    one.push(value);
+    one.into_boxed_slice().try_into().map_err(no_heap)
 }
 
 /// Appends bytes.

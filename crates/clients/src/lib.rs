@@ -8,6 +8,7 @@
 //!   execute it; [`site`]: in which code, that of a module, of an image, or the caller's own.
 //! - [`by_address`]: code for crates that know it by its address alone.
 //! - [`prog_pack`]: the policy that BPF had before, to compare with.
+//! - [`shadow`], [`bpf::FlushPredictors`]: hooks of an engine that map KASAN's shadow, and flush predictors.
 //! - [`veneer`]: direct branches that lead further than they reach, in and to far windows.
 //!
 //! A client is generic over the memory, the set of [kinds](ModuleKinds) and the way to its engine (a reference, an `Arc`): what
@@ -61,6 +62,7 @@ mod name;
 pub mod patch;
 pub mod prog_pack;
 mod registry;
+pub mod shadow;
 pub mod site;
 pub mod veneer;
 

@@ -69,8 +69,11 @@ impl<R: RawMutex> Space<R> {
         let alignment = windows().map(|window| window.alignment).fold(page, PowerOfTwo::max);
         let mut extents = Vec::new();
         extents.try_reserve_exact(windows().count()).map_err(|_| Error::OutOfMemory)?;
-        extents.extend(windows().filter_map(|window| whole_pages(window.extent, page)));
-        extents.sort_unstable_by_key(|extent| extent.start());
+        // A few, which are put in order here: what `core` sorts with takes most of a kilobyte of stack.
+        for extent in windows().filter_map(|window| whole_pages(window.extent, page)) {
+            let at = extents.partition_point(|other: &Extent| other.start() <= extent.start());
+            extents.insert(at, extent);
+        }
         extents.dedup_by(|extent, zone| match union(*zone, *extent) {
             Some(both) => {
                 *zone = both;

@@ -1,6 +1,7 @@
 //! Stretches of address space.
 
 use core::fmt;
+use core::num::NonZeroU64;
 
 /// A non-empty half-open stretch of addresses, `start..start + len`. It may end at 2⁶⁴.
 ///
@@ -9,17 +10,17 @@ use core::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Extent {
     start: u64,
-    len: u64,
+    len: NonZeroU64,
 }
 
 impl Extent {
     /// `len` bytes from `start`, unless that is empty or reaches beyond 2⁶⁴.
     #[must_use]
     pub const fn new(start: u64, len: u64) -> Option<Self> {
-        if len == 0 || len - 1 > u64::MAX - start {
-            return None;
+        match NonZeroU64::new(len) {
+            Some(len) if len.get() - 1 <= u64::MAX - start => Some(Extent { start, len }),
+            _ => None,
         }
-        Some(Extent { start, len })
     }
 
     /// The addresses from `start` up to, but not including, `end`, which may be 2⁶⁴.
@@ -46,25 +47,25 @@ impl Extent {
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "an extent is never empty")]
     pub const fn len(self) -> u64 {
-        self.len
+        self.len.get()
     }
 
     /// Last address.
     #[must_use]
     pub const fn last(self) -> u64 {
-        self.start + (self.len - 1)
+        self.start + (self.len() - 1)
     }
 
     /// First address outside, which may be 2⁶⁴.
     #[must_use]
     pub const fn end(self) -> u128 {
-        self.start as u128 + self.len as u128
+        self.start as u128 + self.len() as u128
     }
 
     /// Whether the address lies inside.
     #[must_use]
     pub const fn contains(self, address: u64) -> bool {
-        address >= self.start && address - self.start < self.len
+        address >= self.start && address - self.start < self.len()
     }
 
     /// Whether all of `other` lies inside.
@@ -90,7 +91,7 @@ impl Extent {
     /// `len` bytes at `offset` inside, if they lie inside.
     #[must_use]
     pub const fn part(self, offset: u64, len: u64) -> Option<Extent> {
-        if offset >= self.len || len > self.len - offset {
+        if offset >= self.len() || len > self.len() - offset {
             return None;
         }
         Extent::new(self.start + offset, len)
@@ -99,7 +100,7 @@ impl Extent {
     /// Whether start and length are multiples of a power of two.
     #[must_use]
     pub const fn is_aligned(self, align: u64) -> bool {
-        (self.start | self.len) & (align - 1) == 0
+        (self.start | self.len()) & (align - 1) == 0
     }
 }
 

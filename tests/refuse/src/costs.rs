@@ -45,6 +45,11 @@ fn row(line: &'static str) -> Result<Row> {
     Ok(Row { call, heap, memory, locks, interrupts_off, stack })
 }
 
+/// The row of what an operation calls on a world.
+pub(crate) fn call_on<B: Make>(world: &World<B>, op: Op, defers: bool) -> Option<&'static str> {
+    call_of(op, defers, matches!(op, Op::Publish(slot) if world.is_written_when_live(slot)))
+}
+
 /// The row of an operation: what it calls. `None` if that is several things.
 fn call_of(op: Op, defers: bool, is_written_when_live: bool) -> Option<&'static str> {
     Some(match (op, defers) {
@@ -85,7 +90,7 @@ fn observe<B: Make>(seen: &mut Seen, table: Table, defers: bool, script: &[Op]) 
     let mut world = World::<B>::new(table, defers);
     heap::plan(Refuse::Nothing);
     for op in script {
-        let is_written = matches!(op, Op::Publish(slot) if world.is_written_when_live(*slot));
+        let call = call_on(&world, *op, defers);
         let before = heap::seen();
         facts::take();
         let outcome = heap::armed(|| world.run(*op));
@@ -93,8 +98,8 @@ fn observe<B: Make>(seen: &mut Seen, table: Table, defers: bool, script: &[Op]) 
         if heap::seen() > before {
             done = done.and(Fact::Heap);
         }
-        ensure!(outcome.is_ok() || op.reads_memory(), "{op:?}: {outcome:?}");
-        if let Some(call) = call_of(*op, defers, is_written) {
+        ensure!(outcome.is_ok() || World::<B>::reads_memory(*op), "{op:?}: {outcome:?}");
+        if let Some(call) = call {
             let known = seen.entry(call).or_default();
             *known = known.union(done);
         }
@@ -160,14 +165,6 @@ fn listed(seen: Facts, names: &[(Fact, &str)]) -> String {
 
 /// Bytes of stack that operations take, by what they call.
 pub(crate) type Deepest = BTreeMap<&'static str, usize>;
-
-/// Notes how much an operation took.
-pub(crate) fn note_stack(deepest: &mut Deepest, op: Op, defers: bool, is_written_when_live: bool, bytes: usize) {
-    if let Some(call) = call_of(op, defers, is_written_when_live) {
-        let most = deepest.entry(call).or_insert(0);
-        *most = bytes.max(*most);
-    }
-}
 
 /// Compares what was measured with the documentation.
 pub(crate) fn check_stack(deepest: &Deepest) -> Result<()> {

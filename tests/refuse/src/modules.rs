@@ -5,17 +5,17 @@ use std::sync::Arc;
 use execmem::{Engine, Kind, KindStats};
 use execmem_arch_x86::TABLE;
 use execmem_clients::module::{Coming, Loader, Module, Modules, plan};
-use execmem_sim::Sim;
 use object::elf::{R_X86_64_64, R_X86_64_PLT32};
 use object::write::{Object, Relocation, StandardSection, Symbol, SymbolId, SymbolSection};
 use object::{
     Architecture, BinaryFormat, Endianness, RelocationFlags, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
 };
 
-use crate::memory::Exempt;
+use crate::memory::Make;
+use crate::paint::call;
 use crate::scene::{Failure, Heap, Scene};
 
-type Shared = Arc<Engine<Exempt<Sim>>>;
+type Shared<B> = Arc<Engine<B>>;
 
 /// Where imports lie: within reach of modules, and out of it.
 const NEAR: u64 = 0xffff_ffff_8123_4560;
@@ -34,15 +34,30 @@ pub(crate) enum Op {
     Plan,
 }
 
+impl Op {
+    /// What it calls.
+    pub(crate) const fn call(self) -> &'static str {
+        match self {
+            Op::Load(_) => "`Loader::load`",
+            Op::Finish => "`Coming::finish_or_unload`",
+            Op::UnloadComing => "`Coming::unload`",
+            Op::Unload => "`Module::unload`",
+            Op::AddToSet(_) => "`Modules::load`",
+            Op::RemoveFromSet(_) => "`Modules::unload`",
+            Op::Plan => "`plan`",
+        }
+    }
+}
+
 /// A loader, a set of modules, and one module.
 #[derive(Debug)]
-pub(crate) struct Loading {
-    engine: Shared,
-    loader: Loader<Shared>,
-    set: Modules<Shared>,
+pub(crate) struct Loading<B: Make> {
+    engine: Shared<B>,
+    loader: Loader<Shared<B>>,
+    set: Modules<Shared<B>>,
     object: Vec<u8>,
-    coming: Option<Coming<Shared>>,
-    module: Option<Module<Shared>>,
+    coming: Option<Coming<Shared<B>>>,
+    module: Option<Module<Shared<B>>>,
 }
 
 /// Adds a symbol that is defined elsewhere, or not yet.
@@ -59,16 +74,24 @@ fn symbol(object: &mut Object<'_>, name: &str) -> SymbolId {
     })
 }
 
-/// A module with code that calls an import, data that refers to the code, sealed data, and code for its start.
+/// The build ID of a module: lengths, type, owner, and four bytes.
+const BUILD_ID: &[u8] = b"\x04\0\0\0\x04\0\0\0\x03\0\0\0GNU\0mine";
+
+/// A module of a kernel with code that calls an import and is exported, data that refers to the code, sealed data, code for its
+/// start, and a build ID.
 fn object() -> Vec<u8> {
     let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
     let (text, data) = (object.section_id(StandardSection::Text), object.section_id(StandardSection::Data));
     let sealed = object.add_section(Vec::new(), b".data..ro_after_init".to_vec(), SectionKind::Data);
     let init = object.add_section(Vec::new(), b".init.text".to_vec(), SectionKind::Text);
+    let [id, about] = [(".note.gnu.build-id", SectionKind::Note), (".modinfo", SectionKind::ReadOnlyData)]
+        .map(|(name, kind)| object.add_section(Vec::new(), name.into(), kind));
+    object.append_section_data(id, BUILD_ID, 4);
+    object.append_section_data(about, b"license=GPL\0", 1);
     let imported = symbol(&mut object, "imported");
     let code = symbol(&mut object, "code");
     object.add_symbol_data(code, text, &[0; 16], 16);
-    for (name, section) in [("value", data), ("kept", sealed), ("init_module", init)] {
+    for (name, section) in [("value", data), ("kept", sealed), ("init_module", init), ("__ksymtab_code", data)] {
         let defined = symbol(&mut object, name);
         object.add_symbol_data(defined, section, &[0; 16], 8);
     }
@@ -80,10 +103,10 @@ fn object() -> Vec<u8> {
     object.write().expect("an object")
 }
 
-impl Loading {
+impl<B: Make> Loading<B> {
     /// An engine with a loader, and nothing loaded.
     pub(crate) fn new() -> Self {
-        let engine = Arc::new(Engine::new(TABLE, Exempt(Sim::new(TABLE.machine()))).expect("memory"));
+        let engine = Arc::new(Engine::new(TABLE, B::make(&TABLE)).expect("memory"));
         Loading {
             loader: Loader::new(Arc::clone(&engine)).expect("rules"),
             set: Modules::new(Arc::clone(&engine)).expect("rules"),
@@ -95,31 +118,41 @@ impl Loading {
     }
 }
 
-impl Scene for Loading {
+impl<B: Make> Scene for Loading<B> {
     type Op = Op;
     /// What kinds hold, and modules of the set.
     type Picture = (Vec<(u64, u64)>, usize);
 
     fn run(&mut self, op: Op) -> Result<(), Failure> {
+        let (near, data) = (|_: &str| Some(NEAR), &*self.object);
         match op {
-            Op::Load(import) => self.coming = Some(self.loader.load(&self.object, &|_: &str| Some(import))?),
-            Op::Finish => self.module = Some(self.coming.take().ok_or(Failure::Missing)?.finish()?),
-            Op::UnloadComing => self.coming.take().ok_or(Failure::Missing)?.unload(),
-            Op::Unload => self.module.take().ok_or(Failure::Missing)?.unload(),
-            Op::AddToSet(name) => self.set.load(name, &self.object, &|_: &str| Some(NEAR), |_| Ok(()))?,
-            Op::RemoveFromSet(name) => match self.set.unload(name) {
+            Op::Load(import) => self.coming = Some(call(|| self.loader.load(data, &|_: &str| Some(import)))?),
+            Op::Finish => {
+                let coming = self.coming.take().ok_or(Failure::Missing)?;
+                self.module = Some(call(|| coming.finish_or_unload())?);
+            }
+            Op::UnloadComing => {
+                let coming = self.coming.take().ok_or(Failure::Missing)?;
+                call(|| coming.unload());
+            }
+            Op::Unload => {
+                let module = self.module.take().ok_or(Failure::Missing)?;
+                call(|| module.unload());
+            }
+            Op::AddToSet(name) => call(|| self.set.load(name, data, &near, |_| Ok(())))?,
+            Op::RemoveFromSet(name) => match call(|| self.set.unload(name)) {
                 // There was no heap to load it.
                 Err(execmem_clients::Error::NoSuchModule { .. }) => {}
                 outcome => outcome?,
             },
-            Op::Plan => drop(plan(&[("a", &self.object)], &|_: &str| Some(NEAR))?),
+            Op::Plan => drop(call(|| plan(&[("a", data)], &near))?),
         }
         Ok(())
     }
 
     fn heap(op: Op) -> Heap {
         match op {
-            Op::UnloadComing | Op::Unload | Op::RemoveFromSet(_) => Heap::Untouched,
+            Op::Finish | Op::UnloadComing | Op::Unload | Op::RemoveFromSet(_) => Heap::Untouched,
             _ => Heap::Needed,
         }
     }

@@ -69,6 +69,11 @@ pub(crate) trait Scene: Sized {
     /// What an operation may do with the heap.
     fn heap(op: Self::Op) -> Heap;
 
+    /// Whether an operation needs memory that holds what was written.
+    fn reads_memory(_op: Self::Op) -> bool {
+        false
+    }
+
     /// What can be seen.
     fn picture(&self) -> Self::Picture;
 

@@ -37,13 +37,6 @@ pub(crate) enum Op {
     ShrinkExclusively,
 }
 
-impl Op {
-    /// Whether it needs memory that holds what was written.
-    pub(crate) const fn reads_memory(self) -> bool {
-        matches!(self, Op::AuditUnused)
-    }
-}
-
 /// The sections of a module.
 const GROUP: &[(Kind, u64)] =
     &[(Kind::Text, 9000), (Kind::Data, 100_000), (Kind::RoData, 700), (Kind::InitText, 64), (Kind::InitData, 5)];

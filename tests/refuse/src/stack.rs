@@ -6,9 +6,10 @@ use execmem::Table;
 use crate::costs::{self, Deepest};
 use crate::heap::{self, Refuse};
 use crate::memory::Nothing;
+use crate::modules::{self, Loading};
 use crate::paint::deepest_of;
 use crate::scene::Scene;
-use crate::scripts::{self, Op};
+use crate::scripts;
 use crate::world::World;
 
 /// Most bytes of an operation in a release build, its results on the caller's frame included.
@@ -27,42 +28,69 @@ pub(crate) const TABLES: &[Table] = &[
 /// Requests for heap that are refused, each in a run of its own.
 const PLANS: u64 = 160;
 
-fn run(deepest: &mut Deepest, table: Table, defers: bool, script: &[Op], plan: Refuse) -> Result<()> {
-    let mut world = World::<Nothing>::new(table, defers);
+/// Runs a script, and notes how much each operation took under the name of what it calls.
+fn run<S: Scene>(
+    deepest: &mut Deepest,
+    mut scene: S,
+    script: &[S::Op],
+    plan: Refuse,
+    call: impl Fn(&S, S::Op) -> Option<&'static str>,
+) -> Result<()> {
     heap::plan(plan);
     for op in script {
-        let is_written = matches!(op, Op::Publish(slot) if world.is_written_when_live(*slot));
-        let (outcome, bytes) = deepest_of(|| heap::armed(|| world.run(*op)));
-        ensure!(outcome.is_ok() || plan != Refuse::Nothing || op.reads_memory(), "{op:?}: {outcome:?}");
-        costs::note_stack(deepest, *op, defers, is_written, bytes);
+        let call = call(&scene, *op);
+        let (outcome, bytes) = deepest_of(|| heap::armed(|| scene.run(*op)));
+        ensure!(outcome.is_ok() || plan != Refuse::Nothing || S::reads_memory(*op), "{op:?}: {outcome:?}");
+        if let Some(call) = call {
+            let most = deepest.entry(call).or_insert(0);
+            *most = bytes.max(*most);
+        }
     }
     heap::plan(Refuse::Nothing);
     Ok(())
 }
 
-/// Measures every operation of every script, on memory that takes no room itself.
+fn measure_engine(deepest: &mut Deepest, table: Table, defers: bool) -> Result<()> {
+    let mut run = |script: &[_], plan| {
+        let call = |world: &World<Nothing>, op| costs::call_on(world, op, defers);
+        run(deepest, World::<Nothing>::new(table, defers), script, plan, call)
+    };
+    for script in [scripts::everything(), scripts::large(), scripts::crowd(), scripts::cuts()] {
+        run(&script, Refuse::Nothing)?;
+    }
+    // What undoes other things goes its own ways.
+    for nth in 0..PLANS {
+        run(&scripts::everything(), Refuse::From(nth))?;
+        run(&scripts::large(), Refuse::Once(nth))?;
+    }
+    Ok(())
+}
+
+fn measure_loader(deepest: &mut Deepest) -> Result<()> {
+    let plans = (0..PLANS).flat_map(|nth| [Refuse::From(nth), Refuse::Once(nth)]);
+    for plan in plans.chain([Refuse::Nothing]) {
+        run(deepest, Loading::<Nothing>::new(), &modules::script(), plan, |_, op| Some(op.call()))?;
+    }
+    Ok(())
+}
+
+/// Measures every operation of every script of engine and loader, on memory that takes no room itself.
 pub(crate) fn measure() -> Result<()> {
     let mut deepest = Deepest::new();
     heap::note_nothing();
     for table in TABLES {
         for defers in [false, true] {
-            for script in [scripts::everything(), scripts::large(), scripts::crowd(), scripts::cuts()] {
-                run(&mut deepest, *table, defers, &script, Refuse::Nothing)?;
-            }
-            // What undoes other things goes its own ways.
-            for nth in 0..PLANS {
-                run(&mut deepest, *table, defers, &scripts::everything(), Refuse::From(nth))?;
-                run(&mut deepest, *table, defers, &scripts::large(), Refuse::Once(nth))?;
-            }
+            measure_engine(&mut deepest, *table, defers)?;
         }
     }
+    measure_loader(&mut deepest)?;
     println!("{:52} {:>8}", "call", "bytes");
     for (name, bytes) in &deepest {
         println!("{name:52} {bytes:8}");
     }
-    let over: Vec<_> = deepest.iter().filter(|(_, bytes)| **bytes > LIMIT).collect();
+    let over: Vec<_> = deepest.iter().filter(|(_, bytes)| **bytes > LIMIT).map(|(call, _)| *call).collect();
     ensure!(over.is_empty(), "more than {LIMIT} bytes of stack: {over:?}");
     costs::check_stack(&deepest)?;
-    println!("no operation of the engine takes more than {LIMIT} bytes of stack");
+    println!("no operation of engine and loader takes more than {LIMIT} bytes of stack");
     Ok(())
 }

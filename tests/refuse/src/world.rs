@@ -338,6 +338,10 @@ impl<B: Make> Scene for World<B> {
         }
     }
 
+    fn reads_memory(op: Op) -> bool {
+        matches!(op, Op::AuditUnused)
+    }
+
     fn picture(&self) -> Picture {
         let Some(engine) = &self.engine else { return (Vec::new(), 0) };
         let of = |stats: KindStats| (stats.live, stats.bytes_requested, stats.bytes_granted);

@@ -35,7 +35,7 @@ pub(crate) fn run(folder: &Path, table: &Table, report: &mut Report) -> Result<(
         let name = file.file_name().and_then(OsStr::to_str).unwrap_or("?").to_owned();
         let outcome = unpacked(file).and_then(|data| {
             let coming = loader.load(&data, &|name: &str| Some(synthetic_address(kernel, name)))?;
-            Ok(coming.finish()?)
+            Ok(coming.finish_or_unload()?)
         });
         match outcome {
             Ok(module) => {

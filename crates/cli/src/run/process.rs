@@ -167,7 +167,7 @@ impl<B: Memory<Kind>> Runner<'_, B> {
                 let init = coming.init().context("init_module")?;
                 report.objects.wrong += u64::from(execute::call(init, 0) != 0);
             }
-            let module = coming.finish()?;
+            let module = coming.finish_or_unload()?;
             for name in ["answer", "through_pointer"] {
                 let entry = module.names().symbol(name).context(name)?;
                 let is_right =

@@ -7,11 +7,13 @@ use execmem::Extent;
 use crate::Error;
 use crate::growth::try_reserve;
 
-/// A set of addresses: disjoint runs that do not touch, by start.
+/// A set of addresses: disjoint runs that do not touch, by start. It only grows when it is told to: where there was no heap
+/// for a run, all addresses count as dirty until the next flush.
 #[derive(Debug, Default)]
 pub(super) struct Dirty {
     /// First address, and the last.
     runs: Vec<(u64, u64)>,
+    is_everything: bool,
 }
 
 impl Dirty {
@@ -20,6 +22,7 @@ impl Dirty {
         try_reserve(&mut self.runs, usize::try_from(programs).unwrap_or(usize::MAX))
     }
 
+    /// Adds a run. Takes no heap.
     pub(super) fn add(&mut self, extent: Extent) {
         // Runs that reach it, or begin in it or right behind it, become part of it.
         let (before, behind) = (extent.start().saturating_sub(1), extent.last().saturating_add(1));
@@ -28,7 +31,9 @@ impl Dirty {
         let touching = self.runs.get(from..to).unwrap_or_default();
         let start = touching.first().map_or(extent.start(), |(start, _)| extent.start().min(*start));
         let last = touching.last().map_or(extent.last(), |(_, last)| extent.last().max(*last));
-        if touching.is_empty() {
+        if touching.is_empty() && self.runs.len() == self.runs.capacity() {
+            self.is_everything = true;
+        } else if touching.is_empty() {
             self.runs.insert(from, (start, last));
         } else {
             self.runs[from] = (start, last);
@@ -38,11 +43,12 @@ impl Dirty {
 
     pub(super) fn overlaps(&self, extent: Extent) -> bool {
         let behind = self.runs.partition_point(|(start, _)| *start <= extent.last());
-        behind.checked_sub(1).is_some_and(|index| self.runs[index].1 >= extent.start())
+        self.is_everything || behind.checked_sub(1).is_some_and(|index| self.runs[index].1 >= extent.start())
     }
 
     pub(super) fn clear(&mut self) {
         self.runs.clear();
+        self.is_everything = false;
     }
 }
 
@@ -55,8 +61,21 @@ mod tests {
     }
 
     #[test]
+    fn a_run_without_room_makes_everything_dirty_until_the_next_flush() {
+        let mut dirty = Dirty::default();
+        dirty.add(extent(64, 64));
+        assert!(dirty.overlaps(extent(1 << 40, 1)));
+        dirty.clear();
+        assert!(!dirty.overlaps(extent(64, 64)));
+        dirty.reserve(1).expect("memory");
+        dirty.add(extent(64, 64));
+        assert!(dirty.overlaps(extent(127, 1)) && !dirty.overlaps(extent(128, 1)));
+    }
+
+    #[test]
     fn runs_agree_with_a_set_of_addresses() {
         let (mut dirty, mut naive) = (Dirty::default(), [false; 256]);
+        dirty.reserve(256).expect("memory");
         let mut state = 7_u64;
         for _ in 0..20_000 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

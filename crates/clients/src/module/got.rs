@@ -7,6 +7,7 @@ use super::grow::push;
 use super::object_file::ObjectFile;
 use super::relocate::put;
 use super::rules::{MachineRules, Meaning};
+use super::sort::sort;
 use super::symbols::Values;
 use crate::Error;
 
@@ -30,7 +31,7 @@ pub(super) fn entries(object: &ObjectFile<'_>, rules: &MachineRules) -> Result<V
             push(&mut entries, entry)?;
         }
     }
-    entries.sort_unstable();
+    sort(&mut entries);
     entries.dedup();
     Ok(entries)
 }

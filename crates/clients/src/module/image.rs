@@ -14,6 +14,7 @@ use super::object_file::ObjectFile;
 use super::plt::Plt;
 use super::relocate::Patch;
 use super::rules::MachineRules;
+use super::sort::sort_by_key;
 use super::symbols::Values;
 use crate::{Error, ModuleKinds};
 
@@ -105,6 +106,7 @@ impl<S: ModuleKinds> Contents<S> {
     }
 
     /// Patches every section, and fills the tables that the loader makes.
+    #[inline(never)]
     pub(super) fn relocate(
         &mut self,
         object: &ObjectFile<'_>,
@@ -136,6 +138,7 @@ impl<S: ModuleKinds> Contents<S> {
     }
 
     /// The empty PLTs of each kind that has room for one, and where they lie.
+    #[inline(never)]
     fn plts(
         &self,
         layout: &Layout<S>,
@@ -202,7 +205,7 @@ impl<'a, S: ModuleKinds> ModuleImage<'a, S> {
             let section = ImageSection { name: section.name, address, len: section.len, kind: slot.kind };
             push(&mut sections, (section, slot))?;
         }
-        sections.sort_unstable_by_key(|(section, _)| (section.address, section.len));
+        sort_by_key(&mut sections, |(section, _)| (section.address, section.len));
         Ok(ModuleImage { contents, instructions, format: object.format, sections })
     }
 

@@ -4,9 +4,9 @@ use core::fmt;
 
 use execmem::EngineRef;
 
-use super::load::Module;
 use super::per_cpu::{NoPerCpu, PerCpu};
 use super::set::Modules;
+use super::stages::Module;
 use super::state::Number;
 use crate::site::{CodeSite, Own};
 use crate::{Error, ModuleKinds};

@@ -27,7 +27,6 @@ use super::refusal::{SectionRefusal, SymbolRefusal};
 use super::relocate::Patch;
 use super::rules::MachineRules;
 use super::symbols::{Symbols, Values};
-use crate::growth::no_heap;
 use crate::{Error, ModuleKinds, Name};
 
 /// The name of the kernel as an object.
@@ -165,8 +164,7 @@ impl Late {
         for (list, plt) in object.late.iter().zip(&self.plts).filter(|(list, _)| is_same(list.object, name)) {
             self.changes::<E>(engine, (&object, &values), list, *plt, &mut changes)?;
         }
-        self.linked.try_reserve(1).map_err(no_heap)?;
-        self.linked.push(Linked { object: text(name)?, changes });
+        push(&mut self.linked, Linked { object: text(name)?, changes })?;
         let changes = self.linked.last().map_or(&[][..], |linked| &linked.changes);
         store_all::<E>(engine, parts, changes, |change| &change.new).inspect_err(|_| {
             let _ = self.unlink::<E>(engine, parts, name);

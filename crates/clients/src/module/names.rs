@@ -10,6 +10,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::entries::{Place, Symbol};
 use super::grow::{copied, push, text};
 use super::object_file::{ObjectFile, Section};
+use super::sort::sort_by_key;
 use super::symbols::{Symbols, Values};
 use crate::Error;
 use crate::growth::no_heap;
@@ -116,7 +117,6 @@ impl Names {
             _ => None,
         };
         let [start, len] = [self.text.len(), name.len()].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
-        self.text.try_reserve(name.len()).map_err(no_heap)?;
         self.text.push_str(name);
         push(
             &mut self.symbols,
@@ -138,7 +138,7 @@ impl Names {
         by_address.try_reserve_exact(symbols.len()).map_err(no_heap)?;
         by_address.extend((0..).zip(&*symbols).filter(|(_, named)| named.is_defined).map(|(place, _)| place));
         let key = |place: &u32| symbols.get(*place as usize).map(|named| (named.address, name_of(text, named)));
-        by_address.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+        sort_by_key(by_address, key);
         Ok(())
     }
 

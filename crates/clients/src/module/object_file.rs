@@ -19,6 +19,7 @@ use super::livepatch;
 use super::names::keeps;
 use super::refusal::{ElfMachine, SectionRefusal, SymbolRefusal};
 use super::rules::MachineRules;
+use super::sort::sort;
 use crate::{Error, Field, Name};
 
 /// An object, checked.
@@ -313,7 +314,7 @@ fn check_overlaps(sections: &[Section<'_>], data: &[u8]) -> Result<(), Error> {
     for (index, section) in sections.iter().enumerate().filter(|(_, section)| !section.data.is_empty()) {
         push(&mut order, (start(section), section.data.len(), index))?;
     }
-    order.sort_unstable();
+    sort(&mut order);
     for pair in order.windows(2) {
         let [(first_start, first_len, first), (second_start, _, second)] = pair else { continue };
         if first_start + first_len > *second_start {

@@ -10,6 +10,7 @@ use super::grow::{collect, push, repeated};
 use super::limits::LoadLimits;
 use super::names::{ABOUT, EXPORT_PREFIX, LIFE, marks_exports};
 use super::object_file::{self, ObjectFile};
+use super::sort::sort;
 use super::symbols::Symbols;
 use crate::growth::no_heap;
 use crate::{Error, Name};
@@ -49,7 +50,7 @@ pub fn plan(modules: &[(&str, &[u8])], outside: &impl Symbols) -> Result<Vec<Vec
             let missing = Error::MissingModule { module: Name::new(module.0), wanted: Name::new(wanted) };
             push(&mut needed, *by_name.get(&normal(wanted)?).ok_or(missing)?)?;
         }
-        needed.sort_unstable();
+        sort(&mut needed);
         needed.dedup();
         push(&mut needs, needed)?;
     }

@@ -11,6 +11,7 @@ use super::grow::push;
 use super::layout::Layout;
 use super::object_file::ObjectFile;
 use super::rules::{MachineRules, PageEnd};
+use super::sort::sort;
 use crate::growth::no_heap;
 use crate::{Error, ModuleKinds};
 
@@ -53,7 +54,7 @@ pub(super) fn count<'data, S: ModuleKinds>(
             counts[slot.kind] += u64::from(page_end.is_some_and(may_end));
         }
     }
-    targets.sort_unstable();
+    sort(&mut targets);
     targets.dedup();
     for kind in targets.iter().filter_map(|(kind, ..)| S::from_number(*kind)) {
         counts[kind] += 1;

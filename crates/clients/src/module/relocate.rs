@@ -13,6 +13,7 @@ use super::object_file::ObjectFile;
 use super::plt::Plt;
 use super::refusal::{ElfMachine, RelocationSite};
 use super::rules::{MachineRules, Meaning, PageEnd, RelocationRule, Target, Value};
+use super::sort::sort;
 use super::symbols::Values;
 use super::{arm64, loongarch, powerpc, riscv, x86};
 use crate::encoding::Rows;
@@ -75,11 +76,13 @@ impl Patch<'_, '_> {
                 push(&mut highs, (self.address.wrapping_add(entry.offset), index))?;
             }
         }
-        highs.sort_unstable();
+        sort(&mut highs);
         Ok(highs)
     }
 
     /// What an error says of a relocation.
+    #[cold]
+    #[inline(never)] // Its names are on the stack only where there is an error.
     fn site(&self, index: usize, entry: &Relocation) -> RelocationSite {
         let number = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
         RelocationSite {
@@ -99,6 +102,7 @@ impl Patch<'_, '_> {
         })
     }
 
+    #[inline(never)]
     fn apply_one(
         &self,
         rule: &RelocationRule,
@@ -183,6 +187,7 @@ impl Patch<'_, '_> {
     }
 
     /// Puts a shorter instruction into the field, or a jump to where the longer one may stand. `None` if neither reaches.
+    #[inline(never)] // It has a veneer on the stack.
     fn detour(
         &self,
         rule: &RelocationRule,

@@ -11,8 +11,9 @@ use execmem::{EngineRef, Extent};
 use super::image::ModuleImage;
 use super::lease::Lease;
 use super::limits::LoadLimits;
-use super::load::{Coming, Loader, Module};
+use super::load::Loader;
 use super::per_cpu::{NoPerCpu, PerCpu};
+use super::stages::{Coming, Module};
 use super::state::{Entry, Number, State};
 use super::symbols::Symbols;
 use crate::{Error, ModuleKinds, Name};
@@ -57,7 +58,7 @@ impl<E: EngineRef<Set: ModuleKinds> + Clone, P: PerCpu + Clone> Modules<E, P> {
     /// # Errors
     ///
     /// [`Error::Duplicate`], [`Error::DuplicateSymbol`], what `init` says, and the errors of [`Loader::load`] and
-    /// [`Coming::finish`].
+    /// [`Coming::finish_or_unload`].
     pub fn load(
         &self,
         name: &str,
@@ -94,7 +95,7 @@ impl<E: EngineRef<Set: ModuleKinds> + Clone, P: PerCpu + Clone> Modules<E, P> {
         let symbols = |symbol: &str| imported(symbol).or_else(|| outside.address(symbol));
         let loaded = self.loader.load_finalized(data, &symbols, finalize).and_then(|coming| {
             match failure.get().map_or_else(|| init(&coming), Err) {
-                Ok(()) => coming.finish(),
+                Ok(()) => coming.finish_or_unload(),
                 Err(error) => {
                     coming.unload();
                     Err(error)

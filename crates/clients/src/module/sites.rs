@@ -6,6 +6,7 @@ use execmem_types::{InstructionSet, Isa};
 
 use super::grow::{collect, push};
 use super::image::ModuleImage;
+use super::sort::sort;
 use crate::encoding::{Rows, row};
 use crate::{Error, ModuleKinds};
 
@@ -62,7 +63,7 @@ pub fn prepare_sites<S: ModuleKinds>(image: &mut ModuleImage<'_, S>, before: u64
             push(&mut sites, place.wrapping_add(rule.prologue.len() as u64))?;
         }
     }
-    sites.sort_unstable();
+    sort(&mut sites);
     sites.dedup();
     Ok(sites)
 }

@@ -7,8 +7,8 @@ use execmem::EngineRef;
 use hashbrown::HashMap;
 
 use super::grow::{push, text};
-use super::load::Module;
 use super::per_cpu::PerCpu;
+use super::stages::Module;
 use crate::growth::no_heap;
 use crate::{Error, ModuleKinds, Name};
 

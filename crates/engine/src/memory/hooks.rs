@@ -126,6 +126,37 @@ macro_rules! hooks_by_pointer {
 
 hooks_by_pointer!(&H, Arc<H>);
 
+/// Both, one after the other. What the second refuses to have mapped is unmapped for the first again.
+impl<S: KindSet, A: Hooks<S>, B: Hooks<S>> Hooks<S> for (A, B) {
+    #[inline]
+    fn before_use(&self, kind: S, place: Extent) -> Result<(), BackendError> {
+        self.0.before_use(kind, place)?;
+        self.1.before_use(kind, place)
+    }
+
+    #[inline]
+    fn published(&self, kind: S, place: Extent) {
+        self.0.published(kind, place);
+        self.1.published(kind, place);
+    }
+
+    #[inline]
+    fn freed(&self, kind: S, place: Extent) {
+        self.0.freed(kind, place);
+        self.1.freed(kind, place);
+    }
+
+    fn mapped(&self, kind: S, block: Extent) -> Result<(), BackendError> {
+        self.0.mapped(kind, block)?;
+        self.1.mapped(kind, block).inspect_err(|_| self.0.unmapped(kind, block))
+    }
+
+    fn unmapped(&self, kind: S, block: Extent) {
+        self.0.unmapped(kind, block);
+        self.1.unmapped(kind, block);
+    }
+}
+
 /// What an engine commands. Every [`Backend`] is one, without hooks; [`Hooked`] is one with hooks. There are no others.
 pub trait Memory<S: KindSet>: sealed::Memory<S> {
     /// The memory itself.

@@ -189,7 +189,7 @@ fn unload<E: EngineRef<Set = Kind>, P: PerCpu + Clone>(coming: Coming<E, P>, cho
     if choice >> 24 & 1 == 0 {
         return coming.unload();
     }
-    match coming.finish() {
+    match coming.finish_or_unload() {
         Ok(module) => module.unload(),
         Err(error) => check_error(&error),
     }

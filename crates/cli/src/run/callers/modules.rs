@@ -40,7 +40,7 @@ pub(super) fn load<'p, 'e, B: Memory<Kind>>(place: &'p Place<'e, B>, load: &Call
         if place.executes {
             execute::call(coming.init().context("init_module")?, 0);
         }
-        let module = coming.finish()?;
+        let module = coming.finish_or_unload()?;
         loaded.usage.bytes -= loaded.init_bytes(&module);
         loaded.usage.live += module.extents().count() as u64;
         loaded.modules.push(module);
