@@ -3,6 +3,8 @@
 //!
 //! The standard library of the targets is built from the source that Debian packages with its compiler, since rustup
 //! here may have no other target. The first run for a target builds it; later ones take seconds.
+//!
+//! CI has no time for all of it: it runs the tests of libraries on the machine that differs most, and functions on all.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
@@ -67,6 +69,18 @@ pub(crate) struct Options {
     /// Linux's name of an architecture: powerpc (32 bits, big-endian), arm64 or riscv64. By default, all.
     #[arg(long)]
     arch: Vec<String>,
+    /// What CI runs: the tests of libraries on the first machine only.
+    #[arg(long)]
+    quick: bool,
+}
+
+/// The tests of one machine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tests {
+    /// Of libraries, and functions of the machine.
+    All,
+    /// Functions of the machine.
+    Functions,
 }
 
 /// Runs the tests on the machines asked for, all of which must be possible.
@@ -80,16 +94,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         if let Some(missing) = machine.needs().iter().find_map(Need::missing) {
             bail!("no tests on {name}: {}, or cargo xtask install", missing.reason);
         }
-        machine.test().with_context(|| format!("tests on {name}"))?;
+        machine.test(machine.tests(options.quick)).with_context(|| format!("tests on {name}"))?;
     }
     Ok(())
 }
 
-/// Runs the tests on every machine that has what they need, and notes that others are skipped.
+/// Runs what CI runs on every machine that has what it needs, and notes that others are skipped.
 pub(crate) fn run_possible() -> Result<()> {
     for machine in MACHINES {
         if skips::note(&format!("cross {}", machine.name), &machine.needs())? {
-            machine.test().with_context(|| format!("tests on {}", machine.name))?;
+            machine.test(machine.tests(true)).with_context(|| format!("tests on {}", machine.name))?;
         }
     }
     Ok(())
@@ -106,7 +120,13 @@ impl Machine {
         [CARGO, RUSTC, LIBRARY, &self.linker(), &libc, self.emulator].map(tool)
     }
 
-    fn test(&self) -> Result<()> {
+    /// Which tests run, if they are to be quick or not.
+    fn tests(&self, is_quick: bool) -> Tests {
+        let is_first = MACHINES.first().is_some_and(|first| first.name == self.name);
+        if is_quick && !is_first { Tests::Functions } else { Tests::All }
+    }
+
+    fn test(&self, tests: Tests) -> Result<()> {
         println!("-- {}", self.name);
         let variable = |name: &str| format!("CARGO_TARGET_{}_{name}", self.target.to_uppercase().replace('-', "_"));
         let (linker, runner) = (variable("LINKER"), variable("RUNNER"));
@@ -126,7 +146,8 @@ impl Machine {
         let mut args =
             vec!["test", "--quiet", "-Zbuild-std", "--profile", "cross", "--target", self.target, "--workspace"];
         args.extend(excluded);
-        args.extend(["--lib", "--test", "host", "--"]);
+        args.extend((tests == Tests::All).then_some("--lib"));
+        args.extend(["--test", "host", "--"]);
         args.extend(beyond);
         workspace::run_with(CARGO, &args, &environment)
     }
@@ -143,8 +164,15 @@ mod tests {
 
     #[test]
     fn an_unknown_machine_is_refused() {
-        let options = Options { arch: vec!["vax".to_owned()] };
+        let options = Options { arch: vec!["vax".to_owned()], quick: false };
         assert_eq!(run(&options).expect_err("no such machine").to_string(), "no machine is called vax");
+    }
+
+    #[test]
+    fn quick_runs_have_the_tests_of_libraries_once() {
+        let all: Vec<_> = MACHINES.iter().filter(|machine| machine.tests(true) == Tests::All).collect();
+        assert_eq!(all.len(), 1);
+        assert!(MACHINES.iter().all(|machine| machine.tests(false) == Tests::All));
     }
 
     #[test]
