@@ -1,22 +1,19 @@
-//! Random numbers: xorshift64*, the same everywhere.
+//! Random numbers as inputs have them, the same everywhere.
 
 /// A sequence that follows from its start.
 #[derive(Debug, Clone)]
-pub struct Random(u64);
+pub struct Random(execmem_sim::Random);
 
 impl Random {
     /// The sequence of a number.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        Random(execmem_sim::Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1))
     }
 
     /// The next number.
     pub const fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        self.0.number()
     }
 
     /// A number below `bound`; 0 if that is 0.

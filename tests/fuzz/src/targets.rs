@@ -2,7 +2,6 @@
 
 mod engine;
 mod loader;
-mod nowhere;
 mod range;
 mod readers;
 mod tables;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use execmem::Table;
-use execmem_sim::Sim;
+use execmem_sim::{Nowhere, Sim};
 
 use crate::facts::{self, Fact, Facts};
 use crate::heap::{self, Refuse};
-use crate::memory::{Exempt, Make, Nothing};
+use crate::memory::{Exempt, Make};
 use crate::scene::{Heap, Scene as _};
 use crate::scripts::{self, Op};
 use crate::stack::TABLES;
@@ -115,7 +115,7 @@ pub(crate) fn check() -> Result<()> {
             observe::<Exempt<Sim>>(&mut seen, *table, defers, &scripts::everything())?;
             observe::<Exempt<Sim>>(&mut seen, *table, defers, &scripts::crowd())?;
             observe::<Exempt<Sim>>(&mut seen, *table, defers, &scripts::cuts())?;
-            observe::<Exempt<Nothing>>(&mut seen, *table, defers, &scripts::large())?;
+            observe::<Exempt<Nowhere>>(&mut seen, *table, defers, &scripts::large())?;
         }
     }
     let rows = rows()?;
@@ -155,7 +155,7 @@ fn contradiction(row: &Row, seen: Facts) -> Option<String> {
 fn is_refused_for_heap(call: &str) -> bool {
     let is_of = |op: &Op| [false, true].into_iter().any(|defers| call_of(*op, defers, false) == Some(call));
     let scripts = [scripts::everything(), scripts::crowd(), scripts::cuts(), scripts::large()];
-    scripts.iter().flatten().any(|op| is_of(op) && World::<Nothing>::heap(*op) == Heap::Needed)
+    scripts.iter().flatten().any(|op| is_of(op) && World::<Nowhere>::heap(*op) == Heap::Needed)
 }
 
 fn listed(seen: Facts, names: &[(Fact, &str)]) -> String {

@@ -26,9 +26,9 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use execmem::Table;
-use execmem_sim::Sim;
+use execmem_sim::{Nowhere, Sim};
 
-use memory::{Exempt, Nothing};
+use memory::Exempt;
 use world::World;
 
 #[derive(Debug, Parser)]
@@ -75,7 +75,7 @@ fn everything(table: Table, defers: bool) -> Result<u64> {
 
 /// What is large costs nothing on memory that is not there.
 fn large(table: Table) -> Result<u64> {
-    round::refuse_each(|| World::<Nothing>::new(table, false), &scripts::large())
+    round::refuse_each(|| World::<Nowhere>::new(table, false), &scripts::large())
 }
 
 fn crowd() -> Result<u64> {

@@ -1,7 +1,7 @@
 //! Memory for the engines under test.
 
 use execmem::Table;
-use execmem_sim::Sim;
+use execmem_sim::{Nowhere, Sim};
 use execmem_types::{
     Access, Backend, BackendError, Extent, Mapping, PageSize, PowerOfTwo, Protection, SyncScope, Trap,
 };
@@ -58,43 +58,6 @@ impl<B: Backend> Backend for Exempt<B> {
     }
 }
 
-/// Memory that takes everything and no room on the stack.
-#[derive(Debug)]
-pub(crate) struct Nothing;
-
-impl Backend for Nothing {
-    fn map(&self, _: &Mapping) -> Result<(), BackendError> {
-        Ok(())
-    }
-    fn unmap(&self, _: Extent) -> Result<(), BackendError> {
-        Ok(())
-    }
-    fn protect(&self, _: Extent, _: Protection) -> Result<(), BackendError> {
-        Ok(())
-    }
-    fn write(&self, _: Access, _: u64, _: &[u8]) -> Result<(), BackendError> {
-        Ok(())
-    }
-    fn fill(&self, _: Access, _: Extent, _: Trap) -> Result<(), BackendError> {
-        Ok(())
-    }
-    fn read(&self, _: u64, _: &mut [u8]) -> Result<(), BackendError> {
-        Ok(())
-    }
-    fn sync_code(&self, _: Extent, _: SyncScope) -> Result<(), BackendError> {
-        Ok(())
-    }
-    fn collapses(&self) -> bool {
-        true
-    }
-    fn collapse(&self, _: Extent, _: PageSize) -> Result<(), BackendError> {
-        Ok(())
-    }
-    fn adopt(&self, _: Extent, _: Protection) -> Result<(), BackendError> {
-        Ok(())
-    }
-}
-
 /// The end of a kernel's text, in its last large page. The first half of the page is the image's.
 pub(crate) const IMAGE: u64 = 0xffff_ffff_8120_0000;
 pub(crate) const LARGE: PageSize = PageSize::mib(2);
@@ -114,14 +77,14 @@ impl Make for Exempt<Sim> {
     }
 }
 
-impl Make for Nothing {
+impl Make for Nowhere {
     fn make(_: &Table) -> Self {
-        Nothing
+        Nowhere
     }
 }
 
-impl Make for Exempt<Nothing> {
+impl Make for Exempt<Nowhere> {
     fn make(_: &Table) -> Self {
-        Exempt(Nothing)
+        Exempt(Nowhere)
     }
 }

@@ -2,10 +2,10 @@
 
 use anyhow::{Result, ensure};
 use execmem::Table;
+use execmem_sim::Nowhere;
 
 use crate::costs::{self, Deepest};
 use crate::heap::{self, Refuse};
-use crate::memory::Nothing;
 use crate::modules::{self, Loading};
 use crate::paint::deepest_of;
 use crate::scene::Scene;
@@ -52,8 +52,8 @@ fn run<S: Scene>(
 
 fn measure_engine(deepest: &mut Deepest, table: Table, defers: bool) -> Result<()> {
     let mut run = |script: &[_], plan| {
-        let call = |world: &World<Nothing>, op| costs::call_on(world, op, defers);
-        run(deepest, World::<Nothing>::new(table, defers), script, plan, call)
+        let call = |world: &World<Nowhere>, op| costs::call_on(world, op, defers);
+        run(deepest, World::<Nowhere>::new(table, defers), script, plan, call)
     };
     for script in [scripts::everything(), scripts::large(), scripts::crowd(), scripts::cuts()] {
         run(&script, Refuse::Nothing)?;
@@ -69,7 +69,7 @@ fn measure_engine(deepest: &mut Deepest, table: Table, defers: bool) -> Result<(
 fn measure_loader(deepest: &mut Deepest) -> Result<()> {
     let plans = (0..PLANS).flat_map(|nth| [Refuse::From(nth), Refuse::Once(nth)]);
     for plan in plans.chain([Refuse::Nothing]) {
-        run(deepest, Loading::<Nothing>::new(), &modules::script(), plan, |_, op| Some(op.call()))?;
+        run(deepest, Loading::<Nowhere>::new(), &modules::script(), plan, |_, op| Some(op.call()))?;
     }
     Ok(())
 }

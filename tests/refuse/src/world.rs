@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use execmem::{Draft, Engine, Error, Extent, Kind, KindStats, Live, Request, Sealed, Stats, Table};
+use execmem_sim::Nowhere;
 
 use crate::facts::Locks;
 use crate::heap::exempt;
-use crate::memory::{IMAGE, LARGE, Make, Nothing};
+use crate::memory::{IMAGE, LARGE, Make};
 use crate::paint::call;
 use crate::scene::{Failure, Heap, Scene};
 use crate::scripts::Op;
@@ -42,7 +43,7 @@ pub(crate) struct World<B> {
     group: Vec<Draft>,
     published: Vec<Live>,
     /// Engines that are there besides.
-    _others: Vec<Engine<Nothing>>,
+    _others: Vec<Engine<Nowhere>>,
 }
 
 impl<B: Make> World<B> {
@@ -62,7 +63,7 @@ impl<B: Make> World<B> {
 
     /// The same beside other engines.
     pub(crate) fn beside(table: Table, others: usize) -> Self {
-        let other = |_| Engine::new(table, Nothing).expect("memory");
+        let other = |_| Engine::new(table, Nowhere).expect("memory");
         World { _others: (0..others).map(other).collect(), ..World::new(table, false) }
     }
 

@@ -12,11 +12,11 @@ use execmem_clients::module::{
     AlternativeFeatures, AlternativeFormat, Callee, Coming, LoadLimits, Loader, ModuleImage, Modules, PerCpu,
     apply_alternatives, plan, prepare_sites,
 };
+use execmem_sim::Nowhere;
 use execmem_tests::rig::Rig;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::hash;
-use super::nowhere::Nowhere;
 use crate::heap;
 
 /// The machines, as the names of targets have them.

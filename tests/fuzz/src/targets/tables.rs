@@ -1,10 +1,9 @@
 //! Tables that a boot adjusts to anything: refused with the rule that they break, or an engine works by them.
 
 use execmem::{Engine, Error, Extent, Kind, PageSize, Protection};
+use execmem_sim::Nowhere;
 use execmem_tests::tables;
 use execmem_types::{Descriptor, Fill, Growth, Placement, Plan, PowerOfTwo, Row, Seal, Unused};
-
-use super::nowhere::Nowhere;
 
 /// Bytes of a change.
 const BYTES: usize = 8;
