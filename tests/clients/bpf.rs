@@ -4,13 +4,9 @@ use execmem_tests::rig::Rig;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use execmem::sync::ThreadLanes;
-use execmem::{BackendError, Engine, Error as EngineError, Hooked, Kind};
-use execmem_arch_x86::TABLE;
-use execmem_clients::bpf::{Bpf, FlushPredictors, Header, Options, Program, ProgramRequest, Trampoline, Trust};
+use execmem_clients::bpf::{Bpf, Header, Options, Program, ProgramRequest, Trampoline, Trust};
 use execmem_clients::patch::NoBreakpoints;
 use execmem_clients::{Credit, Error, Id};
-use execmem_sim::Sim;
 
 use super::support::{check_empty, engine, granted, refuse_every_call};
 
@@ -135,43 +131,6 @@ fn untrusted_programs_stand_where_none_stood_since_the_last_flush() {
     bpf.free(id).expect("live");
     program(&bpf, &REQUEST, 1).expect("room");
     assert_eq!(flushes.get(), before);
-}
-
-#[test]
-fn the_hook_flushes_before_code_stands_where_a_program_stood_and_not_for_fresh_memory() {
-    let (flushes, refuses) = (Cell::new(0), Cell::new(false));
-    let hooks = FlushPredictors::<_, ThreadLanes>::new(|| {
-        flushes.set(flushes.get() + 1);
-        if refuses.get() { Err(BackendError::System { errno: 16 }) } else { Ok(()) }
-    });
-    let engine = Engine::new(TABLE, Hooked { memory: Sim::new(TABLE.machine()), hooks }).expect("memory");
-    let alloc = |kind| engine.alloc_kind(kind, 64).expect("room");
-    let mut programs: Vec<_> = (0..100).map(|_| alloc(Kind::Bpf)).collect();
-    let text = alloc(Kind::Text);
-    engine.free(text).expect("ours");
-    let text = alloc(Kind::Text);
-    assert_eq!(flushes.get(), 0, "no program stood there");
-
-    let mut odd: Vec<_> = (0..50).map(|place| programs.swap_remove(place)).collect();
-    engine.free_group(&mut odd).expect("ours");
-    let again = alloc(Kind::Bpf);
-    assert_eq!(flushes.get(), 1, "before the address is used again");
-    let more: Vec<_> = (0..49).map(|_| alloc(Kind::Text)).collect();
-    assert_eq!(flushes.get(), 1, "one flush serves every address");
-
-    engine.free(again).expect("ours");
-    refuses.set(true);
-    let refusal = EngineError::Hook { kind: Kind::Text.into(), source: BackendError::System { errno: 16 } };
-    assert_eq!(engine.alloc_kind(Kind::Text, 64).expect_err("it cannot be flushed"), refusal);
-    engine.free(alloc(Kind::Data)).expect("ours");
-    refuses.set(false);
-    let after = alloc(Kind::Text);
-    assert_eq!(flushes.get(), 3, "the address stayed dirty");
-    for draft in programs.into_iter().chain(more).chain([text, after]) {
-        engine.free(draft).expect("ours");
-    }
-    engine.shrink();
-    assert_eq!(engine.stats().bytes_mapped(), 0);
 }
 
 #[test]

@@ -4,5 +4,6 @@ mod bpf;
 mod by_address;
 mod ftrace;
 mod kprobe;
+mod predictors;
 mod prog_pack;
 mod support;

@@ -47,7 +47,9 @@ use execmem_types::{Backend, BackendError, Extent, KindSet};
 /// for it, which would wait for itself.
 ///
 /// **Refusal.** `before_use` and `mapped` may refuse, and the allocation fails with
-/// [`Error::Hook`](crate::Error::Hook); nothing is lost. A free is never refused.
+/// [`Error::Hook`](crate::Error::Hook); nothing is lost. A free is never refused. Each `before_use` that returns `Ok` is
+/// followed by one `freed`, unless the memory is never freed: of a pair of hooks, the first gets it at once if the second
+/// refuses. A hook that calls another has to do the same.
 ///
 /// **Panic.** One in `before_use`, `published` or `freed` leaves the memory of that call live for good, as if its handle had
 /// been [dropped](crate::KindStats::dropped); one in `mapped` leaves the block mapped and unused for good. The engine can be
@@ -126,12 +128,12 @@ macro_rules! hooks_by_pointer {
 
 hooks_by_pointer!(&H, Arc<H>);
 
-/// Both, one after the other. What the second refuses to have mapped is unmapped for the first again.
+/// Both, one after the other. A place that the second refuses is freed for the first again, and a block unmapped.
 impl<S: KindSet, A: Hooks<S>, B: Hooks<S>> Hooks<S> for (A, B) {
     #[inline]
     fn before_use(&self, kind: S, place: Extent) -> Result<(), BackendError> {
         self.0.before_use(kind, place)?;
-        self.1.before_use(kind, place)
+        self.1.before_use(kind, place).inspect_err(|_| self.0.freed(kind, place))
     }
 
     #[inline]
