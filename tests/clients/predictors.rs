@@ -101,8 +101,10 @@ fn a_flush_that_panics_leaves_addresses_dirty_and_the_hook_usable() {
     engine.audit().expect("audit");
 }
 
-/// Where programs went in one block, by units of 64 bytes: the number of the first flush that has to end before other code
-/// stands there.
+/// As many bytes as there may be in blocks, of which each thread may have its own.
+const BLOCKS: u64 = 16 << 21;
+
+/// Where programs went, by units of 64 bytes: the number of the first flush that has to end before other code stands there.
 struct Ground {
     begun: AtomicU64,
     ended: AtomicU64,
@@ -111,7 +113,7 @@ struct Ground {
 
 impl Ground {
     fn new() -> Self {
-        let due = (0..(2 << 20) / 64).map(|_| AtomicU64::new(0)).collect();
+        let due = (0..BLOCKS / 64).map(|_| AtomicU64::new(0)).collect();
         Ground { begun: AtomicU64::new(0), ended: AtomicU64::new(0), due }
     }
 
@@ -128,7 +130,7 @@ impl Ground {
     }
 
     fn units(&self, place: Extent) -> impl Iterator<Item = &AtomicU64> {
-        let number = |address: u64| usize::try_from(address % (2 << 20) / 64).expect("small");
+        let number = |address: u64| usize::try_from(address % BLOCKS / 64).expect("small");
         self.due[number(place.start())..=number(place.last())].iter()
     }
 }
