@@ -11,7 +11,7 @@ use clap::Args;
 
 use skip::{Need, tool};
 
-use crate::{skips, workspace};
+use crate::{skips, source_std, workspace};
 
 /// A machine to emulate.
 struct Machine {
@@ -37,11 +37,6 @@ const MACHINES: &[Machine] = &[
         emulator: "qemu-riscv64",
     },
 ];
-
-/// Debian's compiler, and what it needs to build the standard library.
-const CARGO: &str = "/usr/bin/cargo";
-const RUSTC: &str = "/usr/bin/rustc";
-const LIBRARY: &str = "/usr/lib/rustlib/src/rust/library";
 
 /// Packages that are not for every machine: programs, compilers' adapters for hosts they support, and models.
 const EXCLUDED: [&str; 10] = [
@@ -115,9 +110,10 @@ impl Machine {
     }
 
     /// What must be installed.
-    fn needs(&self) -> [Need; 6] {
+    fn needs(&self) -> Vec<Need> {
         let libc = format!("/usr/{}/lib/libc.so", self.tools);
-        [CARGO, RUSTC, LIBRARY, &self.linker(), &libc, self.emulator].map(tool)
+        let own = [&*self.linker(), &libc, self.emulator].map(tool);
+        source_std::needs().into_iter().chain(own).collect()
     }
 
     /// Which tests run, if they are to be quick or not.
@@ -132,14 +128,8 @@ impl Machine {
         let (linker, runner) = (variable("LINKER"), variable("RUNNER"));
         let emulate = format!("{} -L /usr/{}", self.emulator, self.tools);
         let folder = folder();
-        let environment = [
-            ("RUSTC", RUSTC),
-            // The option that builds the standard library is not stable.
-            ("RUSTC_BOOTSTRAP", "1"),
-            ("CARGO_TARGET_DIR", &*folder),
-            (&*linker, &self.linker()),
-            (&*runner, &*emulate),
-        ];
+        let environment = [("CARGO_TARGET_DIR", &*folder), (&*linker, &self.linker()), (&*runner, &*emulate)];
+        let environment = [&source_std::ENVIRONMENT[..], &environment].concat();
         let excluded = EXCLUDED.iter().flat_map(|package| ["--exclude", package]);
         let beyond = BEYOND_EMULATION.iter().flat_map(|test| ["--skip", test]);
         // In one call: features that differ between calls would have everything built twice.
@@ -149,7 +139,7 @@ impl Machine {
         args.extend((tests == Tests::All).then_some("--lib"));
         args.extend(["--test", "host", "--"]);
         args.extend(beyond);
-        workspace::run_with(CARGO, &args, &environment)
+        workspace::run_with(source_std::PROGRAM, &args, &environment)
     }
 }
 

@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod ci;
 mod conformance;
+mod coverage;
 mod cross;
 mod deny;
 mod fetch_bpf;
@@ -16,10 +17,13 @@ mod fuzz;
 mod generate;
 mod install;
 mod loom;
+mod mutants;
 mod outside;
 mod package;
 mod refuse;
+mod sanitize;
 mod skips;
+mod source_std;
 mod steps;
 mod tidy;
 mod wast;
@@ -54,6 +58,8 @@ enum Task {
     Ci,
     /// Check the laws of backends on the simulator and on this machine, or on backends that break them.
     Conformance(conformance::Options),
+    /// Print which share of the lines of ranges, types, engine and Linux memory the tests execute.
+    Coverage,
     /// Download Debian packages with BPF programs into `target/bpf` and print that folder.
     FetchBpf,
     /// Run the libraries' tests and generated functions of other architectures under user-mode emulation.
@@ -72,12 +78,16 @@ enum Task {
     Install(install::Options),
     /// Search the models of what runs at the same time, or break what they guard.
     Loom(loom::Options),
+    /// Change the product in one place after another, and ask whether a test fails then. Takes hours; goes on where it was.
+    Mutants(mutants::Options),
     /// Use what is public from a crate outside the workspace, and try what must not compile there.
     Outside,
     /// Make the packages that can be published, and compile and run first examples against them, outside the workspace.
     Package(package::Options),
     /// Refuse every request for heap of the engine and its clients, once and for good, or measure the stack.
     Refuse(refuse::Options),
+    /// Run what has several threads under the thread sanitizer.
+    Sanitize,
     /// Compare the workspace with the rules of its design.
     Tidy,
     /// Run the whole WebAssembly test suite in execmem's memory, beside Wasmtime's own.
@@ -92,6 +102,7 @@ fn main() -> Result<()> {
         Task::Check => check::run(),
         Task::Ci => ci::run(),
         Task::Conformance(options) => conformance::run(&options),
+        Task::Coverage => coverage::run(),
         Task::FetchBpf => fetch_bpf::run(),
         Task::Cross(options) => cross::run(&options),
         Task::FetchModules(options) => fetch_modules::run(&options),
@@ -99,9 +110,11 @@ fn main() -> Result<()> {
         Task::Gen { check } => generate::run(check),
         Task::Install(options) => install::run(&options),
         Task::Loom(options) => loom::run(&options),
+        Task::Mutants(options) => mutants::run(&options),
         Task::Outside => outside::run(),
         Task::Package(options) => package::run(&options),
         Task::Refuse(options) => refuse::run(&options),
+        Task::Sanitize => sanitize::run(),
         Task::Tidy => tidy::run(),
         Task::Wast => wast::run(),
     }
