@@ -3,9 +3,10 @@
 
 use std::cell::Cell;
 
+use crate::module::heap::armed;
 use execmem::kinds::{Data, RoAfterInit, Text};
 use execmem::sync::{Locking, RawMutex, ThreadLanes};
-use execmem::{BackendError, Engine, Error, Extent, Kind, Live, PageSize, Protection, Request, Table};
+use execmem::{BackendError, Engine, Error, Extent, Kind, Live, Owner, PageSize, Protection, Request, Table};
 use execmem_arch_x86::{TABLE, X86_FLIP, X86_STRICT};
 use execmem_sim::{Control, Sim};
 use execmem_types::{Access, Backend, Mapping, NamedTable, SyncScope, Trap};
@@ -222,18 +223,55 @@ fn an_allocation_without_growth_maps_nothing_and_says_what_to_do() {
         let request = |kind, len| Request::new(kind, len).without_growth();
         let refused = atomically(|| engine.request(&request(Kind::Text, 100)).expect_err("nothing is mapped"));
         assert!(matches!(refused, Error::NeedsGrowth { kind, .. } if kind == Kind::Text), "{refused}");
-        engine.reserve(Kind::Text, 100, 50).expect("memory");
-        engine.reserve(Kind::Data, 5000, 50).expect("memory");
+        engine.free(engine.alloc::<Text>(100).expect("memory")).expect("ours");
         let maps = control.counts().maps;
-        let held: Vec<_> = atomically(|| {
-            let wanted = [(Kind::Text, 100); 50].into_iter().chain([(Kind::Data, 5000); 50]);
-            let drafts = wanted.map(|(kind, len)| engine.request(&request(kind, len)));
-            drafts.collect::<Result<_, _>>().expect("it was reserved")
-        });
+        let draft = atomically(|| engine.request(&request(Kind::Text, 100)).expect("the block is there"));
         assert_eq!(control.counts().maps, maps);
-        held.into_iter().for_each(|draft| engine.free(draft).expect("ours"));
+        engine.free(draft).expect("ours");
         engine.audit().expect("audit");
     }
+}
+
+#[test]
+fn what_is_reserved_is_there_without_heap_locks_and_maps_whatever_others_take() {
+    for (table, kind) in [TABLE, X86_FLIP].into_iter().flat_map(|table| Kind::ALL.map(|kind| (table, kind))) {
+        let (engine, control) = engine(table);
+        let mut reserved = engine.reserve(&Request::new(kind, 5000), 50).expect("memory");
+        // Another takes all there is.
+        control.refuse_from(0);
+        let others: Vec<_> = core::iter::from_fn(|| engine.alloc_kind(kind, 5000).ok()).collect();
+        let (calls, mut taken) = (control.calls(), Vec::with_capacity(50));
+        let ((), used) = atomically(|| armed(0, || taken.extend(core::iter::from_fn(|| reserved.take()))));
+        assert_eq!((taken.len(), control.calls(), used.requests), (50, calls, 0), "{kind}");
+        control.refuse_nothing();
+        for draft in taken.into_iter().chain(others) {
+            engine.free(draft).expect("ours");
+        }
+        engine.audit().expect("audit");
+    }
+}
+
+#[test]
+fn a_reservation_is_all_or_nothing_and_what_is_left_goes_back() {
+    let (engine, control) = engine(TABLE);
+    let request = Request::new(Kind::Text, 1 << 20);
+    assert!(engine.reserve(&request, usize::MAX).is_err());
+    for nth in 0..4 {
+        control.refuse_from(nth);
+        assert!(engine.reserve(&request, 20).is_err(), "request {nth}");
+        control.refuse_nothing();
+        assert_eq!(engine.kind_stats(Kind::Text).live, 0);
+    }
+    let mut reserved = engine.reserve(&request.owned_by(Owner(7)), 20).expect("memory");
+    let one = reserved.take().expect("20");
+    assert_eq!(engine.find(one.address()).expect("live").owner, Owner(7));
+    assert_eq!((reserved.len(), reserved.is_empty()), (19, false));
+    engine.free_group(&mut reserved.into_drafts()).expect("ours");
+    engine.free(one).expect("ours");
+    assert!(engine.reserve(&request, 0).expect("nothing").is_empty());
+    drop(engine.reserve(&request, 3).expect("memory"));
+    assert_eq!(engine.kind_stats(Kind::Text).dropped, 3);
+    engine.audit().expect("audit");
 }
 
 #[test]

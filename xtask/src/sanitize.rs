@@ -81,7 +81,10 @@ fn flags() -> Result<String> {
     let folder = String::from_utf8(output.stdout).context("a path")?;
     let runtime = format!("{}/librustc-stable_rt.tsan.a", folder.trim());
     ensure!(std::path::Path::new(&runtime).is_file(), "the toolchain has no thread sanitizer: {runtime} is missing");
-    let linked = ["-Wl,--whole-archive", &runtime, "-Wl,--no-whole-archive", "-Wl,--export-dynamic"];
-    let linked = linked.map(|argument| format!(" -Clink-arg={argument}")).concat();
+    // The toolchain's linker: the runtime names symbols by version, which GNU's does not find.
+    let linker = format!("-B{}/../bin/gcc-ld", folder.trim());
+    let whole = ["-Wl,--whole-archive", &runtime, "-Wl,--no-whole-archive", "-Wl,--export-dynamic", "-lm", "-lc"];
+    let linked = [&[&*linker, "-fuse-ld=lld"], &whole[..]].concat();
+    let linked: String = linked.iter().map(|argument| format!(" -Clink-arg={argument}")).collect();
     Ok(format!("-Zsanitizer=thread -Zexternal-clangrt{linked}"))
 }

@@ -8,4 +8,5 @@ pub(crate) mod identity;
 pub(crate) mod location;
 pub(crate) mod owner;
 pub(crate) mod request;
+pub(crate) mod reservation;
 pub(crate) mod seat;

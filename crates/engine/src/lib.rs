@@ -75,6 +75,7 @@ pub use base::error::{Error, Failed, Operation};
 pub use base::handle::{Draft, Handle, Live, Sealed, Stage, Writes, stage};
 pub use base::owner::Owner;
 pub use base::request::Request;
+pub use base::reservation::Reservation;
 pub use execmem_types::{
     Backend, BackendError, CodeTag, Describe, Extent, Kind, KindName, KindSet, KindTag, KnownKind, PageSize,
     PowerOfTwo, Protection, SealableTag, Table, WritableTag, kinds,

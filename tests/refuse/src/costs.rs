@@ -57,6 +57,7 @@ fn call_of(op: Op, defers: bool, is_written_when_live: bool) -> Option<&'static 
         (Op::Alloc(..) | Op::AllocFor(..), _) => "`alloc`, `alloc_kind`, `alloc_for`, `request`",
         (Op::AllocWithin(..), _) => "`request` without growth",
         (Op::Reserve(..), _) => "`reserve`",
+        (Op::Take(_), _) => "`Reservation::take`",
         (Op::AllocGroup(_), _) => "`alloc_group`",
         (Op::Write(_), _) => "`write`",
         (Op::Read(_), _) => "`read`, `read_at`",

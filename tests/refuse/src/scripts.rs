@@ -26,7 +26,9 @@ pub(crate) enum Op {
     PublishGroup,
     FreeGroup,
     OwnAndDrop(usize),
-    Reserve(Kind, u64, u64),
+    Reserve(Kind, u64, usize),
+    /// Takes the next allocation of what was reserved.
+    Take(usize),
     Donate(u64),
     Find(usize),
     Stats,
@@ -59,10 +61,15 @@ pub(crate) fn everything() -> Vec<Op> {
     ops.extend([Op::Alloc(25, Kind::Data, 70_000), Op::Split(25, 26, 8192), Op::Free(26), Op::TruncateAgain(25, 4096)]);
     ops.extend([
         Op::Free(25),
-        Op::Reserve(Kind::Data, 1000, 50),
+        Op::Alloc(27, Kind::Data, 1000),
+        Op::Free(27),
         Op::AllocWithin(27, Kind::Data, 1000),
-        Op::Reserve(Kind::Text, 1000, 50),
+        Op::Alloc(28, Kind::Text, 1000),
+        Op::Free(28),
         Op::AllocWithin(28, Kind::Text, 1000),
+        Op::Reserve(Kind::RoData, 1000, 50),
+        Op::Take(29),
+        Op::Free(29),
         Op::Donate(0),
         Op::Donate(1),
         Op::Alloc(23, Kind::Text, 300),
@@ -103,7 +110,7 @@ pub(crate) fn crowd() -> Vec<Op> {
     ops
 }
 
-/// Memory cut into many pieces, between which holes are left, and requests that are served by what was reserved.
+/// Memory cut into many pieces, between which holes are left, and allocations that were reserved.
 pub(crate) fn cuts() -> Vec<Op> {
     const PIECES: usize = 150;
     const BYTES: u64 = 8192;
@@ -117,8 +124,8 @@ pub(crate) fn cuts() -> Vec<Op> {
         ops.extend((0..=PIECES).map(Op::Free));
         ops.push(Op::Maintain);
     }
-    ops.push(Op::Reserve(Kind::Text, 5000, PIECES as u64));
-    ops.extend((0..PIECES).map(|slot| Op::AllocWithin(slot, Kind::Text, 5000)));
+    ops.push(Op::Reserve(Kind::Text, 5000, PIECES));
+    ops.extend((0..PIECES).map(Op::Take));
     ops.extend((0..PIECES).map(Op::Free));
     ops.extend([Op::ShrinkExclusively, Op::Audit]);
     ops

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use execmem::{Draft, Engine, Error, Extent, Kind, KindStats, Live, Request, Sealed, Stats, Table};
+use execmem::{Draft, Engine, Error, Extent, Kind, KindStats, Live, Request, Reservation, Sealed, Stats, Table};
 use execmem_sim::Nowhere;
 
 use crate::facts::Locks;
@@ -42,6 +42,7 @@ pub(crate) struct World<B> {
     stats: Box<Stats>,
     group: Vec<Draft>,
     published: Vec<Live>,
+    reserved: Option<Reservation>,
     /// Engines that are there besides.
     _others: Vec<Engine<Nowhere>>,
 }
@@ -57,6 +58,7 @@ impl<B: Make> World<B> {
             stats: Box::default(),
             group: Vec::new(),
             published: Vec::new(),
+            reserved: None,
             _others: Vec::new(),
         }
     }
@@ -304,7 +306,13 @@ impl<B: Make> Scene for World<B> {
             Op::OwnAndDrop(slot) => self.own_and_drop(slot),
             Op::Reserve(kind, len, count) => {
                 let engine = self.engine()?;
-                Ok(call(|| engine.reserve(kind, len, count))?)
+                self.reserved = Some(call(|| engine.reserve(&Request::new(kind, len), count))?);
+                Ok(())
+            }
+            Op::Take(slot) => {
+                let reserved = self.reserved.as_mut().ok_or(Failure::Missing)?;
+                let draft = call(|| reserved.take()).ok_or(Failure::Missing)?;
+                self.put(slot, draft)
             }
             Op::Donate(number) => self.donate(number),
             Op::Find(slot) => {
@@ -364,6 +372,7 @@ impl<B: Make> Scene for World<B> {
                 self.free(slot).map_err(|failure| format!("{failure:?}"))?;
             }
         }
+        self.group.extend(self.reserved.take().into_iter().flat_map(Reservation::into_drafts));
         self.free_group().map_err(|failure| format!("{failure:?}"))?;
         let Some(mut engine) = self.engine.take().and_then(Arc::into_inner) else { return Err("shared".to_owned()) };
         engine.shrink_exclusively();

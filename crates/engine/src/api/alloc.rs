@@ -65,22 +65,6 @@ impl<M: Memory<S>, S: KindSet, L: Locking> Engine<M, S, L> {
         self.allocate(request).map(Handle::of)
     }
 
-    /// Makes sure that `count` allocations of `len` bytes find room without growth, one after the other, as long as no other
-    /// caller takes it. Maps memory if there is none.
-    ///
-    /// # Errors
-    ///
-    /// As [`alloc`](Self::alloc) of all of it.
-    pub fn reserve(&self, kind: S, len: u64, count: u64) -> Result<(), Error> {
-        let seat = self.seats[kind];
-        let pool = &self.pools[usize::from(seat.pool)];
-        self.check_caller(pool)?;
-        let one = want(pool, seat, &Request::new(kind, len))?;
-        let each = seat.alignment.round_up(one.len).unwrap_or(u64::MAX);
-        let all = want(pool, seat, &Request::new(kind, each.saturating_mul(count.max(1)) - u64::from(seat.lead)))?;
-        self.worker(pool).make_room(&all)
-    }
-
     /// The entry point of an allocation: its first byte, or the first behind the [lead](execmem_types::Descriptor::lead)
     /// of its kind. Offsets count from the first byte in both cases.
     pub fn entry<T: Stage, K: KindTag<Set = S>>(&self, handle: &Handle<T, K>) -> u64 {

@@ -9,6 +9,8 @@ use super::Engine;
 use crate::base::error::{Error, Failed};
 use crate::base::handle::{Allocation, Draft, Handle, Live, Stage};
 use crate::base::location::Location;
+use crate::base::request::Request;
+use crate::base::reservation::Reservation;
 use crate::memory::Memory;
 use crate::pool::TOGETHER;
 use crate::sync::Locking;
@@ -23,10 +25,15 @@ impl<M: Memory<S>, S: KindSet, L: Locking> Engine<M, S, L> {
     ///
     /// The first that fails, as [`alloc`](Self::alloc). What was allocated before it is free again.
     pub fn alloc_group(&self, wanted: &[(S, u64)]) -> Result<Vec<Draft<S>>, Error> {
+        self.alloc_all(wanted.iter().map(|&(kind, len)| Request::new(kind, len)))
+    }
+
+    /// Allocates every one of `wanted`, or none.
+    fn alloc_all(&self, wanted: impl ExactSizeIterator<Item = Request<S>>) -> Result<Vec<Draft<S>>, Error> {
         let mut drafts = Vec::new();
         drafts.try_reserve_exact(wanted.len()).map_err(|_| Error::OutOfMemory)?;
-        for &(kind, len) in wanted {
-            match self.alloc_kind(kind, len) {
+        for request in wanted {
+            match self.request(&request) {
                 Ok(draft) => drafts.push(draft),
                 Err(error) => {
                     // Drafts of this engine are always accepted.
@@ -36,6 +43,28 @@ impl<M: Memory<S>, S: KindSet, L: Locking> Engine<M, S, L> {
             }
         }
         Ok(drafts)
+    }
+
+    /// Sets memory aside for `count` allocations as a request says, from which each can be had where nothing may be waited for:
+    /// with interrupts off, or while the heap refuses.
+    ///
+    /// ```
+    /// # use execmem_arch_x86::TABLE; use execmem_sim::Sim;
+    /// use execmem::{Engine, Kind, Request};
+    ///
+    /// let engine = Engine::new(TABLE, Sim::new(TABLE.machine()))?;
+    /// let mut slots = engine.reserve(&Request::new(Kind::Kprobes, 64), 100)?;
+    /// let slot = slots.take().expect("a hundred");
+    /// engine.free(slot)?;
+    /// engine.free_group(&mut slots.into_drafts())?;
+    /// # Ok::<(), execmem::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first that fails, as [`request`](Self::request). What was allocated before it is free again.
+    pub fn reserve(&self, request: &Request<S>, count: usize) -> Result<Reservation<S>, Error> {
+        self.alloc_all(core::iter::repeat_n(*request, count)).map(Reservation::new)
     }
 
     /// Publishes every draft, or none: other processors are asked once for up to 16 of them. Of drafts that other processors

@@ -84,14 +84,6 @@ impl<M: Memory<S>, S: KindSet, L: Locking> Worker<'_, M, S, L> {
         Err(self.pool.no_place(want, true))
     }
 
-    /// Makes sure that the next `want` finds a place, unless another caller takes it.
-    pub(crate) fn make_room(&self, want: &Want) -> Result<(), Error> {
-        let taken = self.place(want, true)?;
-        self.uncount(want, taken);
-        self.pool.forget(want, taken);
-        Ok(())
-    }
-
     /// Takes back a place that was not handed out, and what was mapped for it if that is too much.
     pub(crate) fn give_back(&self, want: &Want, taken: Taken) {
         self.uncount(want, taken);

@@ -67,8 +67,6 @@ fn off<T>(name: &str, call: impl FnOnce() -> Result<T, Error>) -> Result<T, Erro
 pub(super) fn off_in_all() -> Result<(), Error> {
     let start = || Ok(QuickEngine::with_locks(TABLE, Quick(KernelMemory::new(MANAGED)))?.deferring());
     let engine = off("`new`, `with_locks`", start)?;
-    engine.reserve(Kind::Text, 1000, 20)?;
-    engine.reserve(Kind::Data, 1000, 20)?;
     contents(&engine)?;
     ends(&engine)?;
     pictures(&engine)?;
@@ -81,8 +79,11 @@ pub(super) fn off_in_all() -> Result<(), Error> {
 
 /// Allocations from what was reserved, and their content.
 fn contents(engine: &QuickEngine) -> Result<(), Error> {
-    let within = |kind| engine.request(&Request::new(kind, 1000).without_growth());
-    let mut code = off("`request` without growth", || within(Kind::Text))?;
+    let mut reserved = engine.reserve(&Request::new(Kind::Text, 1000), 2)?;
+    let mut code = off("`Reservation::take`", || Ok(reserved.take()))?.expect("two");
+    engine.free_group(&mut reserved.into_drafts())?;
+    let within = || engine.request(&Request::new(Kind::Text, 1000).without_growth());
+    engine.free(off("`request` without growth", within)?)?;
     off("`write`", || engine.write(&mut code, 0, ANSWER.bytes()))?;
     let mut bytes = [0; 4];
     off("`read`, `read_at`", || {
