@@ -104,13 +104,14 @@ fn examine(options: &Options, subject: &Subject) -> Result<Vec<(String, Outcome)
     }
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let mut known = Known::read(&folder)?;
+    // Of a run that was interrupted, in the order in which it went.
+    Pass::ALL.iter().try_for_each(|pass| known.absorb(&folder, *pass))?;
     let wanted = wanted(options, subject, &folder)?;
     for pass in Pass::ALL {
         let rest: Vec<_> = wanted.iter().filter(|name| known.is_open(name, pass)).cloned().collect();
         println!("{}: {} of {} mutants to {}", subject.package, rest.len(), wanted.len(), pass.tests(subject));
         if !options.report && !rest.is_empty() {
             let outcome = mutate(subject, pass, &rest, &folder);
-            // Also of a run that was interrupted.
             known.absorb(&folder, pass)?;
             outcome?;
         }
@@ -129,6 +130,14 @@ enum Pass {
 
 impl Pass {
     const ALL: [Pass; 2] = [Pass::Own, Pass::Suite];
+
+    /// Where cargo-mutants writes what it finds.
+    fn folder(self, package: &Path) -> PathBuf {
+        package.join(match self {
+            Pass::Own => "own",
+            Pass::Suite => "suite",
+        })
+    }
 
     fn tests(self, subject: &Subject) -> String {
         match self {
@@ -195,6 +204,7 @@ fn place(seed: u64, name: &str) -> u64 {
 
 /// Makes mutants one after the other, and runs one pass of tests on each, after these have passed without.
 fn mutate(subject: &Subject, pass: Pass, names: &[String], folder: &Path) -> Result<()> {
+    fs::create_dir_all(pass.folder(folder)).with_context(|| format!("making {}", pass.folder(folder).display()))?;
     let list = folder.join("wanted.toml");
     let exact: Vec<_> = names.iter().map(|name| toml::Value::String(format!("^{}$", escaped(name)))).collect();
     let text = toml::to_string(&toml::Table::from_iter([("examine_re".to_owned(), toml::Value::Array(exact))]))?;
@@ -220,7 +230,7 @@ fn mutate(subject: &Subject, pass: Pass, names: &[String], folder: &Path) -> Res
     ]);
     mutants.args(built.iter().map(|argument| format!("--cargo-arg={argument}")));
     mutants.args(tested.iter().map(|argument| format!("--cargo-test-arg={argument}")));
-    mutants.arg("--config").arg(&list).arg("--output").arg(folder);
+    mutants.arg("--config").arg(&list).arg("--output").arg(pass.folder(folder));
     let status = in_tree(&mut mutants, &tree).status().context("starting cargo mutants")?;
     match status.code() {
         // All noticed, some missed, some without end.

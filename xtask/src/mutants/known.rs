@@ -64,15 +64,21 @@ impl Known {
         self.outcomes.get(name).copied().unwrap_or(Outcome::Open)
     }
 
-    /// Adds what a pass wrote, and keeps all of it.
-    pub(super) fn absorb(&mut self, folder: &Path, pass: Pass) -> Result<()> {
+    /// Adds what a pass wrote for a package, as far as nothing better is known, and keeps all of it.
+    pub(super) fn absorb(&mut self, package: &Path, pass: Pass) -> Result<()> {
         for (list, outcome) in LISTS {
-            let Ok(text) = fs::read_to_string(folder.join("mutants.out").join(list)) else { continue };
+            let file = pass.folder(package).join("mutants.out").join(list);
+            let Ok(text) = fs::read_to_string(file) else { continue };
             let outcome = match (outcome, pass) {
                 (Outcome::Missed, Pass::Own) => Outcome::MissedByOwn,
                 (outcome, _) => outcome,
             };
-            self.outcomes.extend(text.lines().map(|name| (name.to_owned(), outcome)));
+            for name in text.lines() {
+                let known = self.outcomes.entry(name.to_owned()).or_insert(outcome);
+                if matches!(known, Outcome::Open | Outcome::MissedByOwn) {
+                    *known = outcome;
+                }
+            }
         }
         fs::write(&self.file, toml::to_string(&self.outcomes)?)
             .with_context(|| format!("writing {}", self.file.display()))
@@ -101,9 +107,10 @@ mod tests {
     #[test]
     fn what_own_tests_missed_is_open_to_the_suite_alone() {
         let folder = std::env::temp_dir().join(format!("execmem-mutants-{}", std::process::id()));
-        fs::create_dir_all(folder.join("mutants.out")).expect("a folder");
-        fs::write(folder.join("mutants.out/missed.txt"), "a\n").expect("a file");
-        fs::write(folder.join("mutants.out/caught.txt"), "b\n").expect("a file");
+        let lists = Pass::Own.folder(&folder).join("mutants.out");
+        fs::create_dir_all(&lists).expect("a folder");
+        fs::write(lists.join("missed.txt"), "a\n").expect("a file");
+        fs::write(lists.join("caught.txt"), "b\n").expect("a file");
         let mut known = Known::read(&folder).expect("nothing");
         known.absorb(&folder, Pass::Own).expect("files");
         let again = Known::read(&folder).expect("what was absorbed");
