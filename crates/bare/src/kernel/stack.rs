@@ -1,6 +1,7 @@
 //! How much stack something takes: what is below is painted, and looked at afterwards.
 
 use core::hint::black_box;
+use core::mem::MaybeUninit;
 
 use super::arch;
 use super::processors::{own_stack, without_interrupts};
@@ -8,15 +9,21 @@ use super::processors::{own_stack, without_interrupts};
 /// What unused stack holds.
 const PAINT: u64 = 0x5a5a_5a5a_5a5a_5a5a;
 
-/// Bytes of stack that `body` takes, and what it returns. It runs without interrupts, which use the same stack.
+/// Bytes of stack that `body` takes besides what it returns, which it writes to the caller's frame. It runs without
+/// interrupts, which use the same stack.
 pub(crate) fn taken_by<T>(body: impl FnOnce() -> T) -> (u64, T) {
     let mut body = Some(body);
-    let mut result = None;
+    let mut result = MaybeUninit::uninit();
     let (nothing, with_body) = without_interrupts(|| {
         let nothing = deepest(&mut || ());
-        (nothing, deepest(&mut || result = body.take().map(|body| body())))
+        let mut run = || {
+            let body = body.take().expect("it runs once");
+            result.write(body());
+        };
+        (nothing, deepest(&mut run))
     });
-    (with_body.saturating_sub(nothing), result.expect("the body ran"))
+    // SAFETY: `deepest` called `run`, which wrote it.
+    (with_body.saturating_sub(nothing), unsafe { result.assume_init() })
 }
 
 /// Bytes from here to the lowest that `body` wrote to.
