@@ -34,7 +34,7 @@ const MORE: &[Step] = &[
     Step::built(
         "run --modules: riscv64",
         "execmem",
-        &["run", "--backend", "sim", "--arch", "riscv64", "--modules", "target/modules/riscv64"],
+        &["run", "--backend", "sim", "--arch", "riscv64", "--modules", "target/modules/riscv64", "--rounds", "1"],
     ),
     Step::cargo(
         "report --png",

@@ -67,9 +67,9 @@ pub(crate) fn run() -> Result<()> {
         ("EXECMEM_STRESS_SECONDS", "10"),
     ];
     let environment = [&source_std::ENVIRONMENT[..], &environment].concat();
-    for threads in &THREADS {
-        let mut arguments = vec!["test", "-Zbuild-std", "--target", TARGET, "--package", threads.package];
-        arguments.extend(threads.target.iter().chain(&["--"]).chain(threads.tests));
+    for (threads, filter) in THREADS.iter().flat_map(|threads| threads.tests.iter().map(move |test| (threads, test))) {
+        let mut arguments = vec!["test", "--quiet", "-Zbuild-std", "--target", TARGET, "--package", threads.package];
+        arguments.extend(threads.target.iter().chain(&["--", filter]));
         workspace::run_with(source_std::PROGRAM, &arguments, &environment)?;
     }
     Ok(())

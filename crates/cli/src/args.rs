@@ -82,6 +82,9 @@ pub(crate) struct RunOptions {
     /// Load the kernel modules below this folder (.ko, .ko.xz, .ko.zst, .ko.gz) instead of laying out a module set
     #[arg(long, value_name = "DIR")]
     pub(crate) modules: Option<PathBuf>,
+    /// Load and unload those modules so many times more, by four threads and in another order each time
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "modules")]
+    pub(crate) rounds: u64,
     /// What to load
     #[arg(long, value_name = "FILE")]
     pub(crate) workload: Option<PathBuf>,

@@ -12,6 +12,7 @@ pub(crate) mod modules;
 mod print;
 mod process;
 mod report;
+mod rounds;
 pub(crate) mod steady;
 
 use std::process::ExitCode;
@@ -38,7 +39,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<ExitCode> {
         callers::run(options.backend, named, load, &mut report)?;
     }
     match &options.modules {
-        Some(folder) => modules::run(folder, &named.table, &mut report)?,
+        Some(folder) => modules::run(folder, &named.table, options.rounds, &mut report)?,
         None => kernel::run(&named.table, &workload, &mut report)?,
     }
     match steady::count() {

@@ -39,6 +39,13 @@ impl Random {
     pub fn pick<'t, T>(&mut self, from: &'t [T]) -> &'t T {
         &from[usize::try_from(self.below(from.len() as u64)).unwrap_or(0)]
     }
+
+    /// Puts things into another order, each as likely as any other.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, usize::try_from(self.below(last as u64 + 1)).unwrap_or(last));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -54,6 +61,11 @@ mod tests {
         assert_ne!(Random::new(0).number(), 0);
         let (below, unit) = (random.below(10), random.unit());
         assert!(below < 10 && (0.0..1.0).contains(&unit) && random.below(0) == 0);
+        let mut order: Vec<_> = (0..100).collect();
+        random.shuffle(&mut order);
+        assert!(!order.is_sorted());
+        order.sort_unstable();
+        assert!(order.into_iter().eq(0..100), "each once");
         assert!((0..1000).map(|_| *random.pick(&[1, 2, 3])).all(|picked| (1..=3).contains(&picked)));
     }
 }

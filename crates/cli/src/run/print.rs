@@ -37,6 +37,10 @@ pub(crate) fn text(report: &Report) -> Text {
             report.modules_loaded,
             report.modules_failed.len()
         ));
+        if report.module_rounds > 0 {
+            let (rounds, threads) = (report.module_rounds, super::rounds::THREADS);
+            text.paragraph(format!("rounds               {rounds} of loading and unloading by {threads} threads"));
+        }
         for failure in &report.modules_failed {
             text.paragraph(format!("  {}: {}", printable(&failure.name), printable(&failure.reason)));
         }

@@ -35,6 +35,8 @@ pub(crate) struct Report {
     pub(crate) text: Option<TextReport>,
     pub(crate) modules_loaded: u64,
     pub(crate) modules_failed: Vec<ModuleFailure>,
+    /// Times that they were loaded and unloaded again by several threads.
+    pub(crate) module_rounds: u64,
     pub(crate) module_layouts: Vec<LayoutReport>,
     pub(crate) notes: Vec<String>,
 }
@@ -151,6 +153,7 @@ impl Report {
             text: None,
             modules_loaded: 0,
             modules_failed: Vec::new(),
+            module_rounds: 0,
             module_layouts: Vec::new(),
             notes: Vec::new(),
         }
