@@ -41,6 +41,8 @@ mod sandbox;
 #[cfg(target_arch = "x86_64")]
 mod shared;
 #[cfg(target_arch = "x86_64")]
+mod soak;
+#[cfg(target_arch = "x86_64")]
 mod tools;
 #[cfg(target_arch = "x86_64")]
 mod unwind;
@@ -64,6 +66,7 @@ pub(crate) fn tests() -> Vec<skip::Test> {
         refused::tests(),
         sandbox::tests(),
         shared::tests(),
+        soak::tests(),
         tools::tests(),
         unwind::tests(),
     ];

@@ -23,6 +23,7 @@ mod package;
 mod refuse;
 mod sanitize;
 mod skips;
+mod soak;
 mod source_std;
 mod steps;
 mod tidy;
@@ -88,6 +89,8 @@ enum Task {
     Refuse(refuse::Options),
     /// Run what has several threads under the thread sanitizer.
     Sanitize,
+    /// Run everything at once for minutes on real memory that refuses now and then, and compare the end with the begin.
+    Soak(soak::Options),
     /// Compare the workspace with the rules of its design.
     Tidy,
     /// Run the whole WebAssembly test suite in execmem's memory, beside Wasmtime's own.
@@ -115,6 +118,7 @@ fn main() -> Result<()> {
         Task::Package(options) => package::run(&options),
         Task::Refuse(options) => refuse::run(&options),
         Task::Sanitize => sanitize::run(),
+        Task::Soak(options) => soak::run(&options),
         Task::Tidy => tidy::run(),
         Task::Wast => wast::run(),
     }

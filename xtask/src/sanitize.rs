@@ -62,8 +62,8 @@ pub(crate) fn run() -> Result<()> {
     let environment = [
         ("RUSTFLAGS", flags.as_str()),
         ("CARGO_TARGET_DIR", &folder),
-        // The first report ends the program, and what is expected to be slow is.
-        ("TSAN_OPTIONS", "halt_on_error=1"),
+        // The first report ends the program. Tests fork beside threads.
+        ("TSAN_OPTIONS", "halt_on_error=1 die_after_fork=0"),
         ("EXECMEM_STRESS_SECONDS", "10"),
     ];
     let environment = [&source_std::ENVIRONMENT[..], &environment].concat();
