@@ -32,7 +32,7 @@ fn counts_calls(args: &[String]) -> bool {
 }
 
 /// What can be asked of the program that counts the instructions of calls.
-const OF_CALLS: [&str; 4] = [CALLGRIND, "--json", "--record", "--check"];
+const OF_CALLS: [&str; 5] = [CALLGRIND, "--json", "--files", "--record", "--check"];
 
 /// The instructions of each call that were recorded.
 const RECORD: &str = "tests/bench/record/instructions.json";

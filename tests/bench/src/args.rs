@@ -27,9 +27,6 @@ pub(crate) struct Args {
     /// Counts instructions of execmem and its floor with valgrind instead.
     #[arg(long)]
     pub(crate) callgrind: bool,
-    /// And prints the files of execmem that a pair of an allocation and a free passes.
-    #[arg(long, requires = "callgrind")]
-    pub(crate) files: bool,
     /// Replaces programs on two threads for that many minutes instead, and checks what stays mapped.
     #[arg(long, value_name = "MINUTES")]
     pub(crate) soak: Option<f64>,

@@ -1,7 +1,5 @@
 //! Instructions per pair of an allocation and a free, counted by valgrind: exact where time is not.
 
-mod files;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -15,13 +13,12 @@ const PAIRS: usize = 20_000;
 /// What is run if nothing is asked for.
 const DEFAULT: &str = "T1";
 
-/// Prints the instructions of execmem and of its floor for each bench that can be cut to a number of pairs; or, of execmem
-/// alone, the files that they are in.
-pub(crate) fn run(benches: &[Bench], only_default: bool, has_files: bool) -> Result<()> {
+/// Prints the instructions of execmem and of its floor for each bench that can be cut to a number of pairs.
+pub(crate) fn run(benches: &[Bench], only_default: bool) -> Result<()> {
     let is_here = Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_ok();
     ensure!(is_here, "`valgrind` is not installed; instructions cannot be counted without it");
     for bench in benches.iter().filter(|bench| !only_default || bench.name == DEFAULT) {
-        let is_floor = |peer: &str| matches!(peer, "heap" | "btree") && !has_files;
+        let is_floor = |peer: &str| matches!(peer, "heap" | "btree");
         let is_ours = |peer: &str| matches!(peer, "execmem" | "execmem-range");
         for peer in bench.peers.iter().filter(|peer| is_ours(peer) || is_floor(peer)) {
             let file = profile(bench, peer)?;
@@ -29,9 +26,6 @@ pub(crate) fn run(benches: &[Bench], only_default: bool, has_files: bool) -> Res
             let (without, with) = (count(bench, peer, 0, &fill)?, count(bench, peer, PAIRS, &file)?);
             println!("{} {peer}: {} instructions per pair", bench.name, with.saturating_sub(without) / PAIRS as u64);
             println!("  profile: callgrind_annotate {}", file.display());
-            if has_files {
-                files::print(&fill, &file, PAIRS as u64)?;
-            }
         }
     }
     Ok(())

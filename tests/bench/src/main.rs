@@ -56,7 +56,7 @@ fn main() -> Result<ExitCode> {
     }
     ensure!(!benches.is_empty(), "there is no trace {}", args.traces.join(" or "));
     if args.callgrind {
-        return callgrind::run(&benches, args.traces.is_empty(), args.files).map(|()| ExitCode::SUCCESS);
+        return callgrind::run(&benches, args.traces.is_empty()).map(|()| ExitCode::SUCCESS);
     }
     let report = rounds::run(&benches, &args)?;
     if args.json {

@@ -15,6 +15,7 @@
 #![expect(unsafe_code, reason = "functions that valgrind finds by name have symbols that are not mangled")]
 #![allow(clippy::print_stdout, reason = "a program that talks to a terminal")]
 
+mod files;
 mod profile;
 mod record;
 mod valgrind;
@@ -31,6 +32,9 @@ struct Args {
     /// Prints JSON.
     #[arg(long)]
     json: bool,
+    /// Prints which files of the product a call passes instead, and the instructions of each.
+    #[arg(long, conflicts_with_all = ["json", "record", "check"])]
+    files: bool,
     /// Writes tests/bench/record/instructions.json.
     #[arg(long)]
     record: bool,
@@ -47,7 +51,12 @@ fn main() -> Result<()> {
     if args.work {
         return work::run();
     }
-    let record = Record::new(&valgrind::count()?)?;
+    let counts = valgrind::count()?;
+    if args.files {
+        files::print(&counts);
+        return Ok(());
+    }
+    let record = Record::new(&counts)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&record)?);
     } else {

@@ -1,4 +1,4 @@
-//! A profile as callgrind writes it, added up by crate.
+//! A profile as callgrind writes it, added up by crate and by file.
 //!
 //! ```text
 //! ob=/path/of/program
@@ -19,8 +19,13 @@ use object::{Object as _, ObjectSegment as _};
 /// The entry of copying and filling, which is in no sum.
 pub(crate) const COPYING: &str = "copying";
 
-/// Instructions by crate.
-pub(crate) type Counts = BTreeMap<&'static str, u64>;
+/// Instructions of the calls of a verb.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) by_crate: BTreeMap<&'static str, u64>,
+    /// Of the product's files, from the workspace on.
+    pub(crate) by_file: BTreeMap<String, u64>,
+}
 
 /// Which crate a file is of: the first row whose text its path has.
 const CRATES: [(&str, &str); 9] = [
@@ -62,11 +67,14 @@ impl Program {
         let own = || lines.iter().filter(|line| line.object == self.path);
         let mut executed = BTreeMap::<u64, u64>::new();
         own().for_each(|line| *executed.entry(line.address).or_default() += line.count);
-        let mut counts = Counts::new();
+        let mut counts = Counts::default();
         for line in &lines {
             let behind = if line.object == self.path { self.behind_rep(line.address) } else { None };
             let most = behind.map_or(u64::MAX, |behind| executed.get(&behind).copied().unwrap_or(0));
-            *counts.entry(line.crate_name()).or_default() += line.count.min(most);
+            *counts.by_crate.entry(line.crate_name()).or_default() += line.count.min(most);
+            if let Some(file) = line.file_of_product() {
+                *counts.by_file.entry(file.to_owned()).or_default() += line.count.min(most);
+            }
         }
         Ok(counts)
     }
@@ -95,6 +103,13 @@ struct Line<'t> {
 }
 
 impl Line<'_> {
+    fn file_of_product(&self) -> Option<&str> {
+        const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
+        let root = ROOT.strip_suffix("tests/instructions/../../").unwrap_or(ROOT);
+        let file = self.file.strip_prefix(root).unwrap_or(self.file);
+        file.starts_with("crates/").then_some(file)
+    }
+
     fn crate_name(&self) -> &'static str {
         if COPYING_FUNCTIONS.iter().any(|name| self.function.contains(name)) {
             return COPYING;

@@ -87,10 +87,10 @@ impl Record {
 impl Call {
     fn new(counts: &Counts, calls: usize) -> Self {
         let each = |count: u64| rounded(count as f64 / calls as f64);
-        let of_crates = || counts.iter().filter(|(name, _)| **name != COPYING);
+        let of_crates = || counts.by_crate.iter().filter(|(name, _)| **name != COPYING);
         Call {
             instructions: each(of_crates().map(|(_, count)| count).sum()),
-            copying: each(counts.get(COPYING).copied().unwrap_or(0)),
+            copying: each(counts.by_crate.get(COPYING).copied().unwrap_or(0)),
             by_crate: of_crates().map(|(name, count)| ((*name).to_owned(), each(*count))).collect(),
         }
     }
