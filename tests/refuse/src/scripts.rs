@@ -66,6 +66,7 @@ pub(crate) fn everything() -> Vec<Op> {
         Op::AllocWithin(27, Kind::Data, 1000),
         Op::Alloc(28, Kind::Text, 1000),
         Op::Free(28),
+        Op::Maintain,
         Op::AllocWithin(28, Kind::Text, 1000),
         Op::Reserve(Kind::RoData, 1000, 50),
         Op::Take(29),
