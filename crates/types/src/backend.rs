@@ -297,3 +297,51 @@ pub trait Describe {
     /// What is true of the memory now. Allocates, maps and locks nothing.
     fn facts(&self) -> Self::Facts<'_>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a backend has to bring itself.
+    struct Least;
+
+    impl Backend for Least {
+        fn map(&self, _: &Mapping) -> Result<(), BackendError> {
+            Ok(())
+        }
+        fn unmap(&self, _: Extent) -> Result<(), BackendError> {
+            Ok(())
+        }
+        fn protect(&self, _: Extent, _: Protection) -> Result<(), BackendError> {
+            Ok(())
+        }
+        fn write(&self, _: Access, _: u64, _: &[u8]) -> Result<(), BackendError> {
+            Ok(())
+        }
+        fn fill(&self, _: Access, _: Extent, _: Trap) -> Result<(), BackendError> {
+            Ok(())
+        }
+        fn read(&self, _: u64, _: &mut [u8]) -> Result<(), BackendError> {
+            Ok(())
+        }
+        fn sync_code(&self, extent: Extent, _: SyncScope) -> Result<(), BackendError> {
+            if extent.start() == 0 { Err(BackendError::Unsupported) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn what_a_backend_does_not_bring_it_cannot_do() {
+        let [first, second] = [0, 64].map(|start| Extent::new(start, 64).expect("an extent"));
+        assert_eq!(Least.check_caller(), Ok(()));
+        assert!(!Least.collapses());
+        assert_eq!(Least.collapse(first, PageSize::mib(2)), Err(BackendError::Unsupported));
+        assert_eq!(Least.adopt(first, Protection::ReadOnly), Err(BackendError::Unsupported));
+        assert_eq!(Least.stores_at_once().bytes(), size_of::<usize>() as u64, "a word");
+        assert_eq!(Least.sync_group(&[second, second], SyncScope::Fresh), Ok(()));
+        assert_eq!(
+            Least.sync_group(&[second, first], SyncScope::Fresh),
+            Err(BackendError::Unsupported),
+            "each is told"
+        );
+    }
+}

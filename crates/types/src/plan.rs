@@ -219,3 +219,76 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::hint::black_box;
+
+    use super::*;
+    use crate::{InstructionSet, PageSize, Protection, Reach};
+
+    crate::kinds! {
+        /// What a JIT keeps.
+        pub enum Jit, types in jit {
+            /// Compiled at once.
+            Baseline: Code = "baseline",
+            /// Compiled well.
+            Optimised: Code = "optimised",
+            /// What code loads.
+            Literals: Constants = "literals",
+        }
+    }
+
+    /// Branches reach what lies within 2 GiB.
+    const REACH: Reach = Reach::Relative { base: 5, min: i32::MIN as i64, max: i32::MAX as i64 };
+    static INSTRUCTIONS: InstructionSet = InstructionSet { reach: REACH, ..InstructionSet::unknown(64) };
+    const PAGES: [PageSize; 2] = [PageSize::mib(2), PageSize::kib(4)];
+    const MACHINE: Machine = Machine::new("mine", &INSTRUCTIONS, &[PAGES[1], PAGES[0]]);
+    const LINE: PowerOfTwo = PowerOfTwo::from_log2(6);
+
+    const fn extent(start: u64, end: u128) -> Extent {
+        Extent::between(start, end).expect("an extent")
+    }
+
+    const fn plan(machine: Machine) -> Plan<Jit> {
+        let window = extent(0x4000_0000, 0x6000_0000);
+        Plan::new(machine)
+            .own(jit::Baseline, Descriptor::code(window, &PAGES))
+            .shares(jit::Optimised, jit::Baseline, LINE, LINE)
+            .own(jit::Literals, Descriptor::constants(window, &PAGES))
+            .with_anchor(extent(0x3000_0000, 0x3000_1000))
+            .with_windows(jit::Literals, [Some(extent(0x5000_0000, 0x6000_0000)), None, None])
+            .with_windows(jit::Optimised, [None; 3])
+    }
+
+    #[test]
+    fn a_plan_at_run_time_is_what_the_compiler_makes_of_it() {
+        const PLAN: Plan<Jit> = plan(MACHINE);
+        static TABLE: Table<Jit> = PLAN.table();
+        let now = plan(black_box(MACHINE));
+        assert_eq!(now, PLAN);
+        assert_eq!((now.table(), now.checked()), (TABLE, Ok(TABLE)));
+        assert_eq!(now.row(Jit::Optimised), PLAN.row(Jit::Optimised));
+        let literals = TABLE.descriptor(Jit::Literals).windows().next();
+        assert_eq!((literals, TABLE.home(Jit::Optimised)), (Some(extent(0x5000_0000, 0x6000_0000)), Jit::Baseline));
+        assert!(!now.is_legacy() && now.legacy().is_legacy());
+    }
+
+    #[test]
+    fn a_plan_whose_code_flips_has_it_in_pages_of_its_own() {
+        let mut plan = plan(black_box(MACHINE));
+        plan.flip();
+        let code = *plan.own_mut(Jit::Baseline).expect("a row");
+        assert_eq!((code.fill, code.quantum), (Fill::Flip, PAGES[1]));
+        assert_eq!(plan.row(Jit::Optimised), Some(&Row::shares(Jit::Baseline.number(), PAGES[1], PAGES[1])));
+        assert!(plan.own_mut(Jit::Optimised).is_none(), "it has no row of its own");
+        assert_eq!(plan.owns_mut().count(), 2);
+        plan.rows_mut().for_each(|(kind, row)| assert_eq!(matches!(row, Row::Own(_)), kind != Jit::Optimised));
+        // Without leaves there are no pages to be in.
+        let mut empty = Plan::<Jit>::new(Machine { leaves: [None; 8], ..MACHINE });
+        empty.set(Jit::Baseline, Row::Own(Descriptor { protection: Protection::ReadOnly, ..code }));
+        let before = empty;
+        empty.flip();
+        assert_eq!(empty, before);
+    }
+}

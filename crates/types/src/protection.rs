@@ -87,3 +87,19 @@ impl fmt::Display for Rights {
         members.try_for_each(|member| write!(f, " {member}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate alloc;
+
+    use alloc::string::ToString as _;
+
+    use super::*;
+
+    #[test]
+    fn rights_are_shown_least_first() {
+        assert_eq!(Rights::ALL.to_string(), "r-- rw- r-x");
+        assert_eq!(Rights::only(Protection::ReadWrite).to_string(), "rw-");
+        assert_eq!(Rights::only(Protection::NoAccess).to_string(), "---");
+    }
+}
