@@ -80,8 +80,10 @@ fn is_measured(file: &str) -> bool {
 /// How many lines come before the tests of a file, which are last.
 fn lines_of_product(source: &str) -> usize {
     let lines: Vec<_> = source.lines().collect();
-    let is_start = |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].ends_with('{');
-    lines.windows(2).position(is_start).unwrap_or(lines.len())
+    let is_module = |line: &&str| line.starts_with("mod ") && line.ends_with('{');
+    // Attributes may stand between.
+    let is_start = |few: &[&str]| few[0] == "#[cfg(test)]" && few[1..].iter().any(is_module);
+    lines.windows(3).position(is_start).unwrap_or(lines.len())
 }
 
 fn print(files: &[Covered]) -> Result<()> {

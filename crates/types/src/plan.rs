@@ -221,11 +221,12 @@ where
 }
 
 #[cfg(test)]
+#[expect(unreachable_pub, reason = "sets of kinds are declared for other crates")]
 mod tests {
     use core::hint::black_box;
 
     use super::*;
-    use crate::{InstructionSet, PageSize, Protection, Reach};
+    use crate::{Class, InstructionSet, PageSize, Protection, Reach};
 
     crate::kinds! {
         /// What a JIT keeps.
@@ -272,6 +273,17 @@ mod tests {
         let literals = TABLE.descriptor(Jit::Literals).windows().next();
         assert_eq!((literals, TABLE.home(Jit::Optimised)), (Some(extent(0x5000_0000, 0x6000_0000)), Jit::Baseline));
         assert!(!now.is_legacy() && now.legacy().is_legacy());
+    }
+
+    #[test]
+    fn kinds_are_told_apart_by_what_they_are_for() {
+        for (index, kind) in Jit::ALL.iter().enumerate() {
+            assert_eq!((kind.index(), Jit::from_name(kind.name())), (index, Some(*kind)));
+            let is_code = *kind != Jit::Literals;
+            assert_eq!((kind.is_code(), kind.class() == Class::Code), (is_code, is_code));
+            assert!(!kind.is_writable() && !kind.is_sealable());
+        }
+        assert_eq!(Jit::from_name("interpreted"), None);
     }
 
     #[test]
