@@ -70,14 +70,13 @@ const SUBJECTS: [Subject; 4] = [
     Subject { package: "execmem-linux", sample: 30, suite: HOST },
 ];
 
-/// What prints is compared with nothing, and what only tests call is no product.
+/// What is printed for debugging is compared with nothing.
 const EXCLUDED: [&str; 3] = ["impl Debug", "impl fmt::Debug", "impl core::fmt::Debug"];
 
 /// Runs the mutants of every package, and prints what came of it.
 pub(crate) fn run(options: &Options) -> Result<()> {
     for program in ["cargo-mutants", "cargo-nextest"] {
-        let is_installed = options.report || workspace::is_installed(program);
-        ensure!(is_installed, "{program} is not installed: cargo install --locked {program}");
+        ensure!(workspace::is_installed(program), "{program} is missing: cargo install --locked {program}");
     }
     let subjects: Vec<_> = SUBJECTS.iter().filter(|subject| is_wanted(options, subject)).collect();
     ensure!(!subjects.is_empty(), "no package {}; there are {}", options.package.join(", "), names().join(", "));
