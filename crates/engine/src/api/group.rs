@@ -53,7 +53,7 @@ impl<M: Memory<S>, S: KindSet, L: Locking> Engine<M, S, L> {
     /// use execmem::{Engine, Kind, Request};
     ///
     /// let engine = Engine::new(TABLE, Sim::new(TABLE.machine()))?;
-    /// let mut slots = engine.reserve(&Request::new(Kind::Kprobes, 64), 100)?;
+    /// let mut slots = engine.reserve(&Request::new(Kind::Kprobe, 64), 100)?;
     /// let slot = slots.take().expect("a hundred");
     /// engine.free(slot)?;
     /// engine.free_group(&mut slots.into_drafts())?;
