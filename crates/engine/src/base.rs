@@ -5,8 +5,6 @@ pub(crate) mod counters;
 pub(crate) mod error;
 pub(crate) mod handle;
 pub(crate) mod identity;
-pub(crate) mod location;
-pub(crate) mod owner;
 pub(crate) mod request;
 pub(crate) mod reservation;
 pub(crate) mod seat;

@@ -73,7 +73,7 @@ pub use api::{DraftWriter, Engine, EngineOf, EngineRef, Found, Owned, PoolStats,
 pub use base::counters::{Counters, KindStats};
 pub use base::error::{Error, Failed, Operation};
 pub use base::handle::{Draft, Handle, Live, Sealed, Stage, Writes, stage};
-pub use base::owner::Owner;
+pub use base::request::Owner;
 pub use base::request::Request;
 pub use base::reservation::Reservation;
 pub use execmem_types::{

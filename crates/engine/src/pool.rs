@@ -19,7 +19,6 @@ mod retire;
 mod seal_blocks;
 mod shard;
 mod steal;
-mod worker;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -30,16 +29,15 @@ use once_cell::race::OnceBox;
 use smallvec::SmallVec;
 
 use crate::Error;
-use crate::base::location::{Location, MAX_DONATIONS, MAX_SHARDS};
-use crate::memory::PoolRow;
+use crate::base::handle::{Location, MAX_DONATIONS, MAX_SHARDS};
+use crate::memory::{Memory, PoolRow, Seam};
 use crate::region::{Block, Region, Window};
-use crate::space::{base_alignment, usable};
+use crate::space::{Space, base_alignment, usable};
 use crate::sync::{AtomicBool, AtomicU8, Lock, Locking, Ordering, RawMutex};
 
 pub(crate) use place::Taken;
 pub(crate) use retire::TOGETHER;
 pub(crate) use shard::Shard;
-pub(crate) use worker::Worker;
 
 /// Shards of a pool that has several; at most as many as a byte has bits.
 const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
@@ -67,6 +65,19 @@ pub(crate) struct Pool<L: Locking> {
     /// No large block could be had the last time: every hole serves every thread until one can.
     is_short: AtomicBool,
     pub(crate) change: Lock<L::Sleep, ()>,
+}
+
+/// A pool at work: with the seam through which it has memory. What it does is told in the files of this folder.
+pub(crate) struct Worker<'e, M, S, L: Locking> {
+    pub(crate) pool: &'e Pool<L>,
+    pub(crate) seam: Seam<'e, M, S, L::Spin>,
+}
+
+impl<'e, M: Memory<S>, S: KindSet, L: Locking> Worker<'e, M, S, L> {
+    #[inline]
+    pub(crate) const fn new(pool: &'e Pool<L>, memory: &'e M, space: &'e Space<L::Spin>) -> Self {
+        Worker { pool, seam: Seam::new(memory, &pool.row, space) }
+    }
 }
 
 /// Aligned so that no two share a cache line.

@@ -3,7 +3,6 @@
 mod audit;
 mod query;
 mod spans;
-mod units;
 
 use core::ops::Range;
 
@@ -11,7 +10,7 @@ pub use audit::Violation;
 pub use query::State;
 
 use crate::holes::{Holes, Id};
-use crate::live_map::{Part, share_page};
+use crate::live_map::{MAX_QUANTA, Part, share_page};
 use crate::{Error, LiveMap};
 
 /// What [`Arena::free`] did.
@@ -63,6 +62,19 @@ impl Arena {
             runs: 0,
             managed_quanta: 0,
         }
+    }
+
+    /// The smallest length, and what every position is a multiple of.
+    #[must_use]
+    #[inline]
+    pub fn quantum(&self) -> u64 {
+        1 << self.quantum_log2()
+    }
+
+    /// First position that cannot be addressed.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.position(self.limit)
     }
 
     /// What it writes in its live map.
@@ -213,5 +225,72 @@ impl Arena {
     fn holes_needed(&self) -> usize {
         let holes = self.holes.count();
         holes.max((self.live_count + self.runs.max(self.added) + holes) / 2) + 2
+    }
+}
+
+/// Positions and lengths as callers say them, and the quanta that an arena counts in.
+impl Arena {
+    #[inline]
+    fn quantum_log2(&self) -> u32 {
+        self.quantum_log2
+    }
+
+    /// One less than an alignment in quanta.
+    #[inline]
+    fn alignment_mask(&self, align: u64) -> Result<u32, Error> {
+        // Zero wraps around, and is looked at.
+        if align.wrapping_sub(1) < self.quantum() { Ok(0) } else { self.large_alignment_mask(align) }
+    }
+
+    fn large_alignment_mask(&self, align: u64) -> Result<u32, Error> {
+        if !align.is_power_of_two() {
+            return Err(Error::BadAlignment(align));
+        }
+        let mask = u32::try_from((align >> self.quantum_log2()) - 1).ok().filter(|&mask| mask < MAX_QUANTA);
+        mask.ok_or(Error::TooLarge(align))
+    }
+
+    /// The number of quanta that hold a length.
+    #[inline]
+    fn quanta_for(&self, len: u64) -> Result<u32, Error> {
+        match u32::try_from(len.wrapping_sub(1) >> self.quantum_log2()) {
+            Ok(last) if last < MAX_QUANTA => Ok(last + 1),
+            _ => Err(if len == 0 { Error::ZeroLength } else { Error::TooLarge(len) }),
+        }
+    }
+
+    /// The number of the quantum that holds a position.
+    fn quantum_holding(&self, position: u64) -> Option<u32> {
+        u32::try_from(position >> self.quantum_log2()).ok().filter(|&number| number < MAX_QUANTA)
+    }
+
+    /// The number of the quantum that begins at a position.
+    #[inline]
+    fn quantum_at(&self, position: u64) -> Option<u32> {
+        let number = u32::try_from(position >> self.quantum_log2()).ok()?;
+        (self.position(number) == position).then_some(number)
+    }
+
+    /// A range of whole quanta.
+    fn quanta(&self, range: &Range<u64>) -> Result<Range<u32>, Error> {
+        if range.start >= range.end {
+            return Err(Error::ZeroLength);
+        }
+        if range.end > self.limit() {
+            return Err(Error::TooLarge(range.end));
+        }
+        let number = |value: u64| self.quantum_at(value).ok_or(Error::NotQuantized(value));
+        Ok(number(range.start)?..number(range.end)?)
+    }
+
+    /// Where a quantum starts.
+    #[inline]
+    fn position(&self, quanta: u32) -> u64 {
+        u64::from(quanta) << self.quantum_log2()
+    }
+
+    /// The positions of a range of quanta.
+    fn positions(&self, quanta: Range<u32>) -> Range<u64> {
+        self.position(quanta.start)..self.position(quanta.end)
     }
 }

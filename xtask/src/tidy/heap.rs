@@ -72,7 +72,7 @@ const ALLOWED: &[(&str, &str, &str, &str)] = &[
     ("crates/engine/src/pool/retire.rs", "retire_withheld", "collect", "into a list of its own that is long enough"),
     ("crates/range/src/holes/records.rs", "insert_at_end", "push", "the line before asserts that there is room"),
     ("crates/range/src/holes/upkeep.rs", "rebuild", "clone", "a range"),
-    ("crates/range/src/live_map/part.rs", "*", "clone", "a range"),
+    ("crates/range/src/live_map.rs", "*", "clone", "a range"),
     ("crates/types/src/template.rs", "*", "push", "into an array, which may be full"),
 ];
 

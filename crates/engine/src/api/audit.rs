@@ -4,7 +4,7 @@ use execmem_types::{Backend, BackendError, Extent, KindName, KindSet};
 use thiserror::Error;
 
 use super::Engine;
-use crate::base::location::Location;
+use crate::base::handle::Location;
 use crate::memory::Memory;
 use crate::pool::{Pool, Worker};
 use crate::region::{Region, Window};

@@ -3,7 +3,7 @@
 use execmem_types::{Extent, KindSet};
 
 use super::Engine;
-use crate::base::owner::{Owner, parts_of};
+use crate::base::request::{Owner, parts_of};
 use crate::pool::Pool;
 use crate::region::Window;
 use crate::space::Slot;

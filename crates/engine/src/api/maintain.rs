@@ -4,7 +4,7 @@ use execmem_types::{Backend, Extent, KindSet, PageSize};
 
 use super::Engine;
 use crate::Error;
-use crate::base::location::MAX_DONATIONS;
+use crate::base::handle::MAX_DONATIONS;
 use crate::memory::Memory;
 use crate::sync::Locking;
 

@@ -5,7 +5,7 @@ use execmem_types::{Backend, Extent, Fill, KindSet, PageSize};
 use super::Worker;
 use crate::Error;
 use crate::base::boxed::try_box;
-use crate::base::location::{Location, MAX_DONATIONS};
+use crate::base::handle::{Location, MAX_DONATIONS};
 use crate::memory::Memory;
 use crate::region::{Block, Region, Window};
 use crate::space::base_alignment;

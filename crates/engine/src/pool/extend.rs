@@ -14,7 +14,7 @@ use execmem_types::{Extent, Growth, KindSet, PageSize};
 use super::grow::rounded;
 use super::{Taken, Worker};
 use crate::Error;
-use crate::base::location::Location;
+use crate::base::handle::Location;
 use crate::memory::{Blocks, Memory};
 use crate::region::{Block, Tail, Want};
 use crate::sync::Locking;

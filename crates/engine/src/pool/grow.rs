@@ -8,7 +8,7 @@ use execmem_types::{Extent, Growth, KindSet, PageSize, PowerOfTwo};
 
 use super::{Pool, Taken, Worker};
 use crate::Error;
-use crate::base::location::Location;
+use crate::base::handle::Location;
 use crate::memory::{Blocks, Memory};
 use crate::region::{Region, Want};
 use crate::space::ReservationTag;

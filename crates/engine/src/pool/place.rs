@@ -5,7 +5,7 @@ use execmem_types::KindSet;
 use super::{Pool, Worker};
 use crate::Error;
 use crate::base::handle::Allocation;
-use crate::base::location::Location;
+use crate::base::handle::Location;
 use crate::memory::Memory;
 use crate::region::Want;
 use crate::sync::Locking;

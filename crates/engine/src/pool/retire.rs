@@ -12,8 +12,8 @@ use execmem_types::{Extent, KindSet, SyncScope};
 use smallvec::SmallVec;
 
 use super::{Shard, Worker};
+use crate::base::handle::Location;
 use crate::base::handle::{Allocation, StageOf};
-use crate::base::location::Location;
 use crate::memory::Memory;
 use crate::region::{Block, Freed};
 use crate::sync::Locking;

@@ -8,8 +8,8 @@
 use execmem_types::{BackendError, Extent, Growth, KindSet, Protection};
 
 use super::Worker;
+use crate::base::handle::Location;
 use crate::base::handle::StageOf;
-use crate::base::location::Location;
 use crate::memory::Memory;
 use crate::region::Block;
 use crate::sync::Locking;

@@ -14,7 +14,7 @@
 
 use super::{Pool, Shard, Taken};
 use crate::Error;
-use crate::base::location::Location;
+use crate::base::handle::Location;
 use crate::region::Want;
 use crate::sync::{Locking, Ordering};
 

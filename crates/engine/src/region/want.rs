@@ -8,7 +8,7 @@ pub(crate) struct Want {
     /// Bytes, a multiple of the quantum of the pool.
     pub(crate) len: u64,
     pub(crate) align: PowerOfTwo,
-    /// [Kind and owner](crate::base::owner::tag_of).
+    /// [Kind and owner](crate::base::request::tag_of).
     pub(crate) tag: u32,
     /// Which of the kinds that share the pool.
     pub(crate) sharer: u8,
