@@ -87,7 +87,6 @@ fn a_flush_that_panics_leaves_addresses_dirty_and_the_hook_usable() {
         flushes.set(flushes.get() + 1);
         Ok(())
     }));
-    // A place has to be the only free one for the next allocation to get it.
     let mut programs: Vec<_> = (0..3).map(|_| engine.alloc_kind(Kind::Bpf, 64).expect("room")).collect();
     let (other, freed) = (programs.remove(1), programs.remove(0));
     let places = [freed.extent(), other.extent()];

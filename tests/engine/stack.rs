@@ -6,40 +6,13 @@
 use execmem::Engine;
 use execmem::kinds::Text;
 use execmem_arch_x86::TABLE;
-use execmem_types::{Access, Backend, BackendError, Extent, Mapping, Protection, SyncScope, Trap};
+use execmem_sim::Nowhere;
 
 const KERNEL_STACK_BYTES: usize = 16 << 10;
 
-/// Memory that takes everything and no room on the stack.
-struct Nothing;
-
-impl Backend for Nothing {
-    fn map(&self, _: &Mapping) -> Result<(), BackendError> {
-        Ok(())
-    }
-    fn unmap(&self, _: Extent) -> Result<(), BackendError> {
-        Ok(())
-    }
-    fn protect(&self, _: Extent, _: Protection) -> Result<(), BackendError> {
-        Ok(())
-    }
-    fn write(&self, _: Access, _: u64, _: &[u8]) -> Result<(), BackendError> {
-        Ok(())
-    }
-    fn fill(&self, _: Access, _: Extent, _: Trap) -> Result<(), BackendError> {
-        Ok(())
-    }
-    fn read(&self, _: u64, _: &mut [u8]) -> Result<(), BackendError> {
-        Ok(())
-    }
-    fn sync_code(&self, _: Extent, _: SyncScope) -> Result<(), BackendError> {
-        Ok(())
-    }
-}
-
 /// Makes an engine and does what its users do.
 fn use_one() {
-    let engine = Engine::new(TABLE, Nothing).expect("memory");
+    let engine = Engine::new(TABLE, Nowhere).expect("memory");
     let mut code = engine.alloc::<Text>(100).expect("room");
     engine.write(&mut code, 0, &[0xc3]).expect("in bounds");
     let code = engine.publish(code).expect("published");

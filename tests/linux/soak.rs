@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use execmem::{Backend, BackendError, Draft, Engine, Extent, Kind, Live, PageSize, Protection, kinds::Text};
-use execmem_linux::{Linux, Options, Publish};
+use execmem_linux::{Linux, Options, Publish, proc};
 use execmem_sim::Random;
 use execmem_types::{Access, Mapping, PowerOfTwo, SyncScope, Trap};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -198,15 +198,10 @@ fn soak(publish: Publish, time: Duration) -> (u64, u64) {
 
 /// Mappings and their bytes without those of the heap, and descriptors.
 fn picture() -> (usize, u64, usize) {
-    let maps = std::fs::read_to_string("/proc/self/maps").expect("proc");
-    let mappings = maps.lines().filter(|line| !line.ends_with("[heap]") && !line.ends_with("[stack]"));
-    let bytes = |line: &str| {
-        let (start, end) = line.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
-        let number = |text| u64::from_str_radix(text, 16).expect("an address");
-        number(end) - number(start)
-    };
+    let areas = proc::areas().expect("proc");
+    let mappings = || areas.iter().filter(|area| !["[heap]", "[stack]"].contains(&&*area.name));
     let descriptors = std::fs::read_dir("/proc/self/fd").expect("proc").count();
-    (mappings.clone().count(), mappings.map(bytes).sum(), descriptors)
+    (mappings().count(), mappings().map(|area| area.extent.len()).sum(), descriptors)
 }
 
 fn a_soak_with_faults_ends_where_it_began() {
@@ -215,7 +210,7 @@ fn a_soak_with_faults_ends_where_it_began() {
         // SAFETY: mallopt(3) sets a parameter of the allocator; no other thread is there.
         unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
         let seconds = std::env::var("EXECMEM_SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
-        let time = Duration::from_secs_f64(seconds.unwrap_or(1.0) / 3.0);
+        let time = Duration::from_secs_f64(seconds.unwrap_or(1.0)) / ways().map(|_| 1).sum::<u32>();
         for publish in ways() {
             // What the process keeps of its first engine and threads.
             soak(publish, Duration::from_millis(50));

@@ -104,8 +104,7 @@ struct Line<'t> {
 
 impl Line<'_> {
     fn file_of_product(&self) -> Option<&str> {
-        const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
-        let root = ROOT.strip_suffix("tests/instructions/../../").unwrap_or(ROOT);
+        let root = env!("CARGO_MANIFEST_DIR").strip_suffix("tests/instructions")?;
         let file = self.file.strip_prefix(root).unwrap_or(self.file);
         file.starts_with("crates/").then_some(file)
     }
@@ -142,4 +141,31 @@ fn lines(profile: &str) -> Result<Vec<Line<'_>>> {
         }
     }
     Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instruction_costs_its_own_file_and_calls_cost_nothing() {
+        let profile = "ob=/p\nfl=crates/a.rs\nfn=one\n0x1 10 5\n0x2 11 1\nfi=crates/b.rs\n0x3 3 7\nfe=crates/a.rs\n\
+            0x4 4 1\ncfi=crates/c.rs\ncfn=two\ncalls=4 0x9 1\n0x5 11 400\n0x6 12 2\n\nfl=crates/c.rs\nfn=two\n0x9 20 400\n";
+        let program = Program { path: "/p".to_owned(), segments: Vec::new() };
+        let counts = program.counts(profile).expect("a profile").by_file;
+        let counts: Vec<_> = counts.iter().map(|(file, count)| (&**file, *count)).collect();
+        assert_eq!(counts, [("crates/a.rs", 9), ("crates/b.rs", 7), ("crates/c.rs", 400)]);
+    }
+
+    #[test]
+    fn files_of_libraries_are_not_ours() {
+        let of = |file: &str| {
+            let line = Line { object: "", function: "", file, address: 0, count: 0 };
+            line.file_of_product().map(str::to_owned)
+        };
+        let own = "crates/engine/src/pool.rs";
+        let whole = env!("CARGO_MANIFEST_DIR").replace("tests/instructions", own);
+        assert_eq!([of(own), of(&whole)], [own, own].map(|file| Some(file.to_owned())));
+        assert_eq!(of("/index.crates.io-1/smallvec/src/lib.rs"), None);
+    }
 }

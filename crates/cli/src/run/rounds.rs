@@ -34,11 +34,12 @@ pub(super) fn run(files: &[PathBuf], table: &Table, count: u64, report: &mut Rep
         let live: u64 = stats.kinds.iter().map(|(_, kind)| kind.live).sum();
         report.audited(engine.audit());
         engine.shrink_exclusively();
-        let left = (live, withheld, machine.leaves().len(), bookkeeping(&engine), report.modules_loaded - loaded);
+        let left =
+            (live, withheld, machine.leaves().len(), bookkeeping(&engine), report.modules_loaded.abs_diff(loaded));
         if left != (0, 0, 0, start, 0) {
             report.audited(Err(format!(
                 "I1: round {round}: {} allocations are live, {} bytes withheld, {} page sizes mapped, {} bytes of \
-                 bookkeeping where {start} were at the start, {} modules not loaded",
+                 bookkeeping where {start} were at the start, {} modules more or fewer",
                 left.0, left.1, left.2, left.3, left.4
             )));
         }

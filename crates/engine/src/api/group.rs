@@ -7,8 +7,7 @@ use smallvec::SmallVec;
 
 use super::Engine;
 use crate::base::error::{Error, Failed};
-use crate::base::handle::Location;
-use crate::base::handle::{Allocation, Draft, Handle, Live, Stage};
+use crate::base::handle::{Allocation, Draft, Handle, Live, Location, Stage};
 use crate::base::request::Request;
 use crate::base::reservation::Reservation;
 use crate::memory::Memory;

@@ -4,8 +4,7 @@ use execmem_types::KindSet;
 
 use super::{Pool, Worker};
 use crate::Error;
-use crate::base::handle::Allocation;
-use crate::base::handle::Location;
+use crate::base::handle::{Allocation, Location};
 use crate::memory::Memory;
 use crate::region::Want;
 use crate::sync::Locking;

@@ -12,8 +12,7 @@ use execmem_types::{Extent, KindSet, SyncScope};
 use smallvec::SmallVec;
 
 use super::{Shard, Worker};
-use crate::base::handle::Location;
-use crate::base::handle::{Allocation, StageOf};
+use crate::base::handle::{Allocation, Location, StageOf};
 use crate::memory::Memory;
 use crate::region::{Block, Freed};
 use crate::sync::Locking;

@@ -8,8 +8,7 @@
 use execmem_types::{BackendError, Extent, Growth, KindSet, Protection};
 
 use super::Worker;
-use crate::base::handle::Location;
-use crate::base::handle::StageOf;
+use crate::base::handle::{Location, StageOf};
 use crate::memory::Memory;
 use crate::region::Block;
 use crate::sync::Locking;
