@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::steps::{self, Step};
 use crate::{
-    bare, bench, check, conformance, cross, deny, fetch_bpf, fetch_modules, loom, outside, package, refuse, skips,
+    bare, bench, check, conformance, cross, deny, fetch_bpf, fetch_modules, loom, msrv, outside, package, refuse, skips,
 };
 
 /// What CI runs before [`check::STEPS`]: data that tests need.
@@ -42,6 +42,7 @@ const MORE: &[Step] = &[
     ),
     Step::task("outside", outside::run),
     Step::task("package", package::run_quick),
+    Step::task("msrv", msrv::run_possible),
     Step::task("deny", deny::run_possible),
     Step::task("conformance --mutants", conformance::run_mutants),
     Step::task("bare", bare::run_possible),

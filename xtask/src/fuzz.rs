@@ -29,8 +29,7 @@ pub(crate) struct Options {
     input: Option<String>,
 }
 
-/// What is called instead of the compiler for the crates of the workspace, and adds counters; all others are built as for
-/// tests, and once.
+/// What is called instead of the compiler for the crates of the workspace, and adds counters.
 const WRAPPER: &str = "tests/fuzz/counted-rustc";
 
 /// What finds accesses outside of heap, stack and statics. A stable compiler takes it if it is told to act as another.
@@ -46,9 +45,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         output = output.join("address-sanitizer");
     }
     let folder = output.display().to_string();
-    let build = ["build", "--workspace", "--bin", "execmem-fuzz", "--target-dir", &folder];
+    let build = ["build", "--workspace", "--bin", "execmem-fuzz", "--profile=checked", "--target-dir", &folder];
     workspace::run_with("cargo", &build, &environment)?;
-    let program = output.join("debug/execmem-fuzz").display().to_string();
+    let program = output.join("checked/execmem-fuzz").display().to_string();
     let arguments = arguments(options, &format!("{folder}/fuzz"));
     workspace::run(&program, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }

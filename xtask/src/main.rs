@@ -17,6 +17,7 @@ mod fuzz;
 mod generate;
 mod install;
 mod loom;
+mod msrv;
 mod mutants;
 mod outside;
 mod package;
@@ -79,6 +80,8 @@ enum Task {
     Install(install::Options),
     /// Search the models of what runs at the same time, or break what they guard.
     Loom(loom::Options),
+    /// Compile the packages that are published with the oldest compiler that they take.
+    Msrv,
     /// Change the product in one place after another, and ask whether a test fails then. Takes hours; goes on where it was.
     Mutants(mutants::Options),
     /// Use what is public from a crate outside the workspace, and try what must not compile there.
@@ -113,6 +116,7 @@ fn main() -> Result<()> {
         Task::Gen { check } => generate::run(check),
         Task::Install(options) => install::run(&options),
         Task::Loom(options) => loom::run(&options),
+        Task::Msrv => msrv::run_possible(),
         Task::Mutants(options) => mutants::run(&options),
         Task::Outside => outside::run(),
         Task::Package(options) => package::run(&options),

@@ -51,7 +51,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     newcomer::run(&folders)
 }
 
-fn is_published(package: &Package) -> bool {
+/// Whether a registry would get it.
+pub(crate) fn is_published(package: &Package) -> bool {
     package.publish.as_ref().is_none_or(|registries| !registries.is_empty())
 }
 

@@ -1,6 +1,7 @@
 //! What the kernel told this process when it began (getauxval(3)). The C library keeps it, so asking makes no system call and
-//! cannot fail, also where a filter refuses calls and `/proc` is not mounted.
-#![expect(unsafe_code, reason = "calls the C library")]
+//! cannot fail, also where a filter refuses calls and `/proc` is not mounted. And what the processor says of itself, which
+//! needs no kernel.
+#![expect(unsafe_code, reason = "calls the C library, and asks the processor")]
 
 /// Bytes of a page of this process.
 pub(crate) fn page_bytes() -> usize {
@@ -18,6 +19,21 @@ pub(crate) fn features() -> usize {
 /// Address of the name of the program, at the top of the stack of the main thread.
 pub(crate) fn program_name() -> usize {
     value_of(libc::AT_EXECFN)
+}
+
+/// The maker of an x86 processor; empty elsewhere.
+pub(crate) fn processor_maker() -> String {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // It is no unsafe function in newer versions of Rust than the oldest that this crate takes.
+        let cpuid: unsafe fn(u32) -> std::arch::x86_64::CpuidResult = std::arch::x86_64::__cpuid;
+        // SAFETY: every processor of this architecture has the instruction, and leaf 0.
+        let leaf = unsafe { cpuid(0) };
+        let bytes = [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes).concat();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    String::new()
 }
 
 /// 0 if the kernel said nothing.

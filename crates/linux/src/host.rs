@@ -37,20 +37,8 @@ fn features() -> Features {
     if cfg!(target_arch = "riscv64") {
         return Features::ZICCIF;
     }
-    let is_amd = ["AuthenticAMD", "HygonGenuine"].contains(&vendor().as_str());
+    let is_amd = ["AuthenticAMD", "HygonGenuine"].contains(&auxv::processor_maker().as_str());
     if is_amd { Features::FETCH_8 } else { Features::NONE }
-}
-
-/// The maker of an x86 processor; empty elsewhere.
-fn vendor() -> String {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let leaf = std::arch::x86_64::__cpuid(0);
-        let bytes = [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes).concat();
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    String::new()
 }
 
 /// The machine this process runs on.

@@ -35,3 +35,16 @@ impl Message {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_its_pieces_as_far_as_there_is_room() {
+        assert_eq!(Message::of(&["table of ", "", "one"]).text(), "table of one");
+        let piece = "0123456789";
+        let long = Message::of(&[piece; 30]);
+        assert_eq!((long.len, long.text()), (MAX, &*[piece; 24].concat()));
+    }
+}

@@ -130,6 +130,17 @@ execmem_types::kinds! {
     }
 }
 
+execmem_types::kinds! {
+    /// One kind more than a set can have.
+    enum Crowd, types in crowd {
+        A: Code = "a", B: Code = "b", C: Code = "c", D: Code = "d", E: Code = "e", F: Code = "f", G: Code = "g", H: Code = "h",
+        I: Code = "i", J: Code = "j", K: Code = "k", L: Code = "l", M: Code = "m", N: Code = "n", O: Code = "o", P: Code = "p",
+        Q: Code = "q", R: Code = "r", S: Code = "s", T: Code = "t", U: Code = "u", V: Code = "v", W: Code = "w", X: Code = "x",
+        Y: Code = "y", Z: Code = "z", AA: Code = "aa", AB: Code = "ab", AC: Code = "ac", AD: Code = "ad", AE: Code = "ae", AF: Code = "af",
+        AG: Code = "ag",
+    }
+}
+
 /// A way to break each rule. The match has an arm for every rule, so a new one needs a test to compile.
 fn way_to_break(rule: Rule) -> Break {
     use Break::{Descriptor, Machine, Other, Row as BadRow};
@@ -211,6 +222,12 @@ fn a_machine_without_pages_is_an_error_and_flips_to_one() {
     for flips in [false, true] {
         assert_eq!(without(flips).map_err(|error| error.rule), Err(Rule::MachineHasLeaves));
     }
+}
+
+#[test]
+fn a_set_of_thirty_three_kinds_is_refused() {
+    let crowd = Plan::<Crowd>::from_fn(MACHINE, |_| Some(Row::Own(CODE)));
+    assert_eq!(crowd.checked().err().map(|error| error.rule), Some(Rule::SetHasKinds));
 }
 
 #[test]
@@ -313,6 +330,65 @@ fn shared_rows_use_the_blocks_of_another_and_their_own_sizes() {
     assert_eq!(GOOD.alignment(Kind::Bpf).bytes(), 16);
     assert_eq!(GOOD.descriptor(Kind::Bpf), GOOD.descriptor(Kind::Text));
     assert_eq!(GOOD.shared_quantum(Kind::Data).bytes(), 16);
+}
+
+#[test]
+fn a_window_that_is_one_block_holds_it_and_a_byte_less_does_not() {
+    let windowed = |start: u64, len: u64| {
+        let windows = [Extent::new(start, len), None, None];
+        GOOD.adjusted(|plan| plan.own_mut(Kind::Data).expect("a row of its own").windows = windows)
+    };
+    assert!(windowed(0x2_0000_0000, 0x1000).is_ok(), "the smallest page is enough");
+    for (start, len) in [(0x2_0000_0000, 0xfff), (0x2_0000_0001, 0x1fff - 1), (0x2_0000_0800, 0x1000)] {
+        assert_eq!(
+            windowed(start, len).map_err(|error| error.rule),
+            Err(Rule::WindowHoldsBlock),
+            "{start:#x} {len:#x}"
+        );
+    }
+    assert!(windowed(0x2_0000_0001, 0x1fff).is_ok());
+}
+
+#[test]
+fn every_window_of_code_keeps_out_of_segments_of_every_window_of_data() {
+    let free = |index: u64| Extent::new(0x2_0000_0000 + index * 0x1000_0000, 0x100_0000);
+    let placed = |code: usize, data: usize| {
+        GOOD.adjusted(|plan| {
+            plan.machine.limits.executable_segment = Some(PageSize::mib(256));
+            for (kind, own) in plan.owns_mut() {
+                let first = if kind.is_code() { 0 } else { 4 };
+                own.windows = [free(first), free(first + 1), free(first + 2)];
+                own.is_anchored = false;
+                // The segment that both have, if there is one.
+                if let Some(both) = own.windows.get_mut(if kind.is_code() { code } else { data }) {
+                    *both = free(12);
+                }
+            }
+        })
+    };
+    assert!(placed(9, 9).is_ok(), "no segment is shared");
+    for (code, data) in (0..3).flat_map(|code| (0..3).map(move |data| (code, data))) {
+        assert_eq!(placed(code, data).map_err(|error| error.rule), Err(Rule::SegmentIsOneRight), "{code} {data}");
+    }
+}
+
+#[test]
+fn the_last_branch_of_a_window_starts_an_instruction_before_its_end() {
+    const WORDS: InstructionSet = InstructionSet {
+        reach: Reach::Relative { base: 0, min: -0x800, max: 0x7fc },
+        trap: Trap::word([0; 4]),
+        ..INSTRUCTIONS
+    };
+    let machine = Machine { instructions: &WORDS, ..MACHINE };
+    let connects = |b: u64, len| machine.connects(extent(0, 4).expect("a word"), Extent::new(b, len).expect("words"));
+    assert!(connects(0x7fc, 4) && !connects(0x800, 4) && !connects(0x7fc, 8));
+}
+
+#[test]
+fn only_what_arrives_through_another_mapping_is_poked() {
+    assert!(GOOD.can_poke(Kind::Text) && GOOD.can_poke(Kind::Bpf) && !GOOD.can_poke(Kind::Data));
+    let flipped = GOOD.adjusted(Plan::flip).expect("pages of its own");
+    assert!(!flipped.can_poke(Kind::Text));
 }
 
 #[test]

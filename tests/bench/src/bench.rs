@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use crate::measure::Measures;
-use crate::{compiled, lookup, peers, ranges, trace};
+use crate::{compiled, lookup, peers, ranges, small, trace};
 
 /// Number of ranges of a quick run.
 const QUICK_COUNT: usize = 1_000;
@@ -15,6 +15,7 @@ enum Subject {
     Ranges(ranges::Plan, usize),
     Lookup(trace::Plan),
     Compiled(compiled::Plan),
+    Small(trace::Plan),
 }
 
 /// A trace with its peers.
@@ -44,7 +45,7 @@ impl Bench {
         let code = trace::Plan::ALL.map(plan).map(|plan| Bench {
             name: plan.name.to_owned(),
             about: plan.about,
-            peers: peers::NAMES,
+            peers: plan.peers(),
             subject: Subject::Code(plan),
         });
         let counts = |plan: ranges::Plan| if quick { &[QUICK_COUNT] } else { plan.counts };
@@ -68,7 +69,13 @@ impl Bench {
             peers: plan.peers(),
             subject: Subject::Compiled(plan),
         });
-        code.into_iter().chain(ranges).chain(lookup).chain(compiled).collect()
+        let small = if quick { small::QUICK_COUNTS } else { small::COUNTS }.iter().map(|count| Bench {
+            name: format!("{}/{count}", small::NAME),
+            about: small::ABOUT,
+            peers: small::peers(*count),
+            subject: Subject::Small(small::plan(*count)),
+        });
+        code.into_iter().chain(ranges).chain(lookup).chain(compiled).chain(small).collect()
     }
 
     /// The bench of a name.
@@ -86,7 +93,7 @@ impl Bench {
         match self.subject {
             Subject::Code(_) => true,
             Subject::Compiled(plan) => plan.stays,
-            Subject::Ranges(..) | Subject::Lookup(_) => false,
+            Subject::Ranges(..) | Subject::Lookup(_) | Subject::Small(_) => false,
         }
     }
 
@@ -97,7 +104,7 @@ impl Bench {
             Subject::Compiled(_) => {
                 &[("MALLOC_TOP_PAD_", "268435456"), ("MALLOC_TRIM_THRESHOLD_", "1073741824"), ("MALLOC_MMAP_MAX_", "0")]
             }
-            Subject::Code(_) | Subject::Ranges(..) | Subject::Lookup(_) => &[],
+            _ => &[],
         }
     }
 
@@ -111,6 +118,7 @@ impl Bench {
 
     /// Runs it for one peer in this process.
     pub(crate) fn run(&self, peer: &str, mode: Mode, steps: usize) -> Result<Option<Measures>> {
+        use small::measure as small;
         use trace::{count_system_calls, measure, run_bare};
         let unknown = || format!("no peer {peer} in {}", self.name);
         match (&self.subject, mode) {
@@ -128,6 +136,7 @@ impl Bench {
             (Subject::Ranges(plan, count), Mode::Bare) => plan.run_bare(peer, *count, 2 * steps).map(|()| None),
             (Subject::Ranges(plan, count), _) => plan.measure(peer, *count).map(Some),
             (Subject::Lookup(plan), _) => lookup::measure(peer, plan).map(Some),
+            (Subject::Small(plan), _) => peers::with_peer!(peer, small(plan)).with_context(unknown)?.map(Some),
             (Subject::Compiled(plan), mode) => plan.run(peer, mode),
         }
     }

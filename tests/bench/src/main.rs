@@ -20,6 +20,7 @@ mod random;
 mod ranges;
 mod report;
 mod rounds;
+mod small;
 mod soak;
 mod table;
 mod trace;

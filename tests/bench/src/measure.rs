@@ -102,6 +102,13 @@ impl Memory {
     }
 }
 
+/// Bytes of memory the process has from `malloc`.
+pub(crate) fn heap_bytes() -> usize {
+    // SAFETY: `mallinfo2` reads the counters of the heap and has no preconditions.
+    let info = unsafe { libc::mallinfo2() };
+    info.uordblks + info.hblkhd
+}
+
 /// Bytes allocated to the memory files this process holds open.
 fn memory_file_bytes() -> Result<u64> {
     let (mut seen, mut bytes) = (BTreeSet::new(), 0);

@@ -1,5 +1,6 @@
 //! The allocators of executable memory that are compared, each in a file of its own.
 
+mod by_address;
 mod cranelift;
 mod dynasmrt;
 mod execmem;
@@ -10,6 +11,7 @@ mod pack;
 use ::execmem::Kind;
 use anyhow::Result;
 
+pub(crate) use self::by_address::Addresses;
 pub(crate) use self::cranelift::Cranelift;
 pub(crate) use self::dynasmrt::Dynasmrt;
 pub(crate) use self::execmem::Execmem;
@@ -53,6 +55,7 @@ macro_rules! with_peer {
             "cranelift" => Some($function::<$crate::peers::Cranelift>($($argument),*)),
             "pack" => Some($function::<$crate::peers::Packs>($($argument),*)),
             "execmem" => Some($function::<$crate::peers::Execmem>($($argument),*)),
+            "execmem-by-address" => Some($function::<$crate::peers::Addresses>($($argument),*)),
             _ => None,
         }
     };
@@ -61,6 +64,9 @@ pub(crate) use with_peer;
 
 /// Their names, in the order they run.
 pub(crate) const NAMES: &[&str] = &["heap", "filled", "mmap", "dynasmrt", "cranelift", "pack", "execmem"];
+
+/// Those that drop code of which nothing but the address is kept, and what knows it by handle.
+pub(crate) const BY_ADDRESS: &[&str] = &["heap", "filled", "execmem", "execmem-by-address"];
 
 #[cfg(test)]
 mod tests {
@@ -86,7 +92,7 @@ mod tests {
 
     #[test]
     fn functions_live_in_every_peer() {
-        for name in NAMES {
+        for name in NAMES.iter().chain(BY_ADDRESS) {
             with_peer!(*name, lives()).expect("a known name");
         }
         assert_eq!(with_peer!("nobody", lives()), None);

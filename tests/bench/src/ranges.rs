@@ -75,10 +75,3 @@ impl Plan {
         }
     }
 }
-
-/// Bytes of memory the process has from `malloc`.
-fn heap_bytes() -> usize {
-    // SAFETY: `mallinfo2` reads the counters of the heap and has no preconditions.
-    let info = unsafe { libc::mallinfo2() };
-    info.uordblks + info.hblkhd
-}

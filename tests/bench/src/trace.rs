@@ -7,12 +7,14 @@ mod t2;
 mod t3;
 mod t4;
 mod t5;
+mod t6;
 
 use execmem::Kind;
 
 pub(crate) use load::Load;
 pub(crate) use run::{count_system_calls, measure, run_bare};
 
+use crate::peers;
 use crate::random::Random;
 
 /// Which pairs of an installation and a removal are timed.
@@ -47,10 +49,15 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// All traces.
-    pub(crate) const ALL: [Plan; 6] = [t1::PLAN, t2::PLAN, t3::PLAN, t4::PLAN, t4::ONE_THREAD, t5::PLAN];
+    pub(crate) const ALL: [Plan; 7] = [t1::PLAN, t2::PLAN, t3::PLAN, t4::PLAN, t4::ONE_THREAD, t5::PLAN, t6::PLAN];
 
     pub(crate) fn named(name: &str) -> Option<Plan> {
         Self::ALL.into_iter().find(|plan| plan.name == name)
+    }
+
+    /// The peers.
+    pub(crate) fn peers(&self) -> &'static [&'static str] {
+        if self.name == t6::PLAN.name { peers::BY_ADDRESS } else { peers::NAMES }
     }
 
     /// The same, small.

@@ -9,22 +9,24 @@ use serde::{Deserialize, Serialize};
 
 use super::Pass;
 
-/// What the tests made of a mutant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What the tests made of a mutant, the more is known the later in this list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Outcome {
+    /// Not tried yet.
+    Open,
+    /// The package's own tests passed.
+    MissedByOwn,
+    /// So did what is quick of the suite.
+    MissedByQuick,
+    /// All tests passed.
+    Missed,
     /// A test failed.
     Caught,
     /// Tests did not end: that fails, too.
     Timeout,
     /// It does not compile.
     Unviable,
-    /// The package's own tests passed.
-    MissedByOwn,
-    /// All tests passed.
-    Missed,
-    /// Not tried yet.
-    Open,
 }
 
 /// The outcomes of a package, by the name of the mutant.
@@ -55,7 +57,8 @@ impl Known {
     pub(super) fn is_open(&self, name: &str, pass: Pass) -> bool {
         match self.of(name) {
             Outcome::Open => true,
-            Outcome::MissedByOwn => pass == Pass::Suite,
+            Outcome::MissedByOwn => pass == Pass::Quick,
+            Outcome::MissedByQuick => pass == Pass::Whole,
             Outcome::Caught | Outcome::Timeout | Outcome::Unviable | Outcome::Missed => false,
         }
     }
@@ -71,13 +74,12 @@ impl Known {
             let Ok(text) = fs::read_to_string(file) else { continue };
             let outcome = match (outcome, pass) {
                 (Outcome::Missed, Pass::Own) => Outcome::MissedByOwn,
+                (Outcome::Missed, Pass::Quick) => Outcome::MissedByQuick,
                 (outcome, _) => outcome,
             };
             for name in text.lines() {
                 let known = self.outcomes.entry(name.to_owned()).or_insert(outcome);
-                if matches!(known, Outcome::Open | Outcome::MissedByOwn) {
-                    *known = outcome;
-                }
+                *known = outcome.max(*known);
             }
         }
         fs::write(&self.file, toml::to_string(&self.outcomes)?)
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_own_tests_missed_is_open_to_the_suite_alone() {
+    fn what_one_pass_missed_is_open_to_the_next_alone() {
         let folder = std::env::temp_dir().join(format!("execmem-mutants-{}", std::process::id()));
         let lists = Pass::Own.folder(&folder).join("mutants.out");
         fs::create_dir_all(&lists).expect("a folder");
@@ -117,7 +119,7 @@ mod tests {
         fs::remove_dir_all(&folder).expect("ours");
         for known in [known, again] {
             let open = |name| Pass::ALL.map(|pass| known.is_open(name, pass));
-            assert_eq!([open("a"), open("b"), open("c")], [[false, true], [false; 2], [true; 2]]);
+            assert_eq!([open("a"), open("b"), open("c")], [[false, true, false], [false; 3], [true; 3]]);
             assert_eq!((known.of("a"), known.of("b")), (Outcome::MissedByOwn, Outcome::Caught));
         }
     }

@@ -32,7 +32,7 @@ impl Score {
             package,
             noticed: count(&[Outcome::Caught, Outcome::Timeout]),
             unviable: count(&[Outcome::Unviable]),
-            open: count(&[Outcome::Open, Outcome::MissedByOwn]),
+            open: count(&[Outcome::Open, Outcome::MissedByOwn, Outcome::MissedByQuick]),
             missed: outcomes.iter().filter(|(_, outcome)| is_missed(*outcome)).map(|(name, _)| name.clone()).collect(),
         }
     }

@@ -9,7 +9,7 @@ use super::tree::{Source, Tree};
 const ALLOWED: &[(&str, &str)] = &[
     ("crates/linux/src/view.rs", "maps and unmaps memory"),
     ("crates/linux/src/advice.rs", "tells the kernel about ranges of addresses"),
-    ("crates/linux/src/auxv.rs", "calls the C library"),
+    ("crates/linux/src/auxv.rs", "calls the C library, asks the processor"),
     ("crates/linux/src/file.rs", "makes a descriptor by number"),
     ("crates/linux/src/fork.rs", "maps a page that children see wiped, registers handlers"),
     ("crates/linux/src/program.rs", "is called back by the dynamic linker"),

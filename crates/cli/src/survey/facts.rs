@@ -277,7 +277,7 @@ impl Survey {
         );
         let mut survey: Survey = serde_json::from_value(value).context("this is no survey")?;
         survey.check()?;
-        survey.escape_names();
+        survey.escape_texts();
         Ok(survey)
     }
 

@@ -62,7 +62,7 @@ pub(crate) fn gather(options: &InputOptions, release: Release) -> Result<Gathere
     if let Some(folder) = &options.modules {
         add_sections(&mut gathered, folder, release)?;
     }
-    gathered.survey.escape_names();
+    gathered.survey.escape_texts();
     Ok(gathered)
 }
 

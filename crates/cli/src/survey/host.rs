@@ -21,7 +21,7 @@ pub(crate) fn read(root: &Path, is_here: bool, pid: Option<u32>) -> Result<Gathe
     survey.machine = machine(root, is_here);
     if let Some(pid) = pid {
         read_process(&mut survey, root, pid);
-        survey.escape_names();
+        survey.escape_texts();
         return Ok(Gathered { survey, unreadable: Vec::new() });
     }
     read_modules(&mut survey, root);
@@ -54,7 +54,7 @@ pub(crate) fn read(root: &Path, is_here: bool, pid: Option<u32>) -> Result<Gathe
             ));
         }
     }
-    gathered.survey.escape_names();
+    gathered.survey.escape_texts();
     Ok(gathered)
 }
 

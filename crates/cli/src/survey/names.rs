@@ -1,8 +1,9 @@
-//! The names in a survey: made fit for a terminal, or left out.
+//! The names in a survey: made fit for a terminal as all its texts are, or left out.
 
 use std::collections::BTreeMap;
 
-use super::facts::{Piece, Region, Subject, Survey};
+use super::facts::{MachineFacts, Missing, Piece, Region, Subject, Survey};
+use crate::provenance::Provenance;
 
 impl Survey {
     /// Every name, to change it.
@@ -40,9 +41,21 @@ impl Survey {
         modules.chain(pieces).chain(places).chain(regions).chain(functions).chain(events).chain(missing)
     }
 
-    /// Makes every name fit for a terminal.
-    pub(crate) fn escape_names(&mut self) {
+    /// Every text that is no name.
+    fn other_texts_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let Provenance { command, version, date, machine } = &mut self.provenance;
+        let MachineFacts { architecture, release, processor, .. } = &mut self.machine;
+        let processor = processor.iter_mut().map(|processor| &mut processor.name);
+        let missing = self.missing.iter_mut().flat_map(|Missing { what, why, how, .. }| [what, why, how]);
+        let kinds = self.places.iter_mut().map(|place| &mut place.kind);
+        let machine = [command, version, date, machine].into_iter().chain(architecture).chain(release);
+        machine.chain(processor).chain(missing).chain(kinds)
+    }
+
+    /// Makes every text fit for a terminal.
+    pub(crate) fn escape_texts(&mut self) {
         self.names_mut().for_each(|(_, name)| *name = crate::output::printable(name));
+        self.other_texts_mut().for_each(|text| *text = crate::output::printable(text));
     }
 
     /// Replaces every name by a number: the same name of one sort by the same number.
@@ -60,6 +73,42 @@ impl Survey {
 mod tests {
     use super::*;
     use crate::survey::facts::ModuleFacts;
+
+    /// Something in every field that is a text.
+    const FULL: &str = r#"{
+        "schema": "execmem-survey-1",
+        "provenance": {"command": "c", "version": "v", "date": "d", "machine": "m"},
+        "machine": {"architecture": "x86_64", "release": "r", "processor": {"name": "p"}},
+        "modules": [{"name": "a"}],
+        "programs": [{"name": "b", "bytes": 64}],
+        "probes": [{"name": "c", "bytes": 64}],
+        "trampolines": [{"name": "d", "bytes": 64}],
+        "places": [{"name": "e", "kind": "bpf", "start": "0x1000", "bytes": 64}],
+        "process": {
+            "regions": [{"start": "0x1000", "bytes": 4096, "is_writable": false, "name": "f"}],
+            "functions": [{"name": "g", "bytes": 64}]
+        },
+        "events": [{"seconds": 1.0, "subject": "module", "is_load": true, "name": "h"}],
+        "missing": [{"what": "w", "names": ["i"], "why": "y", "how": "o"}]
+    }"#;
+
+    #[test]
+    fn no_text_of_a_survey_steers_a_terminal() {
+        let parse = |text: &str| Survey::parse(text).map(|survey| serde_json::to_string(&survey).expect("as JSON"));
+        parse(FULL).expect("all fields are right");
+        let texts: Vec<_> = FULL.match_indices("\": \"").chain(FULL.match_indices("[\"i")).collect();
+        let mut taken = 0;
+        for (start, before) in &texts {
+            let mut survey = FULL.to_owned();
+            survey.insert_str(start + before.len(), "\\u001b[31m\\u202e");
+            if let Ok(survey) = parse(&survey) {
+                assert!(!survey.contains(['\u{1b}', '\u{202e}']) && !survey.contains("\\u001b"), "{survey}");
+                taken += 1;
+            }
+        }
+        // The format, two addresses and the subject of an event are not any text.
+        assert_eq!(texts.len() - taken, 4, "{taken} of {}", texts.len());
+    }
 
     #[test]
     fn names_can_be_left_out_and_stay_apart() {

@@ -1,6 +1,7 @@
 //! Published memory whose owners keep nothing but its address.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use execmem::{EngineRef, Error, Kind, KindTag, Live};
@@ -26,7 +27,29 @@ use crate::Linux;
 #[derive(Debug)]
 pub struct ByAddress<E: EngineRef<Memory = Linux, Set = Kind>> {
     engine: E,
-    live: Mutex<HashMap<u64, Live>>,
+    live: Mutex<Lives>,
+}
+
+/// Handles by first address.
+type Lives = HashMap<u64, Live, BuildHasherDefault<Spread>>;
+
+/// Spreads addresses, which this process chose: nothing that others send decides them.
+#[derive(Debug, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        // 2⁶⁴ by the golden ratio. The table takes its places from the low bits, which are made of the high ones.
+        self.0 = (self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl<E: EngineRef<Memory = Linux, Set = Kind>> ByAddress<E> {
@@ -68,10 +91,11 @@ impl<E: EngineRef<Memory = Linux, Set = Kind>> ByAddress<E> {
     pub fn free_at(&self, address: u64) -> Result<(), Error> {
         let engine = self.engine.engine();
         // Before the lock: in a forked child its holder may not exist.
-        engine.read_at(address, &mut [0])?;
-        let found = engine.find(address).ok_or(Error::NotFound { address })?;
-        let live = self.all().remove(&found.extent.start()).ok_or(Error::NotFound { address })?;
-        Ok(engine.free(live)?)
+        engine.read_at(address, &mut [])?;
+        let not_found = Error::NotFound { address };
+        let at_start = self.all().remove(&address);
+        let inside = || self.all().remove(&engine.find(address)?.extent.start());
+        Ok(engine.free(at_start.or_else(inside).ok_or(not_found)?)?)
     }
 
     /// Allocations that are kept.
@@ -80,7 +104,7 @@ impl<E: EngineRef<Memory = Linux, Set = Kind>> ByAddress<E> {
         self.all().len()
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<u64, Live>> {
+    fn all(&self) -> MutexGuard<'_, Lives> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

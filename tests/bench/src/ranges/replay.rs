@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::GRANULE_BYTES;
 use super::ops::{Op, Ops};
-use super::{GRANULE_BYTES, heap_bytes};
-use crate::measure::{Measures, ns_per, ns_since, p99_9, thread_cpu_time};
+use crate::measure::{Measures, heap_bytes, ns_per, ns_since, p99_9, thread_cpu_time};
 
 /// Replays of a trace in which every operation is timed; of each, the fastest counts. What others do to the machine
 /// drops out, what the allocator does stays in.
