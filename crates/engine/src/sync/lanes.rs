@@ -3,7 +3,8 @@
 //! A lane is the number of a thread, which tells it from others, and below that the number of a shard. All threads begin
 //! with the same shard. One that meets another there takes one of its own, the lowest that no thread has; one that frees
 //! what is in a shard that no thread has takes that. It keeps it and gives it back when it ends: so there are never more in
-//! use than threads that allocate at a time, and a thread that comes later finds the blocks of those that went.
+//! use than threads that allocate at a time, and a thread that comes later finds the blocks of those that went. If every
+//! shard is taken, those that meet share them, each the one of its number.
 
 extern crate std;
 
@@ -29,6 +30,7 @@ static TAKEN: AtomicU32 = AtomicU32::new(1);
 
 std::thread_local! {
     static LANE: Cell<usize> = const { Cell::new(0) };
+    static IS_SHARED: Cell<bool> = const { Cell::new(false) };
     static END: End = const { End };
 }
 
@@ -37,7 +39,9 @@ struct End;
 
 impl Drop for End {
     fn drop(&mut self) {
-        give_back(LANE.get() & SHARD);
+        if !IS_SHARED.get() {
+            give_back(LANE.get() & SHARD);
+        }
     }
 }
 
@@ -57,7 +61,7 @@ impl Locking for ThreadLanes {
     fn contended(other: usize) {
         let own = Self::shard_hint();
         if own != other && may_move(own) {
-            LANE.set(own | take());
+            LANE.set(own | take().unwrap_or_else(|| share(own >> SHARD_BITS)));
         }
     }
 
@@ -85,12 +89,18 @@ fn may_move(own: usize) -> bool {
     own & SHARD == 0 && END.try_with(|_| ()).is_ok()
 }
 
-/// Takes the lowest shard that no thread has. Everybody's if there is none.
-fn take() -> usize {
+/// Takes the lowest shard that no thread has, if there is one.
+fn take() -> Option<usize> {
     let lowest = |taken: u32| taken | (taken + 1);
     let before =
         TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken != u32::MAX).then(|| lowest(taken)));
-    before.map_or(0, |taken| taken.trailing_ones() as usize)
+    before.ok().map(|taken| taken.trailing_ones() as usize)
+}
+
+/// The shard that a thread of a number shares with the one that has it: any but everybody's.
+fn share(thread: usize) -> usize {
+    IS_SHARED.set(true);
+    1 + thread % SHARD
 }
 
 /// Leaves a shard to other threads, unless it is everybody's.
@@ -102,7 +112,7 @@ fn give_back(shard: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::{LANE, SHARD, SHARD_BITS, std};
+    use super::{LANE, Ordering, SHARD, SHARD_BITS, TAKEN, std};
     use crate::sync::{Locking as _, ThreadLanes};
 
     fn shard() -> usize {
@@ -115,7 +125,7 @@ mod tests {
 
     /// One test, since all threads of a process share the shards.
     #[test]
-    fn a_thread_takes_a_shard_of_its_own_once_and_gives_it_back() {
+    fn a_thread_takes_a_shard_of_its_own_once_and_gives_it_back_or_shares_one() {
         let meet = || {
             assert_eq!(shard(), 0);
             ThreadLanes::contended(ThreadLanes::shard_hint());
@@ -142,6 +152,14 @@ mod tests {
             shard()
         };
         assert_eq!(std::thread::spawn(free).join().expect("no panic"), first);
+        let taken = TAKEN.swap(u32::MAX, Ordering::Relaxed);
+        let late = || {
+            ThreadLanes::contended(another());
+            shard()
+        };
+        let [one, other] = [(); 2].map(|()| std::thread::spawn(late).join().expect("no panic"));
+        assert!(one != 0 && other != 0 && one != other, "threads that find none spread over those of others");
+        assert_eq!(TAKEN.swap(taken, Ordering::Relaxed), u32::MAX, "and leave them to those when they end");
         assert_eq!(LANE.get(), 0, "this thread never allocated");
     }
 }
