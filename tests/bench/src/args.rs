@@ -37,6 +37,8 @@ pub(crate) struct Args {
 pub(crate) enum Child {
     /// What translations of code cost: one function a page, packed in small pages, packed in large ones.
     Itlb(Itlb),
+    /// What threads would wait for on more processors than there are: a simulation.
+    Threads(Threads),
     /// One run of one peer.
     #[command(hide = true)]
     Child {
@@ -50,6 +52,14 @@ pub(crate) enum Child {
         #[arg(long)]
         steps: Option<usize>,
     },
+}
+
+/// How threads are simulated.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Threads {
+    /// Replacements of a thread.
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) steps: usize,
 }
 
 /// How the benchmark of translations is run.

@@ -23,6 +23,7 @@ mod rounds;
 mod small;
 mod soak;
 mod table;
+mod threads;
 mod trace;
 
 use std::process::ExitCode;
@@ -37,6 +38,9 @@ fn main() -> Result<ExitCode> {
     let args = Args::parse();
     if let Some(Child::Itlb(options)) = &args.child {
         return itlb::run(options).map(|()| ExitCode::SUCCESS);
+    }
+    if let Some(Child::Threads(options)) = &args.child {
+        return threads::run(options).map(|()| ExitCode::SUCCESS);
     }
     if let Some(Child::Child { bench, peer, mode, quick, steps }) = args.child {
         let mut bench = Bench::named(&bench, quick)?;
