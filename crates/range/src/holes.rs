@@ -36,6 +36,9 @@ pub(crate) struct Holes {
     draining: Range<u32>,
     /// No hole can be longer.
     longest: u32,
+    /// The hole that grew last at its end, or a slot without one: frees in order of address grow one hole, whose start is ever
+    /// farther away.
+    grown: Id,
 }
 
 /// Finding.
@@ -85,13 +88,22 @@ impl Holes {
         let (page, start) = match page.own_start_before(at) {
             Some(start) => (page, start),
             None if at == 0 => return None,
+            None if self.grown(|hole| hole.end() == at) => return Some(self.grown),
             None => part.last_start(at - 1).map(|start| (start.page, start.at))?,
         };
         self.starting_at(page, start).filter(|id| self.records[*id].end() == at)
     }
 
+    /// Whether there is a hole that grew last, and it is so.
+    fn grown(&self, is_so: impl Fn(&Record) -> bool) -> bool {
+        self.records.get(self.grown).is_some_and(|hole| hole.len() > 0 && is_so(hole))
+    }
+
     /// The hole that a position lies in.
     pub(crate) fn holding(&self, part: Part<'_>, at: u32) -> Option<Id> {
+        if self.grown(|hole| hole.start <= at && at < hole.end()) {
+            return Some(self.grown);
+        }
         let start = part.last_start(at)?;
         self.starting_at(start.page, start.at).filter(|id| at < self.records[*id].end())
     }
@@ -225,6 +237,7 @@ impl Holes {
             }
             freed = hole.with(&freed);
             self.list(id, freed);
+            self.grown = id;
         } else {
             self.add(page, slot, freed);
         }

@@ -89,6 +89,11 @@ impl Records {
         Records { slots: Vec::new(), unused: NONE, in_use: 0 }
     }
 
+    /// The record in a slot that was ever used.
+    pub(super) fn get(&self, id: Id) -> Option<&Record> {
+        self.slots.get(id as usize)
+    }
+
     /// Number of records.
     pub(super) const fn in_use(&self) -> usize {
         self.in_use

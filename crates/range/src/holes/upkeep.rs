@@ -27,7 +27,7 @@ impl Holes {
     const fn with_steps(steps_log2: u32) -> Self {
         // What is draining serves so little that it need not fit tightly.
         let lists = [SizeLists::new(steps_log2), SizeLists::new(FEWEST_STEPS_LOG2), SizeLists::new(0)];
-        Holes { records: Records::new(), lists, draining: 0..0, longest: 0 }
+        Holes { records: Records::new(), lists, draining: 0..0, longest: 0, grown: NONE }
     }
 
     /// Makes sure that there can be `total` holes at once without allocating.

@@ -347,3 +347,19 @@ fn trim_when_most_is_gone_then_gives_the_bookkeeping_back() {
     arena.trim();
     assert_eq!(arena.bookkeeping_bytes(), 0);
 }
+
+#[test]
+fn free_when_in_order_of_address_then_one_hole_grows_over_pages() {
+    let mut arena = arena(0x10_0000);
+    let starts: Vec<_> = (0..0x10_0000 / 0x40).map(|_| alloc(&mut arena, 0x40)).collect();
+    let (last, first) = starts.split_last().expect("some");
+    for (number, start) in (1..).zip(first) {
+        assert_eq!(arena.free(*start), Ok(Freed { len: 0x40, hole_len: number * 0x40 }));
+        assert_eq!(arena.hole_at(*start), Some(0..number * 0x40));
+    }
+    // Taken from its begin, the hole is another one; what grew is used up.
+    assert_eq!(alloc(&mut arena, *last - 0x40), 0);
+    assert_eq!(arena.hole_at(0), None);
+    assert_eq!(arena.free(*last).map(|freed| freed.hole_len), Ok(0x80));
+    assert_eq!(audited(&arena), 0x80);
+}
