@@ -39,11 +39,12 @@ const MACHINES: &[Machine] = &[
 ];
 
 /// Packages that are not for every machine: programs, compilers' adapters for hosts they support, and models.
-const EXCLUDED: [&str; 10] = [
+const EXCLUDED: [&str; 11] = [
     "xtask",
     "execmem-bench",
     "execmem-capi",
     "execmem-cli",
+    "execmem-closure-ffi",
     "execmem-cranelift",
     "execmem-fuzz",
     "execmem-instructions",

@@ -15,7 +15,7 @@
 //! | call bytes as a function | `Function`, in the engine that the process shares; the [guide](crate::guide::ten_minutes) begins there |
 //! | have data and constants beside code, change code, look addresses up | `shared()` or `Linux::engine`, and what an `execmem::Engine` does |
 //! | replace `mmap`, `region`, dynasm's or Cranelift's memory | `MIGRATION.md` |
-//! | hand out a pointer to write and one to execute, free by address | `writable`, `ByAddress` |
+//! | hand out a pointer to write and one to execute, publish and free by address | `writable`, `ByAddress` |
 //! | show functions to perf, gdb and unwinders | [`tools`] |
 //! | write another engine over this memory | [`Linux`], a [`Backend`](execmem_types::Backend) |
 //!

@@ -25,6 +25,7 @@ const EDGES: &[(&str, Uses)] = &[
         Uses::Only(&["execmem", "execmem-arch-*", "execmem-clients", "execmem-conformance", "execmem-types"]),
     ),
     ("execmem-capi", Uses::Only(&["execmem", "execmem-linux"])),
+    ("execmem-closure-ffi", Uses::Only(&["execmem", "execmem-linux"])),
     ("execmem-cranelift", Uses::Only(&["execmem", "execmem-linux", "execmem-types"])),
     ("execmem-wasmtime", Uses::Only(&["execmem", "execmem-linux", "execmem-types"])),
     ("execmem-syscalls", Uses::Only(&[])),

@@ -1,17 +1,18 @@
-//! Published memory whose owners keep nothing but its address.
+//! Memory whose owners keep nothing but its address.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-use execmem::{EngineRef, Error, Kind, KindTag, Live};
+use execmem::{Draft, EngineOf, EngineRef, Error, Failed, Kind, KindTag, Live};
+use hashbrown::HashTable;
+use hashbrown::hash_table::{AbsentEntry, OccupiedEntry};
 
 use crate::Linux;
 
-/// Keeps the handles of published memory, which is freed by address: for interfaces that hand out pointers and get them back.
+/// Keeps the handles of memory that is published and freed by address: for interfaces that hand out pointers and get them back.
 ///
-/// An address frees only what was [kept](Self::keep) here, so that code with another owner is not freed by mistake. Costs a
-/// hash and a lock beside what the engine does. What is kept is freed when the value is dropped.
+/// An address publishes and frees only what was [kept](Self::keep) here, so that code with another owner is not freed by
+/// mistake. Costs a lock and some 50 bytes of heap an allocation beside what the engine does. What is kept is freed when the
+/// value is dropped.
 ///
 /// ```
 /// use execmem::kinds::Text;
@@ -27,28 +28,43 @@ use crate::Linux;
 #[derive(Debug)]
 pub struct ByAddress<E: EngineRef<Memory = Linux, Set = Kind>> {
     engine: E,
-    live: Mutex<Lives>,
+    kept: Mutex<HashTable<Kept>>,
 }
 
-/// Handles by first address.
-type Lives = HashMap<u64, Live, BuildHasherDefault<Spread>>;
+#[derive(Debug)]
+enum Kept {
+    Draft(Draft),
+    Live(Live),
+}
 
-/// Spreads addresses, which this process chose: nothing that others send decides them.
-#[derive(Debug, Default)]
-struct Spread(u64);
-
-impl Hasher for Spread {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+impl Kept {
+    const fn address(&self) -> u64 {
+        match self {
+            Kept::Draft(draft) => draft.address(),
+            Kept::Live(live) => live.address(),
+        }
     }
 
-    fn write_u64(&mut self, word: u64) {
-        // 2⁶⁴ by the golden ratio. The table takes its places from the low bits, which are made of the high ones.
-        self.0 = (self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    fn entry<E: EngineRef<Memory = Linux, Set = Kind>>(&self, engine: &EngineOf<E>) -> u64 {
+        match self {
+            Kept::Draft(draft) => engine.entry(draft),
+            Kept::Live(live) => engine.entry(live),
+        }
     }
 
-    fn finish(&self) -> u64 {
-        self.0
+    /// Refuses a handle of another engine, and a forked child.
+    fn check<E: EngineRef<Memory = Linux, Set = Kind>>(&self, engine: &EngineOf<E>) -> Result<(), Error> {
+        match self {
+            Kept::Draft(draft) => engine.read(draft, 0, &mut []),
+            Kept::Live(live) => engine.read(live, 0, &mut []),
+        }
+    }
+
+    fn free<E: EngineRef<Memory = Linux, Set = Kind>>(self, engine: &EngineOf<E>) -> Result<(), Error> {
+        match self {
+            Kept::Draft(draft) => Ok(engine.free(draft)?),
+            Kept::Live(live) => Ok(engine.free(live)?),
+        }
     }
 }
 
@@ -56,7 +72,7 @@ impl<E: EngineRef<Memory = Linux, Set = Kind>> ByAddress<E> {
     /// Keeps nothing yet.
     #[must_use]
     pub fn new(engine: E) -> Self {
-        ByAddress { engine, live: Mutex::default() }
+        ByAddress { engine, kept: Mutex::default() }
     }
 
     /// The way to the engine.
@@ -68,19 +84,70 @@ impl<E: EngineRef<Memory = Linux, Set = Kind>> ByAddress<E> {
     ///
     /// # Errors
     ///
-    /// [`Error::ForeignHandle`] or that of a forked child; the memory counts as dropped then. [`Error::OutOfMemory`].
+    /// [`Error::ForeignHandle`] or that of a forked child; the memory counts as dropped then. [`Error::OutOfMemory`]; the memory
+    /// is free then.
     pub fn keep<K: KindTag<Set = Kind>>(&self, live: Live<K>) -> Result<u64, Error> {
+        self.keep_any(Kept::Live(live.erase()))
+    }
+
+    /// Keeps a draft, to be [published](Self::publish_at) by its address, and returns its entry point. Its content is stored
+    /// through a pointer that [`writable`](crate::writable()) gave before.
+    ///
+    /// ```
+    /// use execmem::kinds::Text;
+    /// use execmem_linux::{ByAddress, writable};
+    ///
+    /// let engine = execmem_linux::shared()?;
+    /// let functions = ByAddress::new(engine);
+    /// let mut draft = engine.alloc::<Text>(64)?;
+    /// let pointer = writable(engine, &mut draft);
+    /// let address = functions.keep_draft(draft)?;
+    /// // Sound: the draft has 64 bytes, and is neither published nor freed.
+    /// pointer.map(|pointer| unsafe { pointer.write_bytes(0x90, 64) });
+    /// functions.publish_at(address)?;
+    /// functions.free_at(address)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`keep`](Self::keep).
+    pub fn keep_draft<K: KindTag<Set = Kind>>(&self, draft: Draft<K>) -> Result<u64, Error> {
+        self.keep_any(Kept::Draft(draft.erase()))
+    }
+
+    fn keep_any(&self, kept: Kept) -> Result<u64, Error> {
         let engine = self.engine.engine();
-        engine.read(&live, 0, &mut [])?;
-        let (start, entry) = (live.address(), engine.entry(&live));
+        kept.check::<E>(engine)?;
+        let entry = kept.entry::<E>(engine);
         let mut all = self.all();
-        if all.try_reserve(1).is_err() {
+        if all.try_reserve(1, hash).is_err() {
             drop(all);
-            engine.free(live)?;
+            kept.free::<E>(engine)?;
             return Err(Error::OutOfMemory);
         }
-        all.insert(start, live.erase());
+        all.insert_unique(hash(&kept), kept, hash);
         Ok(entry)
+    }
+
+    /// Publishes the draft that holds an address. Does nothing to what is published.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if it is not kept here, that of a forked child, and those of
+    /// [`Engine::publish`](execmem::Engine::publish); the draft stays.
+    pub fn publish_at(&self, address: u64) -> Result<(), Error> {
+        let mut all = self.all_unless_forked(address)?;
+        let (kept, place) = self.entry_holding(&mut all, address)?.remove();
+        let (kept, outcome) = match kept {
+            Kept::Draft(draft) => match self.engine.engine().publish(draft) {
+                Ok(live) => (Kept::Live(live), Ok(())),
+                Err(Failed { handle, error }) => (Kept::Draft(handle), Err(error)),
+            },
+            live @ Kept::Live(_) => (live, Ok(())),
+        };
+        place.insert(kept);
+        outcome
     }
 
     /// Frees the memory that holds an address, the entry point or any other. No processor may execute it any more.
@@ -89,13 +156,12 @@ impl<E: EngineRef<Memory = Linux, Set = Kind>> ByAddress<E> {
     ///
     /// [`Error::NotFound`] if it is not kept here, and that of a forked child; nothing was freed.
     pub fn free_at(&self, address: u64) -> Result<(), Error> {
-        let engine = self.engine.engine();
-        // Before the lock: in a forked child its holder may not exist.
-        engine.read_at(address, &mut [])?;
-        let not_found = Error::NotFound { address };
-        let at_start = self.all().remove(&address);
-        let inside = || self.all().remove(&engine.find(address)?.extent.start());
-        Ok(engine.free(at_start.or_else(inside).ok_or(not_found)?)?)
+        let mut all = self.all_unless_forked(address)?;
+        let entry = self.entry_holding(&mut all, address)?;
+        entry.get().check::<E>(self.engine.engine())?;
+        let (kept, _) = entry.remove();
+        drop(all);
+        kept.free::<E>(self.engine.engine())
     }
 
     /// Allocations that are kept.
@@ -104,16 +170,53 @@ impl<E: EngineRef<Memory = Linux, Set = Kind>> ByAddress<E> {
         self.all().len()
     }
 
-    fn all(&self) -> MutexGuard<'_, Lives> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What holds an address. Most callers give the start.
+    fn entry_holding<'t>(&self, all: &'t mut HashTable<Kept>, address: u64) -> Result<OccupiedEntry<'t, Kept>, Error> {
+        let entry = entry_at(all, address).or_else(|absent| {
+            let found = self.engine.engine().find(address);
+            entry_at(absent.into_table(), found.map_or(address, |found| found.extent.start()))
+        });
+        entry.map_err(|_| Error::NotFound { address })
     }
+
+    fn all(&self) -> MutexGuard<'_, HashTable<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, except that a forked child does not wait: there, the holder of the lock may not exist.
+    fn all_unless_forked(&self, address: u64) -> Result<MutexGuard<'_, HashTable<Kept>>, Error> {
+        match self.kept.try_lock() {
+            Ok(all) => Ok(all),
+            Err(TryLockError::Poisoned(all)) => Ok(all.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                self.engine.engine().read_at(address, &mut [0])?;
+                Ok(self.all())
+            }
+        }
+    }
+}
+
+fn entry_at(all: &mut HashTable<Kept>, start: u64) -> Result<OccupiedEntry<'_, Kept>, AbsentEntry<'_, Kept>> {
+    all.find_entry(hash_of(start), |kept| kept.address() == start)
+}
+
+fn hash(kept: &Kept) -> u64 {
+    hash_of(kept.address())
+}
+
+/// Spreads blocks of 16 KiB over the table, and keeps what lies in one block together: allocations that are made one after the
+/// other are found in the same cache lines. The table tells entries apart by the upper bits first.
+const fn hash_of(address: u64) -> u64 {
+    let (block, slot) = (address >> 14, address >> 6 & 255);
+    block.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(slot << 57 | slot)
 }
 
 impl<E: EngineRef<Memory = Linux, Set = Kind>> Drop for ByAddress<E> {
     fn drop(&mut self) {
-        let live = self.live.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<Live> = live.drain().map(|(_, live)| live).collect();
-        // A forked child frees nothing of its parent's.
-        let _ = self.engine.engine().free_group(&mut all);
+        let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for kept in kept.drain() {
+            // A forked child frees nothing of its parent's.
+            let _ = kept.free::<E>(self.engine.engine());
+        }
     }
 }
