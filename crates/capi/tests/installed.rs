@@ -6,6 +6,7 @@ use std::process::Command;
 skip::tests! {
     pkg_config_finds_what_was_installed
     cmake_finds_what_was_installed
+    llvm_compiles_into_what_was_installed
     versions_agree
 }
 
@@ -67,16 +68,36 @@ fn pkg_config_finds_what_was_installed() {
     assert_eq!(succeeds(Command::new(program).env("LD_LIBRARY_PATH", prefix.lib())), "42\n");
 }
 
+/// Builds a folder of examples against what was installed, and returns where the programs are.
+fn build(prefix: &Prefix, examples: &str, options: &[String]) -> PathBuf {
+    let (examples, build) = (package().join(examples), prefix.0.join("build"));
+    let mut configure = Command::new("cmake");
+    configure.arg("-S").arg(examples).arg("-B").arg(&build).arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.0.display()));
+    succeeds(configure.args(options));
+    succeeds(Command::new("cmake").arg("--build").arg(&build));
+    build
+}
+
 fn cmake_finds_what_was_installed() {
     skip::unless(skip::tool("cmake"));
     let prefix = Prefix::new("cmake");
-    let (examples, build) = (package().join("examples"), prefix.0.join("build"));
-    let mut configure = Command::new("cmake");
-    configure.arg("-S").arg(examples).arg("-B").arg(&build).arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.0.display()));
-    succeeds(&mut configure);
-    succeeds(Command::new("cmake").arg("--build").arg(&build));
+    let build = build(&prefix, "examples", &[]);
     assert_eq!(succeeds(&mut Command::new(build.join("call"))), "42\n");
     assert!(succeeds(&mut Command::new(build.join("answer"))).starts_with("42\n43\n"));
+}
+
+fn llvm_compiles_into_what_was_installed() {
+    ["cmake", "g++", "llvm-config"].into_iter().for_each(|program| skip::unless(skip::tool(program)));
+    let says = |what: &str| succeeds(Command::new("llvm-config").arg(what)).trim().to_owned();
+    let header = Path::new(&says("--includedir")).join("llvm/ExecutionEngine/RTDyldMemoryManager.h");
+    skip::unless(skip::condition(header.exists(), "LLVM has no headers: apt-get install llvm-dev"));
+    let prefix = Prefix::new("llvm");
+    let build = build(&prefix, "examples/llvm", &[format!("-DLLVM_DIR={}", says("--cmakedir"))]);
+    // By two mappings, by the kernel, by changes of rights.
+    for way in ["1", "2", "3"] {
+        let answer = succeeds(Command::new(build.join("jit")).arg(way).env("LD_LIBRARY_PATH", prefix.lib()));
+        assert_eq!(answer, "1000 modules, 1000 right, 1000 exceptions caught\n", "{way}");
+    }
 }
 
 fn versions_agree() {
