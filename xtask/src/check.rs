@@ -9,6 +9,7 @@ use crate::{attacks, generate, skips, tidy};
 pub(crate) const STEPS: &[Step] = &[
     Step::cargo("fmt", &["fmt", "--all", "--", "--check"]),
     Step::cargo("fmt outside", &["fmt", "--manifest-path", "tests/outside/Cargo.toml", "--", "--check"]),
+    Step::cargo("fmt inkwell", &["fmt", "--manifest-path", "tests/inkwell/Cargo.toml", "--", "--check"]),
     Step::task("gen --check", || generate::run(true)),
     Step::task("tidy", tidy::run),
     Step::task("attacks", attacks::run),

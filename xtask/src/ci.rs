@@ -4,7 +4,8 @@ use anyhow::Result;
 
 use crate::steps::{self, Step};
 use crate::{
-    bare, bench, check, conformance, cross, deny, fetch_bpf, fetch_modules, loom, msrv, outside, package, refuse, skips,
+    bare, bench, check, conformance, cross, deny, fetch_bpf, fetch_modules, inkwell, loom, msrv, outside, package,
+    refuse, skips,
 };
 
 /// What CI runs before [`check::STEPS`]: data that tests need.
@@ -41,6 +42,7 @@ const MORE: &[Step] = &[
         &["test", "--workspace", "--features", "execmem-cli/png", "--test", "command", "pictures_need"],
     ),
     Step::task("outside", outside::run),
+    Step::task("inkwell", inkwell::run_possible),
     Step::task("package", package::run_quick),
     Step::task("msrv", msrv::run_possible),
     Step::task("deny", deny::run_possible),

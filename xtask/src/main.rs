@@ -15,6 +15,7 @@ mod fetch_bpf;
 mod fetch_modules;
 mod fuzz;
 mod generate;
+mod inkwell;
 mod install;
 mod loom;
 mod msrv;
@@ -76,6 +77,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Compile modules with LLVM into execmem's memory, where LLVM is installed.
+    Inkwell,
     /// Install the programs that tests and tasks need, from Debian's packages, as root.
     Install(install::Options),
     /// Search the models of what runs at the same time, or break what they guard.
@@ -114,6 +117,7 @@ fn main() -> Result<()> {
         Task::FetchModules(options) => fetch_modules::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Gen { check } => generate::run(check),
+        Task::Inkwell => inkwell::run_possible(),
         Task::Install(options) => install::run(&options),
         Task::Loom(options) => loom::run(&options),
         Task::Msrv => msrv::run_possible(),

@@ -49,7 +49,7 @@ pub const TOOLS: &[Tool] = &[
     tool("pkg-config", "pkg-config", "crates/capi/tests"),
     tool("cmake", "cmake", "crates/capi/tests"),
     tool("g++", "g++", "crates/capi/tests: LLVM's code in this memory"),
-    tool("llvm-config", "llvm-dev", "crates/capi/tests: LLVM's code in this memory"),
+    tool("llvm-config", "llvm-dev", "crates/capi/tests, cargo xtask inkwell: LLVM's code in this memory"),
     tool("valgrind", "valgrind", "cargo xtask bench --callgrind"),
 ];
 

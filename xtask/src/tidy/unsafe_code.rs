@@ -41,6 +41,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("tests/module/heap.rs", "a global allocator is an unsafe trait"),
     ("tests/linux/", "calls generated code"),
     ("tests/bench/", "calls generated code"),
+    ("tests/inkwell/", "calls generated code"),
     ("tests/fuzz/src/counters.rs", "the compiler counts in memory of its own"),
     ("tests/fuzz/src/heap.rs", "is a global allocator"),
     ("tests/instructions/src/work.rs", "valgrind looks for functions by name"),
