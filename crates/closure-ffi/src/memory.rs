@@ -34,6 +34,8 @@ use crate::Error;
 #[derive(Debug, Clone, Copy)]
 pub struct ThunkMemory {
     thunks: &'static ByAddress<&'static Engine<Linux>>,
+    /// Bytes that the engine has before each thunk.
+    lead: usize,
 }
 
 impl ThunkMemory {
@@ -53,8 +55,9 @@ impl ThunkMemory {
     /// [`Error::NoWritableView`] unless code is mapped twice, as [`writable`] says; [`Error::Memory`].
     pub fn new(engine: &'static Engine<Linux>) -> Result<Self, Error> {
         let (draft, _) = written(engine, &Request::new(Kind::Text, 1))?;
+        let lead = usize::try_from(engine.entry(&draft) - draft.address()).unwrap_or(0);
         engine.free(draft).map_err(execmem::Error::from)?;
-        Ok(ThunkMemory { thunks: Box::leak(Box::new(ByAddress::new(engine))) })
+        Ok(ThunkMemory { thunks: Box::leak(Box::new(ByAddress::new(engine))), lead })
     }
 
     /// The engine.
@@ -73,10 +76,12 @@ impl ThunkMemory {
         let (engine, request) = (self.engine(), Request::new(Kind::Text, size as u64));
         let (draft, pointer) = written(engine, &request).or_else(|refused| match refused {
             // It may lie in two units, each of which has a view of its own; what is aligned to its length does not.
-            Error::NoWritableView { .. } => written(engine, &request.aligned(alignment(size))),
+            Error::NoWritableView { .. } => {
+                written(engine, &request.aligned(alignment(size.saturating_add(self.lead))))
+            }
             refused => Err(refused),
         })?;
-        Ok((self.thunks.keep_draft(draft)?, pointer))
+        Ok((self.thunks.keep_draft(draft)?, pointer.wrapping_add(self.lead)))
     }
 }
 
