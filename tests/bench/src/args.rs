@@ -9,7 +9,7 @@ use crate::bench::Mode;
 #[command(name = "cargo xtask bench", args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    pub(crate) child: Option<Child>,
+    pub(crate) child: Option<Task>,
     /// Traces to run: T1 to T6, R1 to R5, LOOKUP, C1, C2, SMALL, or the beginning of their names; all if none is given.
     pub(crate) traces: Vec<String>,
     /// Prints JSON.
@@ -34,7 +34,7 @@ pub(crate) struct Args {
 
 /// What is not a trace, and what the processes do that are started for single measurements.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Child {
+pub(crate) enum Task {
     /// What translations of code cost: one function a page, packed in small pages, packed in large ones.
     Itlb(Itlb),
     /// What threads would wait for on more processors than there are: a simulation.

@@ -31,18 +31,18 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use clap::Parser as _;
 
-use args::{Args, Child};
+use args::{Args, Task};
 use bench::Bench;
 
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
-    if let Some(Child::Itlb(options)) = &args.child {
+    if let Some(Task::Itlb(options)) = &args.child {
         return itlb::run(options).map(|()| ExitCode::SUCCESS);
     }
-    if let Some(Child::Threads(options)) = &args.child {
+    if let Some(Task::Threads(options)) = &args.child {
         return threads::run(options).map(|()| ExitCode::SUCCESS);
     }
-    if let Some(Child::Child { bench, peer, mode, quick, steps }) = args.child {
+    if let Some(Task::Child { bench, peer, mode, quick, steps }) = args.child {
         let mut bench = Bench::named(&bench, quick)?;
         if let Some(steps) = steps {
             bench = bench.with_steps(steps);

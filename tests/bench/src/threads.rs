@@ -20,8 +20,11 @@ use trace::{Outcome, Owners};
 /// Numbers of threads.
 const COUNTS: [usize; 4] = [1, 2, 8, 64];
 
+/// Simulates a number of threads that make so many steps each.
+type Simulate = fn(usize, usize, Owners) -> Result<Outcome>;
+
 /// Rules by which threads choose shards, the product's last.
-const RULES: [(&str, fn(usize, usize, Owners) -> Result<Outcome>); 4] = [
+const RULES: [(&str, Simulate); 4] = [
     ("one shard for all", trace::run::<One>),
     ("a shard by number", trace::run::<Each>),
     ("its own once it meets another", trace::run::<Meets>),
