@@ -8,7 +8,7 @@ mod known;
 mod score;
 mod tree;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -229,8 +229,12 @@ fn place(seed: u64, name: &str) -> u64 {
 fn mutate(subject: &Subject, pass: Pass, names: &[String], folder: &Path) -> Result<()> {
     fs::create_dir_all(pass.folder(folder)).with_context(|| format!("making {}", pass.folder(folder).display()))?;
     let list = folder.join("wanted.toml");
-    let exact: Vec<_> = names.iter().map(|name| toml::Value::String(format!("^{}$", escaped(name)))).collect();
-    let text = toml::to_string(&toml::Table::from_iter([("examine_re".to_owned(), toml::Value::Array(exact))]))?;
+    let exact: Vec<_> = names.iter().map(|name| format!("^{}$", escaped(name))).collect();
+    // In these files it also leaves out every field once, whatever the names say (cargo-mutants 27.1).
+    let files: BTreeSet<_> = names.iter().filter_map(|name| name.split(':').next()).collect();
+    let lists =
+        BTreeMap::from([("examine_re", exact), ("examine_globs", files.into_iter().map(str::to_owned).collect())]);
+    let text = toml::to_string(&lists)?;
     fs::write(&list, text).with_context(|| format!("writing {}", list.display()))?;
 
     let tree = tree::copy()?;

@@ -175,15 +175,6 @@ impl<L: Locking> Pool<L> {
         self.numbered(location.shard())
     }
 
-    /// The shard of a location at which the caller frees.
-    #[inline]
-    pub(crate) fn shard_to_free_in(&self, location: Location) -> &Lock<L::Spin, Shard> {
-        if self.number_of(L::shard_hint()) != location.shard() {
-            L::freed_elsewhere(location.shard());
-        }
-        self.shard(location)
-    }
-
     #[inline]
     fn numbered(&self, number: usize) -> &Lock<L::Spin, Shard> {
         &self.shards[number].0

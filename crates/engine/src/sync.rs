@@ -55,11 +55,6 @@ pub trait Locking {
     fn contended(other: usize) {
         let _ = other;
     }
-
-    /// The caller freed memory in the shard of another hint, and may want that from now on.
-    fn freed_elsewhere(other: usize) {
-        let _ = other;
-    }
 }
 
 /// Any raw mutexes, and one shard.

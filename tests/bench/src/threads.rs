@@ -14,7 +14,7 @@ use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::args::Threads;
-use rules::{Each, Meets, One, Product};
+use rules::{Each, One, Product};
 use trace::{Outcome, Owners};
 
 /// Numbers of threads.
@@ -24,11 +24,10 @@ const COUNTS: [usize; 4] = [1, 2, 8, 64];
 type Simulate = fn(usize, usize, Owners) -> Result<Outcome>;
 
 /// Rules by which threads choose shards, the product's last.
-const RULES: [(&str, Simulate); 4] = [
+const RULES: [(&str, Simulate); 3] = [
     ("one shard for all", trace::run::<One>),
     ("a shard by number", trace::run::<Each>),
-    ("its own once it meets another", trace::run::<Meets>),
-    ("and goes where it frees", trace::run::<Product>),
+    ("its own once it meets another", trace::run::<Product>),
 ];
 
 /// Simulates all numbers of threads under all rules, and prints a table of each load.
@@ -37,8 +36,7 @@ pub(crate) fn run(options: &Threads) -> Result<()> {
         println!("{about}, {} replacements a thread", options.steps);
         let mut table = Table::new();
         table.load_preset(presets::NOTHING);
-        let measures =
-            ["threads", "pairs/us", "scaling", "waits/1000", "waiting %", "mapping waits", "met", "followed"];
+        let measures = ["threads", "pairs/us", "scaling", "waits/1000", "waiting %", "mapping waits", "met"];
         table.set_header(std::iter::once("rule").chain(measures).chain(["blocks"]));
         for (rule, simulate) in RULES {
             let mut alone = None;
@@ -65,7 +63,6 @@ fn row(rule: &str, threads: usize, outcome: &Outcome, alone: f64) -> Vec<String>
         format!("{:.1}", outcome.waiting_share() * 100.0),
         outcome.counts.mapping_waits.to_string(),
         outcome.counts.met.to_string(),
-        outcome.counts.followed.to_string(),
         outcome.blocks.to_string(),
     ]
 }

@@ -46,7 +46,7 @@ impl<M: Memory<S>, S: KindSet, L: Locking> Worker<'_, M, S, L> {
             }
         }
         let window = self.pool.window(location.window());
-        self.pool.shard_to_free_in(*location).with(|shard| {
+        self.pool.shard(*location).with(|shard| {
             for (number, allocation) in allocations.iter().enumerate() {
                 freed = freed.and(shard.free(window, allocation, retired >> number & 1 != 0));
             }

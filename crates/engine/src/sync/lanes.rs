@@ -1,10 +1,10 @@
 //! Lanes of threads.
 //!
 //! A lane is the number of a thread, which tells it from others, and below that the number of a shard. All threads begin
-//! with the same shard. One that meets another there takes one of its own, the lowest that no thread has; one that frees
-//! what is in a shard that no thread has takes that. It keeps it and gives it back when it ends: so there are never more in
-//! use than threads that allocate at a time, and a thread that comes later finds the blocks of those that went. If every
-//! shard is taken, those that meet share them, each the one of its number.
+//! with the same shard. One that meets another there takes one of its own, the lowest that no thread has. It keeps it and
+//! gives it back when it ends: so there are never more in use than threads that allocate at a time, and a thread that comes
+//! later finds the blocks of those that went. If every shard is taken, those that meet share them, each the one of its
+//! number.
 
 extern crate std;
 
@@ -62,15 +62,6 @@ impl Locking for ThreadLanes {
         let own = Self::shard_hint();
         if own != other && may_move(own) {
             LANE.set(own | take().unwrap_or_else(|| share(own >> SHARD_BITS)));
-        }
-    }
-
-    #[cold]
-    fn freed_elsewhere(other: usize) {
-        let (own, bit) = (Self::shard_hint(), 1 << (other & SHARD));
-        let is_free = TAKEN.load(Ordering::Relaxed) & bit == 0;
-        if is_free && may_move(own) && TAKEN.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
-            LANE.set(own | other & SHARD);
         }
     }
 }
@@ -138,20 +129,6 @@ mod tests {
         };
         let first = std::thread::spawn(meet).join().expect("no panic");
         assert_eq!(std::thread::spawn(meet).join().expect("no panic"), first, "whoever comes later takes the same");
-        let free = move || {
-            ThreadLanes::freed_elsewhere(0);
-            assert_eq!(shard(), 0, "that is everybody's");
-            ThreadLanes::freed_elsewhere(first);
-            assert_eq!(shard(), first, "whose thread is gone");
-            let other = std::thread::spawn(move || {
-                ThreadLanes::freed_elsewhere(first);
-                shard()
-            });
-            assert_eq!(other.join().expect("no panic"), 0, "whose thread is there");
-            ThreadLanes::freed_elsewhere(first + 1);
-            shard()
-        };
-        assert_eq!(std::thread::spawn(free).join().expect("no panic"), first);
         let taken = TAKEN.swap(u32::MAX, Ordering::Relaxed);
         let late = || {
             ThreadLanes::contended(another());

@@ -24,8 +24,6 @@ pub(super) struct Counts {
     pub(super) mapping_waits: u64,
     /// Told that it waited for another.
     pub(super) met: u64,
-    /// Told that it freed in the shard of another.
-    pub(super) followed: u64,
 }
 
 impl Counts {
@@ -36,7 +34,6 @@ impl Counts {
             waited_ns: self.waited_ns - before.waited_ns,
             mapping_waits: self.mapping_waits - before.mapping_waits,
             met: self.met - before.met,
-            followed: self.followed - before.followed,
         }
     }
 
@@ -45,14 +42,13 @@ impl Counts {
         self.waited_ns += other.waited_ns;
         self.mapping_waits += other.mapping_waits;
         self.met += other.met;
-        self.followed += other.followed;
     }
 }
 
 thread_local! {
     static NOW_NS: Cell<u64> = const { Cell::new(0) };
     static COUNTS: Cell<Counts> = const {
-        Cell::new(Counts { shard_waits: 0, waited_ns: 0, mapping_waits: 0, met: 0, followed: 0 })
+        Cell::new(Counts { shard_waits: 0, waited_ns: 0, mapping_waits: 0, met: 0 })
     };
 }
 

@@ -39,24 +39,7 @@ impl Locking for Each {
     }
 }
 
-/// The product's rule without its second half: it takes a shard for itself when it meets another thread.
-pub(super) struct Meets;
-
-impl Locking for Meets {
-    type Spin = Lock<true>;
-    type Sleep = Lock<false>;
-
-    fn shard_hint() -> usize {
-        ThreadLanes::shard_hint()
-    }
-
-    fn contended(other: usize) {
-        count(|counts| counts.met += 1);
-        ThreadLanes::contended(other);
-    }
-}
-
-/// The product's: it also takes a shard that no thread has when it frees there.
+/// The product's: it takes a shard for itself when it meets another thread.
 pub(super) struct Product;
 
 impl Locking for Product {
@@ -68,11 +51,7 @@ impl Locking for Product {
     }
 
     fn contended(other: usize) {
-        Meets::contended(other);
-    }
-
-    fn freed_elsewhere(other: usize) {
-        count(|counts| counts.followed += 1);
-        ThreadLanes::freed_elsewhere(other);
+        count(|counts| counts.met += 1);
+        ThreadLanes::contended(other);
     }
 }
