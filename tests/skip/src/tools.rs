@@ -48,8 +48,6 @@ pub const TOOLS: &[Tool] = &[
     tool("gdb", "gdb", "crates/cranelift/tests: backtraces of generated functions"),
     tool("pkg-config", "pkg-config", "crates/capi/tests"),
     tool("cmake", "cmake", "crates/capi/tests"),
-    tool("g++", "g++", "crates/capi/tests: LLVM's code in this memory"),
-    tool("llvm-config", "llvm-dev", "crates/capi/tests, cargo xtask inkwell: LLVM's code in this memory"),
     tool("valgrind", "valgrind", "cargo xtask bench --callgrind"),
 ];
 
