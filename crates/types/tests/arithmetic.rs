@@ -91,4 +91,10 @@ fn an_extent_reaches_as_far_as_its_last_branch() {
     assert!(!reach.connects(extent(0, 0x60), extent(0x90, 5)), "its first branch is too far");
     assert!(!reach.connects(extent(0x90, 0x60), extent(0x60, 5)), "its last branch is too far");
     assert!(reach.connects(extent(0x40, 0x30), extent(0x60, 0x10)));
+    let short_back = Reach::Relative { base: 5, min: -0x10, max: 0x7f };
+    assert!(short_back.connects(extent(0x90, 5), extent(0x88, 5)));
+    assert!(!short_back.connects(extent(0x90, 0x60), extent(0x88, 5)), "only its last branch is too far");
+    let long_back = Reach::Relative { base: 5, min: -0x100, max: 0x7f };
+    assert!(long_back.connects(extent(0x100, 4), extent(0x180, 5)), "less than a branch starts where it starts");
+    assert!(!long_back.connects(extent(0x100, 4), extent(0x180, 6)));
 }

@@ -1,7 +1,8 @@
 //! What the rows to begin with say, field by field, and what tables answer about them.
 
 use execmem_types::{
-    Descriptor, Extent, Fill, Growth, MAX_GRANULARITIES, PageSize, Placement, PowerOfTwo, Protection, Seal, Unused,
+    Descriptor, Extent, Fill, Growth, KindSet, MAX_GRANULARITIES, PageSize, Placement, PowerOfTwo, Protection, Seal,
+    Unused,
 };
 
 const WINDOW: Extent = match Extent::new(0x1000_0000, 0x100_0000) {
@@ -90,7 +91,9 @@ execmem_types::kinds! {
 
 #[test]
 fn a_kind_does_what_its_class_says_and_nothing_else() {
-    let does = |kind: Each| (kind.is_code(), kind.is_writable(), kind.is_sealable());
+    fn does(kind: impl KindSet) -> (bool, bool, bool) {
+        (kind.is_code(), kind.is_writable(), kind.is_sealable())
+    }
     assert_eq!(does(Each::Code), (true, false, false));
     assert_eq!(does(Each::Data), (false, true, false));
     assert_eq!(does(Each::Constants), (false, false, false));
