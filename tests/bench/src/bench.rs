@@ -42,7 +42,7 @@ impl Bench {
     /// All benches, small ones if `quick`.
     pub(crate) fn all(quick: bool) -> Vec<Bench> {
         let plan = |plan: trace::Plan| if quick { plan.quick() } else { plan };
-        let code = trace::Plan::ALL.map(plan).map(|plan| Bench {
+        let code = trace::Plan::all().into_iter().map(plan).map(|plan| Bench {
             name: plan.name.to_owned(),
             about: plan.about,
             peers: plan.peers(),

@@ -1,6 +1,7 @@
 //! The allocators of executable memory that are compared, each in a file of its own.
 
 mod by_address;
+mod counting;
 mod cranelift;
 mod dynasmrt;
 mod execmem;
@@ -11,10 +12,12 @@ mod pack;
 use ::execmem::Kind;
 use anyhow::Result;
 
+use crate::measure::Measures;
+
 pub(crate) use self::by_address::Addresses;
 pub(crate) use self::cranelift::Cranelift;
 pub(crate) use self::dynasmrt::Dynasmrt;
-pub(crate) use self::execmem::Execmem;
+pub(crate) use self::execmem::{Execmem, ExecmemCounted};
 pub(crate) use self::heap::Heap;
 pub(crate) use self::mmap::Mmap;
 pub(crate) use self::pack::Packs;
@@ -38,6 +41,11 @@ pub(crate) trait Peer: Sized + Sync {
     fn remove_group(&self, codes: &mut Vec<Self::Code>) -> Result<()> {
         codes.drain(..).try_for_each(|code| self.remove(code))
     }
+    /// What it counted itself, for so many pairs.
+    fn counts(&self, pairs: usize) -> Measures {
+        let _ = pairs;
+        Measures::new()
+    }
     /// Checks, with nothing live any more.
     fn finish(&self) -> Result<()> {
         Ok(())
@@ -55,6 +63,7 @@ macro_rules! with_peer {
             "cranelift" => Some($function::<$crate::peers::Cranelift>($($argument),*)),
             "pack" => Some($function::<$crate::peers::Packs>($($argument),*)),
             "execmem" => Some($function::<$crate::peers::Execmem>($($argument),*)),
+            "execmem-counted" => Some($function::<$crate::peers::ExecmemCounted>($($argument),*)),
             "execmem-by-address" => Some($function::<$crate::peers::Addresses>($($argument),*)),
             _ => None,
         }
@@ -64,6 +73,10 @@ pub(crate) use with_peer;
 
 /// Their names, in the order they run.
 pub(crate) const NAMES: &[&str] = &["heap", "filled", "mmap", "dynasmrt", "cranelift", "pack", "execmem"];
+
+/// The same, and execmem once more with locks that count: for traces of several threads.
+pub(crate) const THREADED: &[&str] =
+    &["heap", "filled", "mmap", "dynasmrt", "cranelift", "pack", "execmem", "execmem-counted"];
 
 /// Those that drop code of which nothing but the address is kept, and what knows it by handle.
 pub(crate) const BY_ADDRESS: &[&str] = &["heap", "filled", "execmem", "execmem-by-address"];
@@ -92,7 +105,7 @@ mod tests {
 
     #[test]
     fn functions_live_in_every_peer() {
-        for name in NAMES.iter().chain(BY_ADDRESS) {
+        for name in THREADED.iter().chain(BY_ADDRESS) {
             with_peer!(*name, lives()).expect("a known name");
         }
         assert_eq!(with_peer!("nobody", lives()), None);

@@ -10,6 +10,9 @@ use crate::report::{BenchReport, Report};
 const COLUMNS: &[(&str, usize)] = &[
     ("cpu_ns_per_pair", 0),
     ("wall_ns_per_pair", 0),
+    ("waits_per_1000", 1),
+    ("mapping_waits_per_1000", 2),
+    ("met_per_1000", 1),
     ("ns_per_op", 1),
     ("ns_per_lookup", 1),
     ("cpu_ns_per_function", 0),

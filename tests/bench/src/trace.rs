@@ -49,15 +49,23 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// All traces.
-    pub(crate) const ALL: [Plan; 7] = [t1::PLAN, t2::PLAN, t3::PLAN, t4::PLAN, t4::ONE_THREAD, t5::PLAN, t6::PLAN];
+    pub(crate) fn all() -> Vec<Plan> {
+        let more = t4::all_processors();
+        let fixed = [t1::PLAN, t2::PLAN, t3::PLAN, t4::PLAN, t4::ONE_THREAD, t5::PLAN, t6::PLAN];
+        fixed.into_iter().chain(more).collect()
+    }
 
     pub(crate) fn named(name: &str) -> Option<Plan> {
-        Self::ALL.into_iter().find(|plan| plan.name == name)
+        Self::all().into_iter().find(|plan| plan.name == name)
     }
 
     /// The peers.
     pub(crate) fn peers(&self) -> &'static [&'static str] {
-        if self.name == t6::PLAN.name { peers::BY_ADDRESS } else { peers::NAMES }
+        match self.name {
+            name if name == t6::PLAN.name => peers::BY_ADDRESS,
+            _ if self.threads > 1 => peers::THREADED,
+            _ => peers::NAMES,
+        }
     }
 
     /// The same, small.

@@ -2,15 +2,18 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use execmem::sync::ThreadLanes;
 use execmem::{Engine, Kind, Live};
 use execmem_linux::{Linux, Options};
 
 use super::Peer;
+use super::counting::{self, Counting, Locks};
+use crate::measure::Measures;
 
 /// An engine, and the kind of memory it is asked for.
 #[derive(Debug)]
-pub(crate) struct Execmem {
-    engine: Engine<Linux>,
+pub(crate) struct Execmem<L: Locks = ThreadLanes> {
+    engine: Engine<Linux, Kind, L>,
     kind: Kind,
 }
 
@@ -26,12 +29,15 @@ impl Execmem {
     }
 }
 
-impl Peer for Execmem {
+/// The same with locks that count.
+pub(crate) type ExecmemCounted = Execmem<Counting>;
+
+impl<L: Locks> Peer for Execmem<L> {
     type Code = Live;
 
     fn new(kind: Kind) -> Result<Self> {
         let linux = Linux::reserve(&Options::default())?;
-        Ok(Execmem { engine: Engine::new(linux.table()?, linux)?, kind })
+        Ok(Execmem { engine: Engine::with_locks(linux.table()?, linux)?, kind })
     }
 
     fn install(&self, code: &[u8]) -> Result<Live> {
@@ -50,6 +56,10 @@ impl Peer for Execmem {
 
     fn remove_group(&self, lives: &mut Vec<Live>) -> Result<()> {
         Ok(self.engine.free_group(lives)?)
+    }
+
+    fn counts(&self, pairs: usize) -> Measures {
+        if L::COUNT { counting::counts(pairs) } else { Measures::new() }
     }
 
     fn finish(&self) -> Result<()> {

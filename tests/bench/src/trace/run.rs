@@ -35,6 +35,9 @@ pub(crate) fn measure<P: Peer>(plan: &Plan) -> Result<Measures> {
     let start = cpu_time();
     each(&mut loads, |load| load.empty(&peer))?;
     let emptied = cpu_time() - start;
+    if plan.threads > 1 {
+        measures.extend(peer.counts(plan.pairs()));
+    }
     peer.finish()?;
     let timed = match plan.timed {
         Timed::Churn | Timed::Collected => churned,
