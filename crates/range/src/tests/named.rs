@@ -363,3 +363,24 @@ fn free_when_in_order_of_address_then_one_hole_grows_over_pages() {
     assert_eq!(arena.free(*last).map(|freed| freed.hole_len), Ok(0x80));
     assert_eq!(audited(&arena), 0x80);
 }
+
+#[test]
+fn lengths_are_in_units_of_positions_and_what_is_withheld_is_told() {
+    let mut arena = arena(0x1000);
+    let start = alloc(&mut arena, 0xc0);
+    assert_eq!((arena.live_len(), arena.withholds()), (0xc0, false));
+    arena.free_withheld(start).expect("live");
+    assert_eq!((arena.live_len(), arena.withholds(), arena.free_len()), (0, true, 0xf40));
+    assert_eq!(arena.release(start), Ok(0x1000));
+    assert_eq!((audited(&arena), arena.withholds()), (0x1000, false));
+}
+
+#[test]
+fn drain_when_not_prepared_is_an_error_and_changes_nothing() {
+    let mut arena = arena(0x1000);
+    alloc(&mut arena, 0x40);
+    assert_eq!(arena.drain(Some(0..0x800)), Err(Error::NotPrepared));
+    assert_eq!((alloc(&mut arena, 0x40), audited(&arena)), (0x40, 0xf80));
+    arena.prepare_and_drain(Some(0..0x800)).expect("memory");
+    assert_eq!((alloc(&mut arena, 0x40), audited(&arena)), (0x80, 0xf40));
+}
