@@ -1,11 +1,10 @@
 //! Several allocations freed in one step.
 
-use core::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use execmem::kinds::Text;
-use execmem::sync::{Locking, ThreadLanes};
-use execmem::{Error, Kind, Live};
+use execmem::{Engine, Error, Extent, Hooked, Hooks, Kind, Live};
 use execmem_arch_x86::{TABLE, X86_FLIP};
 use execmem_sim::Sim;
 use execmem_tests::rig::Rig;
@@ -83,44 +82,34 @@ fn what_cannot_be_retired_is_withheld_and_the_others_are_free() {
     engine.free(again).expect("ours");
 }
 
-std::thread_local! {
-    /// Calls of `lane` until one panics.
-    static CALLS: Cell<u32> = const { Cell::new(u32::MAX) };
-}
+/// A hook of a caller whose code panics after so many frees.
+struct Defect(AtomicU64);
 
-/// Locks of a caller whose code panics.
-struct Panicking;
-
-impl Locking for Panicking {
-    type Spin = <ThreadLanes as Locking>::Spin;
-    type Sleep = <ThreadLanes as Locking>::Sleep;
-
-    fn shard_hint() -> usize {
-        let left = CALLS.replace(CALLS.get().wrapping_sub(1));
-        assert!(left > 0, "a defect of the caller");
-        0
+impl Hooks<Kind> for Defect {
+    fn freed(&self, _: Kind, _: Extent) {
+        assert_ne!(self.0.fetch_sub(1, Ordering::Relaxed), 0, "a defect of the caller");
     }
 }
 
 #[test]
 fn a_caller_that_panics_while_a_group_is_freed_leaves_each_handle_freed_once_or_not_at_all() {
     const COUNT: u64 = 40;
-    for panics_after in 0..5 {
-        let engine = Rig::<Panicking>::with_locks(TABLE, Sim::new(TABLE.machine()));
+    for panics_after in 0..COUNT {
+        let defect = Defect(AtomicU64::new(u64::MAX));
+        let engine = Engine::new(TABLE, Hooked { memory: Sim::new(TABLE.machine()), hooks: &defect }).expect("memory");
         let publish = |_| engine.publish(engine.alloc::<Text>(64).expect("room")).expect("memory");
         let mut group: Vec<_> = (0..COUNT).map(publish).collect();
-        CALLS.set(panics_after);
+        defect.0.store(panics_after, Ordering::Relaxed);
         let outcome = catch_unwind(AssertUnwindSafe(|| engine.free_group(&mut group)));
-        CALLS.set(u32::MAX);
-        assert!(outcome.is_err(), "one lane is asked for in each of the five batches");
+        defect.0.store(u64::MAX, Ordering::Relaxed);
+        assert!(outcome.is_err(), "each free is told");
         engine.audit().expect("audit");
         assert!(group.iter().all(|live| engine.find(live.address()).is_some()), "what is left is still live");
-        let live = |engine: &Rig<Panicking>| engine.kind_stats(Kind::Text).live;
-        let freed = COUNT - live(&engine);
-        assert_eq!(freed, 8 * u64::from(panics_after), "whole batches were freed");
+        let lost = engine.kind_stats(Kind::Text).live - group.len() as u64;
+        assert!((1..=8).contains(&lost), "{lost} handles of one batch went with the panic, and with them their memory");
         engine.free_group(&mut group).expect("ours");
         engine.audit().expect("audit");
-        assert_eq!(live(&engine), 8, "the handles of one batch went with the panic, and with them their memory");
+        assert_eq!(engine.kind_stats(Kind::Text).live, lost);
     }
 }
 

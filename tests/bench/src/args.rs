@@ -10,7 +10,7 @@ use crate::bench::Mode;
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) child: Option<Task>,
-    /// Traces to run: T1 to T6, R1 to R5, LOOKUP, C1, C2, SMALL, or the beginning of their names; all if none is given.
+    /// Traces to run: T1 to T6, R1 to R5, LOOKUP, C1, C2, SMALL, PROGRAMS, or the beginning of their names; all if none is given.
     pub(crate) traces: Vec<String>,
     /// Prints JSON.
     #[arg(long)]

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use crate::measure::Measures;
-use crate::{compiled, lookup, peers, ranges, small, trace};
+use crate::{compiled, lookup, peers, programs, ranges, small, trace};
 
 /// Number of ranges of a quick run.
 const QUICK_COUNT: usize = 1_000;
@@ -16,6 +16,7 @@ enum Subject {
     Lookup(trace::Plan),
     Compiled(compiled::Plan),
     Small(trace::Plan),
+    Programs(usize),
 }
 
 /// A trace with its peers.
@@ -75,7 +76,13 @@ impl Bench {
             peers: small::peers(*count),
             subject: Subject::Small(small::plan(*count)),
         });
-        code.into_iter().chain(ranges).chain(lookup).chain(compiled).chain(small).collect()
+        let programs = Bench {
+            name: programs::NAME.to_owned(),
+            about: programs::ABOUT,
+            peers: programs::PEERS,
+            subject: Subject::Programs(if quick { programs::QUICK_COUNT } else { programs::COUNT }),
+        };
+        code.into_iter().chain(ranges).chain(lookup).chain(compiled).chain(small).chain([programs]).collect()
     }
 
     /// The bench of a name.
@@ -93,7 +100,7 @@ impl Bench {
         match self.subject {
             Subject::Code(_) => true,
             Subject::Compiled(plan) => plan.stays,
-            Subject::Ranges(..) | Subject::Lookup(_) | Subject::Small(_) => false,
+            Subject::Ranges(..) | Subject::Lookup(_) | Subject::Small(_) | Subject::Programs(_) => false,
         }
     }
 
@@ -118,6 +125,7 @@ impl Bench {
 
     /// Runs it for one peer in this process.
     pub(crate) fn run(&self, peer: &str, mode: Mode, steps: usize) -> Result<Option<Measures>> {
+        use programs::measure as programs;
         use small::measure as small;
         use trace::{count_system_calls, measure, run_bare};
         let unknown = || format!("no peer {peer} in {}", self.name);
@@ -136,6 +144,7 @@ impl Bench {
             (Subject::Ranges(plan, count), Mode::Bare) => plan.run_bare(peer, *count, 2 * steps).map(|()| None),
             (Subject::Ranges(plan, count), _) => plan.measure(peer, *count).map(Some),
             (Subject::Lookup(plan), _) => lookup::measure(peer, plan).map(Some),
+            (Subject::Programs(count), _) => peers::with_peer!(peer, programs(*count)).with_context(unknown)?.map(Some),
             (Subject::Small(plan), _) => peers::with_peer!(peer, small(plan)).with_context(unknown)?.map(Some),
             (Subject::Compiled(plan), mode) => plan.run(peer, mode),
         }

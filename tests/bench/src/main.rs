@@ -16,6 +16,7 @@ mod lookup;
 mod machine;
 mod measure;
 mod peers;
+mod programs;
 mod random;
 mod ranges;
 mod report;

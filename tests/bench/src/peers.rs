@@ -4,6 +4,7 @@ mod by_address;
 mod counting;
 mod cranelift;
 mod dynasmrt;
+mod estimated;
 mod execmem;
 mod heap;
 mod mmap;
@@ -17,6 +18,7 @@ use crate::measure::Measures;
 pub(crate) use self::by_address::Addresses;
 pub(crate) use self::cranelift::Cranelift;
 pub(crate) use self::dynasmrt::Dynasmrt;
+pub(crate) use self::estimated::Estimated;
 pub(crate) use self::execmem::{Execmem, ExecmemCounted};
 pub(crate) use self::heap::Heap;
 pub(crate) use self::mmap::Mmap;
@@ -64,6 +66,7 @@ macro_rules! with_peer {
             "pack" => Some($function::<$crate::peers::Packs>($($argument),*)),
             "execmem" => Some($function::<$crate::peers::Execmem>($($argument),*)),
             "execmem-counted" => Some($function::<$crate::peers::ExecmemCounted>($($argument),*)),
+            "execmem-estimated" => Some($function::<$crate::peers::Estimated>($($argument),*)),
             "execmem-by-address" => Some($function::<$crate::peers::Addresses>($($argument),*)),
             _ => None,
         }

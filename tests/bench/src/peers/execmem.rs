@@ -29,6 +29,16 @@ impl Execmem {
     }
 }
 
+impl<L: Locks> Execmem<L> {
+    /// Installs code in memory that was allocated for so many bytes, and truncated.
+    pub(super) fn install_within(&self, bytes: u64, code: &[u8]) -> Result<Live> {
+        let mut draft = self.engine.alloc_kind(self.kind, bytes)?;
+        self.engine.write(&mut draft, 0, code)?;
+        self.engine.truncate(&mut draft, code.len() as u64)?;
+        Ok(self.engine.publish(draft)?)
+    }
+}
+
 /// The same with locks that count.
 pub(crate) type ExecmemCounted = Execmem<Counting>;
 
