@@ -66,3 +66,19 @@ fn row(rule: &str, threads: usize, outcome: &Outcome, alone: f64) -> Vec<String>
         outcome.blocks.to_string(),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thread_waits_for_nobody_and_two_wait_less_with_a_shard_each() {
+        let simulate = |run: Simulate, threads| run(threads, 1_000, Owners::Left).expect("memory");
+        let alone = simulate(trace::run::<Product>, 1);
+        assert_eq!((alone.counts.shard_waits, alone.counts.waited_ns, alone.counts.met), (0, 0, 0));
+        let [one, each, product] =
+            [trace::run::<One>, trace::run::<Each>, trace::run::<Product>].map(|run: Simulate| simulate(run, 2));
+        assert!(one.counts.shard_waits > 2 * each.counts.shard_waits && one.pairs_per_us < each.pairs_per_us);
+        assert!(product.counts.met > 0 && product.counts.shard_waits < one.counts.shard_waits / 2);
+    }
+}
