@@ -13,6 +13,8 @@ mod accounts;
 #[cfg(target_arch = "x86_64")]
 mod attacks;
 #[cfg(target_arch = "x86_64")]
+mod by_address;
+#[cfg(target_arch = "x86_64")]
 mod callers;
 #[cfg(target_arch = "x86_64")]
 mod confine;
@@ -54,6 +56,7 @@ pub(crate) fn tests() -> Vec<skip::Test> {
     let here = [
         accounts::tests(),
         attacks::tests(),
+        by_address::tests(),
         callers::tests(),
         descriptors::tests(),
         entropy::tests(),
