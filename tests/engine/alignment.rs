@@ -47,6 +47,11 @@ fn an_alignment_beyond_a_page_is_refused() {
     let request = Request::new(Kind::Text, 64).aligned(PowerOfTwo::from_log2(22));
     let refused = Error::BadAlignment { kind: Kind::Text.into(), align: 4 << 20, limit: 2 << 20 };
     assert_eq!(engine.request(&request).expect_err("4 MiB"), refused);
+    let long = Request::new(Kind::Text, 1 << 40).aligned(PowerOfTwo::from_log2(21));
+    assert!(
+        matches!(engine.request(&long), Err(Error::TooLarge { len: 0x100_0000_0000, .. })),
+        "its alignment is right"
+    );
     assert_eq!(engine.stats().bytes_mapped(), 0);
 }
 

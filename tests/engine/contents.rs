@@ -159,6 +159,40 @@ fn a_writer_copies_to_the_address_that_it_knows() {
 }
 
 #[test]
+fn bytes_before_the_entry_point_are_the_callers_and_no_writer_or_emitter_touches_them() {
+    let table = TABLE.adjusted(|plan| plan.own_mut(Kind::Text).expect("a row of its own").lead = 16).expect("a table");
+    let engine = engine(table);
+    let mut draft = engine.alloc::<Text>(40).expect("room");
+    let start = draft.address();
+    assert_eq!((draft.extent().len(), engine.entry(&draft)), (64, start + 16));
+    engine.write(&mut draft, 0, &[0xaa; 16]).expect("the caller's");
+    let outcome = engine.write_with(&mut draft, |draft, entry| {
+        assert_eq!((entry, draft.here(), draft.room()), (start + 16, start + 16, 48));
+        // Of the draft, as `write` tells it.
+        assert_eq!(draft.push(&[0; 49]), Err(Error::OutOfBounds { offset: 16, len: 49, granted: 64 }));
+        draft.push(&[0x90; 48])
+    });
+    assert_eq!(outcome, Ok(()));
+    let mut bytes = [0; 64];
+    engine.read(&draft, 0, &mut bytes).expect("a draft");
+    assert_eq!((&bytes[..16], &bytes[16..]), (&[0xaa; 16][..], &[0x90; 48][..]));
+    engine.free(draft).expect("ours");
+    // 48 bytes fit one quantum with what stands before them, and one more does not.
+    for (guess, len, granted, rounds) in [(48, 48, 64, 1), (48, 49, 128, 2), (49, 48, 64, 2), (1, 0, 64, 1)] {
+        let mut entries = Vec::new();
+        let code = engine.emit::<Text, _, Error>(guess, |entry| {
+            entries.push(entry);
+            Ok(vec![0xc3; len])
+        });
+        let code = code.expect("room");
+        assert_eq!((code.extent().len(), entries.len()), (granted, rounds), "{guess} {len}");
+        assert_eq!(entries.last(), Some(&engine.entry(&code)));
+        engine.free(code).expect("ours");
+    }
+    engine.audit_unused().expect("traps");
+}
+
+#[test]
 fn code_that_is_emitted_fits_whatever_was_guessed() {
     let engine = engine(TABLE);
     for (guess, len) in [(0, 1), (1, 64), (64, 64), (64, 65), (100_000, 70), (1, 100_000)] {
