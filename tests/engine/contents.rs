@@ -193,6 +193,23 @@ fn bytes_before_the_entry_point_are_the_callers_and_no_writer_or_emitter_touches
 }
 
 #[test]
+fn of_what_is_split_each_part_takes_with_it_what_was_asked_for_there() {
+    let engine = engine(TABLE);
+    let requested = || engine.kind_stats(Kind::Text).bytes_requested;
+    for (cut, is_first_freed) in [(512, true), (512, false), (64, true), (960, true), (960, false)] {
+        let mut first = engine.alloc::<Text>(1000).expect("room");
+        assert_eq!((first.extent().len(), requested()), (1024, 1000));
+        let second = engine.split(&mut first, cut).expect("in the middle");
+        assert_eq!((first.extent().len(), second.extent().len(), requested()), (cut, 1024 - cut, 1000));
+        let (freed, kept, left) = if is_first_freed { (first, second, 1000 - cut) } else { (second, first, cut) };
+        engine.free(freed).expect("ours");
+        assert_eq!(requested(), left, "{cut}");
+        engine.free(kept).expect("ours");
+        assert_eq!(requested(), 0);
+    }
+}
+
+#[test]
 fn code_that_is_emitted_fits_whatever_was_guessed() {
     let engine = engine(TABLE);
     for (guess, len) in [(0, 1), (1, 64), (64, 64), (64, 65), (100_000, 70), (1, 100_000)] {

@@ -5,6 +5,7 @@ use execmem::{BackendError, Error, Kind, PageSize};
 use execmem_arch_x86::{TABLE, X86_TAIL};
 use execmem_sim::Sim;
 use execmem_tests::rig::Rig;
+use execmem_types::Plan;
 
 const BLOCK: u64 = 2 << 20;
 
@@ -163,4 +164,17 @@ fn growing_by_the_tail_maps_what_is_needed_and_makes_complete_blocks_large() {
     }
     engine.shrink();
     assert!(leaves(&engine).is_empty());
+}
+
+#[test]
+fn where_each_function_has_pages_of_its_own_blocks_grow_with_what_is_mapped() {
+    let engine = Rig::new(TABLE.adjusted(Plan::flip).expect("pages of 4K"));
+    let held: Vec<_> = (0..2000).map(|_| engine.alloc::<Text>(64).expect("room")).collect();
+    let pool = engine.pool_stats(Kind::Text);
+    // Each block an eighth of what is mapped: 8 × ln(2000) of them, and few pages more than there are functions.
+    assert!((20..80).contains(&pool.blocks), "{} blocks", pool.blocks);
+    assert!((2000 << 12..=2250 << 12).contains(&pool.bytes_mapped), "{} bytes", pool.bytes_mapped);
+    held.into_iter().for_each(|draft| engine.free(draft).expect("ours"));
+    engine.shrink();
+    assert_eq!(engine.stats().bytes_mapped(), 0);
 }

@@ -22,15 +22,13 @@ pub struct KindStats {
 }
 
 impl KindStats {
-    /// Adds what another part of the memory counted.
+    /// Adds what another shard counted. Which handles were dropped, shards do not know.
     pub(crate) const fn add(&mut self, other: &Self) {
         self.allocations += other.allocations;
         self.live += other.live;
         self.bytes_requested += other.bytes_requested;
         self.bytes_granted += other.bytes_granted;
         self.far_allocations += other.far_allocations;
-        self.dropped += other.dropped;
-        self.dropped_bytes += other.dropped_bytes;
     }
 }
 
