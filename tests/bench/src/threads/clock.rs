@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use execmem::sync::RawMutex;
 use lock_api::GuardNoSend;
 
-/// How long a shard is locked by an allocation or a free. Of the instructions of a pair of 128 bytes, 55 of 100 are under the
-/// lock of a shard, half in each (`cargo xtask bench --callgrind`), and the pair takes 450 ns (T4-1).
+/// How long a shard is locked by an allocation or a free: an estimate, about half of the 450 ns that a pair takes (T4-1).
 const SHARD_NS: u64 = 125;
-/// What a replacement does outside of locks.
+/// What a replacement does outside of locks: the other half.
 pub(super) const OUTSIDE_NS: u64 = 200;
-/// What mapping a block of 2 MiB takes, under the lock of changes (T1's blocks, each by itself).
+/// What mapping a block of 2 MiB takes, under the lock of changes, where the kernel finds a large page at once: an estimate.
 pub(super) const MAP_NS: u64 = 300_000;
 
 /// What happened to a thread.
