@@ -213,10 +213,34 @@ const fn hash_of(address: u64) -> u64 {
 
 impl<E: EngineRef<Memory = Linux, Set = Kind>> Drop for ByAddress<E> {
     fn drop(&mut self) {
+        // Held by a thread of the parent, which does not exist in this forked child: nobody knows how far it came.
+        if matches!(self.kept.try_lock(), Err(TryLockError::WouldBlock)) {
+            return std::mem::forget(std::mem::take(self.kept.get_mut().unwrap_or_else(PoisonError::into_inner)));
+        }
         let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
         for kept in kept.drain() {
             // A forked child frees nothing of its parent's.
             let _ = kept.free::<E>(self.engine.engine());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use execmem::kinds::Text;
+
+    use super::*;
+    use crate::Options;
+
+    /// As in a child that was forked while another thread had the lock: its holder does not exist.
+    #[test]
+    fn what_a_thread_that_is_gone_was_changing_is_left_alone() {
+        let engine = Linux::engine(&Options::default()).expect("executable memory");
+        let kept = ByAddress::new(&engine);
+        kept.keep_draft(engine.alloc::<Text>(64).expect("room")).expect("heap");
+        std::mem::forget(kept.kept.lock());
+        drop(kept);
+        assert_eq!(engine.kind_stats(Kind::Text).live, 1);
+        engine.audit().expect("nothing was freed");
     }
 }
