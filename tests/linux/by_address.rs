@@ -1,9 +1,10 @@
 //! Memory whose owners keep nothing but its address: every way to publish, addresses of others, children.
 
-use execmem::{BackendError, Error, kinds::Text};
+use execmem::{Error, kinds::Text};
 use execmem_linux::{ByAddress, Publish, call, writable};
 
 use super::code::{constant, engine, ways};
+use super::fork::is_forked;
 use super::process::{in_a_process, in_child};
 
 skip::tests! {
@@ -13,10 +14,6 @@ skip::tests! {
     neighbours_and_what_lies_far_apart_are_told_apart
     what_is_kept_is_freed_with_the_keeper
     a_child_is_refused_everything_and_frees_nothing
-}
-
-fn is_forked(outcome: Result<(), Error>) -> bool {
-    matches!(outcome, Err(Error::Backend { source: BackendError::Forked, .. }))
 }
 
 fn what_is_kept_is_published_and_freed_by_any_address_of_it() {
@@ -110,7 +107,8 @@ fn a_child_is_refused_everything_and_frees_nothing() {
             let address = kept.keep(engine.publish(draft).expect("memory")).expect("heap");
             let unpublished = kept.keep_draft(engine.alloc::<Text>(64).expect("room")).expect("heap");
             let in_the_child = || {
-                let refused = is_forked(kept.free_at(address)) && is_forked(kept.publish_at(unpublished));
+                let refused = [kept.free_at(address), kept.publish_at(unpublished)];
+                let refused = refused.iter().all(|outcome| outcome.as_ref().is_err_and(is_forked));
                 // SAFETY: the function was published before the fork.
                 i32::from(!(refused && kept.count() == 2 && unsafe { call(address, [0; 4]) } == 42))
             };

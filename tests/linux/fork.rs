@@ -27,7 +27,8 @@ skip::tests! {
     a_killed_process_leaves_no_memory_behind
 }
 
-fn is_forked(error: &Error) -> bool {
+/// Whether an operation was refused since this is a forked child.
+pub(crate) fn is_forked(error: &Error) -> bool {
     matches!(error, Error::Backend { source: BackendError::Forked, .. })
 }
 

@@ -23,7 +23,8 @@ pub(crate) fn run_possible() -> Result<()> {
             continue;
         }
         let is_installed = installed.lines().any(|line| is_of(line, "", &version));
-        let need = skip::condition(is_installed, "no older compiler: rustup toolchain install 1.89 --profile minimal");
+        let how = format!("no older compiler: rustup toolchain install {version} --profile minimal");
+        let need = skip::condition(is_installed, &how);
         if skips::note(&format!("msrv: {version}"), &[need])? {
             let toolchain = format!("+{version}");
             let mut args = vec![&toolchain, "check", "--quiet", "--target-dir", &folder];

@@ -111,7 +111,9 @@ impl Bench {
             Subject::Compiled(_) => {
                 &[("MALLOC_TOP_PAD_", "268435456"), ("MALLOC_TRIM_THRESHOLD_", "1073741824"), ("MALLOC_MMAP_MAX_", "0")]
             }
-            _ => &[],
+            Subject::Code(_) | Subject::Ranges(..) | Subject::Lookup(_) | Subject::Small(_) | Subject::Programs(_) => {
+                &[]
+            }
         }
     }
 

@@ -308,8 +308,8 @@ const FAR: u8 = 1 << (SHARD_BITS + WINDOW_BITS);
 /// Most shards of a pool.
 pub(crate) const MAX_SHARDS: usize = 1 << SHARD_BITS;
 
-/// Where in a pool an allocation is. Part of every handle, so that freeing searches nothing: shard and window, and whether branches from there do not reach the anchor. The windows of the row come first, donated
-/// memory behind them.
+/// Where in a pool an allocation is. Part of every handle, so that freeing searches nothing: shard and window, and whether
+/// branches from there do not reach the anchor. The windows of the row come first, donated memory behind them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Location(u8);
 
