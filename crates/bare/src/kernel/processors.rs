@@ -130,7 +130,8 @@ fn ask(what: u32, body: impl FnOnce()) {
     });
 }
 
-/// Does what this processor is asked for. Called by the interrupt, and by whatever waits.
+/// Does what this processor is asked for, then lets the other go on, which an emulator that runs them in turns would not do
+/// for a tenth of a second. Called by the interrupt, and by whatever waits.
 pub(crate) fn answer() {
     let asked = &ASKED[own_number()];
     match asked.load(Ordering::Acquire) {
@@ -150,6 +151,7 @@ pub(crate) fn answer() {
         _ => return,
     }
     asked.store(NOTHING, Ordering::Release);
+    arch::pause();
 }
 
 /// Waits a moment.
