@@ -1,8 +1,10 @@
 //! A backend that refuses, at every call it gets: nothing is lost, and an error means nothing happened.
 
-use execmem::{Error, Kind};
-use execmem_arch_x86::TABLES;
+use execmem::kinds::Text;
+use execmem::{Draft, Error, Kind};
+use execmem_arch_x86::{TABLE, TABLES};
 use execmem_tests::ops::Op;
+use execmem_tests::rig::Rig;
 use execmem_tests::world::World;
 
 /// A life of everything: each kind allocated, written, published, patched, sealed, cut and freed.
@@ -100,4 +102,39 @@ fn inv_09_one_refused_call_loses_nothing() {
 #[test]
 fn inv_09_a_backend_that_refuses_for_good_loses_nothing() {
     refuse_each(true);
+}
+
+/// Where every second place is withheld and every other one serves requests, there are more holes than records for them: a
+/// withheld hole takes in those that it touches, here a whole block.
+#[test]
+fn inv_01_a_block_that_a_withheld_hole_takes_in_is_not_empty() {
+    let engine = Rig::new(TABLE);
+    let block = engine.alloc::<Text>(2 << 20).expect("room");
+    let mut places: Vec<_> = (0..1_500).map(|_| engine.alloc::<Text>(64).expect("room")).collect();
+    assert_eq!(block.extent().end(), places[0].address().into(), "in the block behind it");
+    engine.free(block).expect("ours");
+    assert_eq!(engine.stats().bytes_mapped(), 4 << 20, "one empty block is kept");
+    let last = places.split_off(1_400);
+    // The first two calls destroy the content. Others try again the hole that was withheld last.
+    let free = |draft: Draft<Text>, is_destroyed: bool| {
+        engine.sim.refuse_from(if is_destroyed { 2 } else { 0 });
+        engine.free(draft).expect("ours");
+        engine.sim.refuse_nothing();
+        engine.audit().expect("audit");
+    };
+    let is_odd = |draft: &Draft<Text>| !draft.address().is_multiple_of(128);
+    // The place behind the block comes last. When others need records, it is the hole that was withheld last.
+    for draft in places.into_iter().rev() {
+        let is_destroyed = is_odd(&draft);
+        free(draft, is_destroyed);
+    }
+    let (odd, even): (Vec<_>, Vec<_>) = last.into_iter().partition(is_odd);
+    odd.into_iter().for_each(|draft| free(draft, true));
+    let withheld = engine.pool_stats(Kind::Text).bytes_withheld;
+    assert!(withheld > 2 << 20, "{withheld:#x}: the block is taken in");
+    even.into_iter().for_each(|draft| engine.free(draft).expect("ours"));
+    engine.maintain();
+    engine.audit_unused().expect("traps");
+    engine.shrink();
+    assert_eq!(engine.stats().bytes_mapped(), 0);
 }
