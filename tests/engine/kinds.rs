@@ -17,6 +17,17 @@ execmem_types::kinds! {
     }
 }
 
+execmem_types::kinds! {
+    /// As many kinds as a set can have.
+    pub enum Crowd, types in crowd {
+        A: Code = "a", B: Code = "b", C: Code = "c", D: Code = "d", E: Code = "e", F: Code = "f", G: Code = "g", H: Code = "h",
+        I: Code = "i", J: Code = "j", K: Code = "k", L: Code = "l", M: Code = "m", N: Code = "n", O: Code = "o", P: Code = "p",
+        Q: Code = "q", R: Code = "r", S: Code = "s", T: Code = "t", U: Code = "u", V: Code = "v", W: Code = "w", X: Code = "x",
+        Y: Code = "y", Z: Code = "z", AA: Code = "aa", AB: Code = "ab", AC: Code = "ac", AD: Code = "ad", AE: Code = "ae",
+        AF: Code = "af",
+    }
+}
+
 const WINDOW: Extent = match Extent::new(0xffff_ffff_c000_0000, 256 << 20) {
     Some(extent) => extent,
     None => panic!("not empty"),
@@ -65,6 +76,27 @@ fn kinds_of_ones_own_are_allocated_found_counted_and_freed() {
     engine.shrink();
     engine.audit().expect("audit");
     assert_eq!(engine.stats().bytes_mapped(), 0);
+}
+
+#[test]
+fn all_kinds_of_the_largest_set_share_blocks_and_are_told_apart() {
+    let row = |kind| match kind {
+        Crowd::AF => Row::Own(Descriptor::code(WINDOW, &[PageSize::mib(2)])),
+        _ => Row::sharing(Crowd::AF, LINE, LINE),
+    };
+    let table = Plan::from_fn(MACHINE_X86, |kind| Some(row(kind))).checked().expect("a good table");
+    let engine: Engine<Sim, Crowd> = Engine::new(table, Sim::new(table.machine())).expect("memory");
+    let owners = || [Owner::NONE, Owner(u16::MAX)].into_iter();
+    let kinds = || Crowd::ALL.iter().flat_map(|kind| owners().map(move |owner| (*kind, owner)));
+    let drafts: Vec<_> = kinds().map(|(kind, owner)| engine.alloc_for(owner, kind, 100).expect("room")).collect();
+    assert_eq!(engine.stats().bytes_mapped(), 2 << 20, "one block");
+    for (draft, (kind, owner)) in drafts.iter().zip(kinds()) {
+        let found = engine.find(draft.extent().last()).expect("live");
+        assert_eq!((found.kind, found.owner, found.extent), (kind, owner, draft.extent()));
+    }
+    engine.audit().expect("audit");
+    drafts.into_iter().for_each(|draft| engine.free(draft).expect("ours"));
+    assert!(Crowd::ALL.iter().all(|kind| engine.kind_stats(*kind).live == 0));
 }
 
 #[test]

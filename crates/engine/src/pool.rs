@@ -26,7 +26,6 @@ use alloc::vec::Vec;
 use execmem_range::PAGE_QUANTA;
 use execmem_types::{Descriptor, Extent, Growth, KindSet, MAX_WINDOWS, PowerOfTwo, Row, Seal, Table};
 use once_cell::race::OnceBox;
-use smallvec::SmallVec;
 
 use crate::Error;
 use crate::base::handle::{Location, MAX_DONATIONS, MAX_SHARDS};
@@ -48,10 +47,8 @@ pub(crate) struct Pool<L: Locking> {
     /// Which of the engine's pools it is.
     pub(crate) number: u8,
     pub(crate) row: PoolRow,
-    /// Numbers of the kinds that it serves, its own first.
-    pub(crate) sharers: SmallVec<[u8; 4]>,
     /// The windows of the row as far as they are used, best first.
-    windows: SmallVec<[Window; MAX_WINDOWS]>,
+    windows: Vec<Window>,
     /// Memory that was mapped before the engine had it; used first. The list only grows.
     donated: [OnceBox<[Window; 1]>; MAX_DONATIONS],
     /// Longest allocation that any window could hold.
@@ -93,20 +90,15 @@ impl<L: Locking> Pool<L> {
         let own = S::ALL.iter().filter(|kind| matches!(table.row(**kind), Row::Own(_)));
         pools.try_reserve_exact(own.count()).map_err(|_| Error::OutOfMemory)?;
         for (row, number) in rows().zip(0..) {
-            let mut sharers = SmallVec::new();
-            let others = S::ALL.iter().filter(|kind| table.home(**kind).number() == row.kind).map(|kind| kind.number());
-            sharers.try_reserve_exact(others.clone().count()).map_err(|_| Error::OutOfMemory)?;
-            sharers.push(row.kind);
-            sharers.extend(others.filter(|kind| *kind != row.kind));
-            let shards = shards_of(&row, sharers.len())?;
+            let sharers = S::ALL.iter().filter(|kind| table.home(**kind).number() == row.kind).count();
+            let shards = shards_of(&row, sharers)?;
             // It is made where it stays: a stack may be small.
             pools.push(Pool {
                 number,
                 limit: row.descriptor.windows().map(|window| used_of(&row, window).len()).max().unwrap_or(0),
                 alignment_limit: base_alignment(&row.descriptor),
                 row,
-                sharers,
-                windows: SmallVec::new(),
+                windows: Vec::new(),
                 donated: [const { OnceBox::new() }; MAX_DONATIONS],
                 shards,
                 used: AtomicU8::new(0),
@@ -119,6 +111,7 @@ impl<L: Locking> Pool<L> {
     }
 
     fn make_windows(&mut self) -> Result<(), Error> {
+        self.windows.try_reserve_exact(self.row.descriptor.windows().count()).map_err(|_| Error::OutOfMemory)?;
         for window in self.row.descriptor.windows() {
             let used = used_of(&self.row, window);
             self.windows.push(Window::new(used, self.row.quantum, self.alignment_limit, false)?);

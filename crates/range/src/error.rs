@@ -16,8 +16,8 @@ pub enum Error {
     /// The alignment is no power of two.
     #[error("the alignment {0:#x} is not a power of two")]
     BadAlignment(u64),
-    /// The tag has more than 20 bits.
-    #[error("the tag {0:#x} has more than 20 bits")]
+    /// The tag has more than 21 bits.
+    #[error("the tag {0:#x} has more than 21 bits")]
     BadTag(u32),
     /// A position that must be a multiple of the quantum is not.
     #[error("{0:#x} is not a multiple of the quantum")]

@@ -142,7 +142,7 @@ pub use per_kind::PerKind;
 pub use plan::Plan;
 pub use protection::{Protection, Rights};
 pub use reach::Reach;
-pub use rules::{MAX_KINDS, MAX_SHARERS, Rule, TableError};
+pub use rules::{MAX_KINDS, Rule, TableError};
 pub use table::Table;
 pub use template::{ByteOrder, Encoded, MAX_SEQUENCE_BYTES, Operand, Origin, Sequence, Slice, Template};
 pub use trap::Trap;

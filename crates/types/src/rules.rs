@@ -9,9 +9,6 @@ use crate::{Class, Extent, KindFacts, KindName, Machine, PageSize, PowerOfTwo, P
 /// Most kinds of a set: what look-ups note of each, and kernels keep on their stacks.
 pub const MAX_KINDS: usize = 32;
 
-/// Most kinds that share the blocks of one: four bits of a tag tell them apart.
-pub const MAX_SHARERS: usize = 14;
-
 /// A rule that a table breaks, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableError {
@@ -70,7 +67,6 @@ rules! {
     SharesOnce: "a row shares with a row of its own, not with one that shares",
     SharesNotExclusive: "a row cannot share with one that is exclusive",
     SharesLikeWithLike: "code shares with code, writable data with writable data, constants with constants",
-    SharedByFew: "at most 14 kinds share the blocks of one",
     SharedAlignment: "a shared row's quantum divides its alignment and its alignment the blocks it shares",
     HasWindow: "a row has a window, and no gap before its last",
     WindowInAddressSpace: "a window lies inside the address width",
@@ -198,25 +194,10 @@ const fn check_sharing(
     let (own, class) = (facts[index].class, facts[with as usize].class);
     let is_alike = own.is(class) && !own.is(Class::SealedAfterInit);
     require!(is_alike || other.is_writable_and_executable, SharesLikeWithLike);
-    require!(sharers(rows, with) <= MAX_SHARERS, SharedByFew);
     let Some(first) = other.granularities[0] else { return Err(Rule::HasGranularity) };
     let fits = alignment.bytes() <= first.max(other.alignment).bytes();
     require!(quantum.bytes() <= alignment.bytes() && fits, SharedAlignment);
     check_shadow(machine, other, alignment)
-}
-
-/// How many kinds share the blocks of one.
-const fn sharers(rows: &[Option<Row>], home: u8) -> usize {
-    let (mut count, mut index) = (0, 0);
-    while index < rows.len() {
-        if let Some(Row::Shares { with, .. }) = &rows[index]
-            && *with == home
-        {
-            count += 1;
-        }
-        index += 1;
-    }
-    count
 }
 
 /// Blocks are multiples of the last granularity, and of the alignment they are wanted with.

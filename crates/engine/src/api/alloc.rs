@@ -130,7 +130,7 @@ fn want<S: KindSet, L: Locking>(pool: &Pool<L>, seat: Seat, request: &Request<S>
     Ok(Want {
         len: whole & !mask,
         align: request.align.max(seat.alignment),
-        tag: tag_of(seat.sharer, request.owner),
+        tag: tag_of(request.kind.number(), request.owner),
         sharer: seat.sharer,
         requested: request.len,
     })

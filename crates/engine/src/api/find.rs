@@ -4,7 +4,6 @@ use execmem_types::{Extent, KindSet};
 
 use super::Engine;
 use crate::base::request::{Owner, parts_of};
-use crate::pool::Pool;
 use crate::region::Window;
 use crate::space::Slot;
 use crate::sync::Locking;
@@ -30,8 +29,7 @@ impl<M, S: KindSet, L: Locking> Engine<M, S, L> {
     pub fn find(&self, address: u64) -> Option<Found<S>> {
         match self.space.slot_of(address) {
             Slot::Window { pool, window } => {
-                let pool = self.pools.get(usize::from(pool))?;
-                find_in(pool, pool.windows().get(usize::from(window))?, address)
+                find_in(self.pools.get(usize::from(pool))?.windows().get(usize::from(window))?, address)
             }
             Slot::Empty => None,
             Slot::Several => self.find_in_any(address),
@@ -43,21 +41,20 @@ impl<M, S: KindSet, L: Locking> Engine<M, S, L> {
     #[cold]
     fn find_in_any(&self, address: u64) -> Option<Found<S>> {
         let holds = |window: &&Window| window.extent.contains(address);
-        let windows =
-            self.pools.iter().flat_map(|pool| pool.windows().iter().filter(holds).map(move |window| (pool, window)));
-        windows.into_iter().find_map(|(pool, window)| find_in(pool, window, address))
+        let mut windows = self.pools.iter().flat_map(|pool| pool.windows()).filter(holds);
+        windows.find_map(|window| find_in(window, address))
     }
 
     #[cold]
     fn find_donated(&self, address: u64) -> Option<Found<S>> {
-        self.pools.iter().find_map(|pool| pool.donated().find_map(|(_, window)| find_in(pool, window, address)))
+        self.pools.iter().find_map(|pool| pool.donated().find_map(|(_, window)| find_in(window, address)))
     }
 }
 
 #[inline]
-fn find_in<S: KindSet, L: Locking>(pool: &Pool<L>, window: &Window, address: u64) -> Option<Found<S>> {
+fn find_in<S: KindSet>(window: &Window, address: u64) -> Option<Found<S>> {
     let execmem_range::Found { range, tag } = window.map.find(address.checked_sub(window.base)?)?;
-    let (sharer, owner) = parts_of(tag);
-    let kind = S::from_number(*pool.sharers.get(usize::from(sharer))?)?;
+    let (kind, owner) = parts_of(tag);
+    let kind = S::from_number(kind)?;
     Some(Found { extent: Extent::new(window.base + range.start, range.end - range.start)?, kind, owner })
 }

@@ -1,7 +1,7 @@
 //! What a caller asks for, where a kind and a length do not say all; and owners, which the live map of a pool notes with the
-//! kind of an allocation in a *tag* of 20 bits.
+//! kind of an allocation in a *tag* of 21 bits.
 
-use execmem_types::{Kind, KindSet, PowerOfTwo};
+use execmem_types::{Kind, KindSet, MAX_KINDS, PowerOfTwo};
 
 /// A request for memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,15 +59,15 @@ impl Owner {
 }
 
 const OWNER_BITS: u32 = u16::BITS;
-const _: () = assert!(execmem_types::MAX_SHARERS <= 1 << (20 - OWNER_BITS), "a tag has 20 bits");
+const _: () = assert!(MAX_KINDS <= 1 << (21 - OWNER_BITS), "a tag has 21 bits");
 
-/// The tag of an allocation of the n-th kind that shares a pool. That of the pool's own kind without an owner is 0.
+/// The tag of an allocation of the n-th kind of a set.
 #[inline]
-pub(crate) const fn tag_of(sharer: u8, owner: Owner) -> u32 {
-    (sharer as u32) << OWNER_BITS | owner.0 as u32
+pub(crate) const fn tag_of(kind: u8, owner: Owner) -> u32 {
+    (kind as u32) << OWNER_BITS | owner.0 as u32
 }
 
-/// Number of the sharer, and owner, of an allocation with a tag.
+/// Number of the kind, and owner, of an allocation with a tag.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "each has its bits")]
 pub(crate) const fn parts_of(tag: u32) -> (u8, Owner) {
@@ -80,11 +80,11 @@ mod tests {
 
     #[test]
     fn tags_tell_what_went_in() {
-        for sharer in (0_u8..).take(execmem_types::MAX_SHARERS) {
+        for kind in (0_u8..).take(MAX_KINDS) {
             for owner in [Owner::NONE, Owner(1), Owner(u16::MAX)] {
-                let tag = tag_of(sharer, owner);
-                assert!(tag < 1 << 20, "a tag has 20 bits");
-                assert_eq!(parts_of(tag), (sharer, owner));
+                let tag = tag_of(kind, owner);
+                assert!(tag < 1 << 21, "a tag has 21 bits");
+                assert_eq!(parts_of(tag), (kind, owner));
             }
         }
     }
