@@ -13,8 +13,10 @@ const WORKSPACE: &str = "execmem";
 const LIMIT: u64 = 64 << 10;
 
 /// What it has today, rounded up: what is inlined, 5 % of it, depends on the folder of the checkout. To be lowered as the engine
-/// gets smaller.
-const TODAY: u64 = 140 << 10;
+/// gets smaller. Tried on 128,746: no function of the short paths inlined always (110,889), no function with a hint at all
+/// (104,977), that and the program optimised as a whole (92,620). What is left is 260 functions of 350 bytes each: fewer bytes
+/// need fewer functions, not other settings.
+const TODAY: u64 = 136 << 10;
 
 /// Prints how much code of a program is the engine's, and fails if that is too much.
 pub(super) fn check(program: &[u8]) -> Result<()> {
