@@ -1,10 +1,12 @@
 //! Memory whose owners keep nothing but its address: every way to publish, addresses of others, children.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use execmem::{Error, kinds::Text};
 use execmem_linux::{ByAddress, Publish, call, writable};
 
 use super::code::{constant, engine, ways};
-use super::fork::is_forked;
+use super::fork::{Over, end_soon, is_forked};
 use super::process::{in_a_process, in_child};
 
 skip::tests! {
@@ -14,6 +16,7 @@ skip::tests! {
     neighbours_and_what_lies_far_apart_are_told_apart
     what_is_kept_is_freed_with_the_keeper
     a_child_is_refused_everything_and_frees_nothing
+    a_child_forked_while_threads_publish_and_free_neither_hangs_nor_changes_anything
 }
 
 fn what_is_kept_is_published_and_freed_by_any_address_of_it() {
@@ -118,4 +121,40 @@ fn a_child_is_refused_everything_and_frees_nothing() {
             engine.audit_unused().expect("traps");
         }
     });
+}
+
+fn a_child_forked_while_threads_publish_and_free_neither_hangs_nor_changes_anything() {
+    let name = "by_address::a_child_forked_while_threads_publish_and_free_neither_hangs_nor_changes_anything";
+    in_a_process(name, || ways().for_each(fork_beside_a_keeper));
+}
+
+fn fork_beside_a_keeper(publish: Publish) {
+    const FORKS: usize = 300;
+    let engine = engine(publish);
+    let kept = ByAddress::new(&engine);
+    let address = kept.keep_draft(engine.alloc::<Text>(64).expect("room")).expect("heap");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _over = Over(&is_over);
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let own = kept.keep_draft(engine.alloc::<Text>(64).expect("room")).expect("heap");
+                    kept.publish_at(own).and_then(|()| kept.free_at(own)).expect("kept");
+                }
+            });
+        }
+        for _ in 0..FORKS {
+            let outcome = in_child(|| {
+                end_soon();
+                let refused = [kept.free_at(address), kept.publish_at(address)];
+                let is_refused = refused.iter().all(|outcome| outcome.as_ref().is_err_and(is_forked));
+                i32::from(!(is_refused && (1..=3).contains(&kept.count())))
+            });
+            assert_eq!(outcome, Some(0), "{publish:?}");
+        }
+    });
+    assert_eq!(kept.count(), 1);
+    drop(kept);
+    engine.audit_unused().expect("all of it is free");
 }
