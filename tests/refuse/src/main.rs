@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "it talks to a terminal")]
 
+mod by_address;
 mod callers;
 mod costs;
 mod facts;
@@ -66,6 +67,7 @@ const SCRIPTS: &[Script] = &[
     Script { name: "large, x86", run: || large(execmem_arch_x86::TABLE) },
     Script { name: "large, x86-tail", run: || large(execmem_arch_x86::X86_TAIL) },
     Script { name: "clients", run: clients },
+    Script { name: "by address", run: || round::refuse_each(by_address::Keeping::new, &by_address::script()) },
     Script { name: "modules", run: || round::refuse_each(modules::Loading::<Exempt<Sim>>::new, &modules::script()) },
 ];
 

@@ -29,11 +29,12 @@ pub(crate) enum Failure {
 impl Failure {
     /// Whether the heap is the reason.
     pub(crate) fn is_out_of_memory(&self) -> bool {
+        use execmem::{BackendError, Error as Engine};
         use execmem_clients::Error as Client;
         matches!(
             self,
-            Failure::Engine(execmem::Error::OutOfMemory)
-                | Failure::Client(Client::Engine(execmem::Error::OutOfMemory) | Client::OutOfMemory { .. })
+            Failure::Engine(Engine::OutOfMemory | Engine::Backend { source: BackendError::OutOfMemory { .. }, .. })
+                | Failure::Client(Client::Engine(Engine::OutOfMemory) | Client::OutOfMemory { .. })
         )
     }
 }
