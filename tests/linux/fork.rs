@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use execmem::{BackendError, Engine, Error, Live, kinds::Data, kinds::Text};
+use execmem::{BackendError, Engine, Error, Kind, Live, Request, kinds::Data, kinds::Text};
 use execmem_linux::{DataSource, Linux, Options, Publish, proc};
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -19,6 +19,7 @@ skip::tests! {
     a_child_of_a_patching_parent_sees_the_patch
     a_child_cannot_change_the_parents_code_or_data
     an_owner_that_is_dropped_in_a_child_does_nothing
+    reservations_and_groups_stay_as_they_are_in_a_child
     a_child_has_memory_of_its_own_if_it_makes_some
     forks_beside_threads_at_work_neither_hang_nor_change_anything
     a_child_never_gets_a_descriptor_that_is_open_for_a_moment
@@ -136,6 +137,33 @@ fn an_owner_that_is_dropped_in_a_child_does_nothing() {
             assert_eq!(failures, Some(0));
             assert_eq!(run(&function), 42);
             engine.expect("the parent's").free(function).expect("ours");
+        }
+    });
+}
+
+fn reservations_and_groups_stay_as_they_are_in_a_child() {
+    in_a_process("fork::reservations_and_groups_stay_as_they_are_in_a_child", || {
+        for publish in ways() {
+            let engine = engine(publish);
+            let mut reserved = Some(engine.reserve(&Request::new(Kind::Text, 5_000), 20).expect("memory"));
+            let mut group: Vec<_> = (0..20).map(|value| install(&engine, value, 64)).collect();
+            let failures = in_child(|| {
+                let mut half: Vec<_> =
+                    reserved.iter_mut().flat_map(|reserved| [(); 10].map(|()| reserved.take())).flatten().collect();
+                let drafts = engine.free_group(&mut half).is_err_and(|error| is_forked(&error)) && half.len() == 10;
+                let functions =
+                    engine.free_group(&mut group).is_err_and(|error| is_forked(&error)) && group.len() == 20;
+                let more = engine.reserve(&Request::new(Kind::Text, 64), 2).is_err_and(|error| is_forked(&error));
+                let refused = engine
+                    .publish_group(half)
+                    .is_err_and(|failed| is_forked(&failed.error) && failed.handle.len() == 10);
+                drop(reserved.take());
+                i32::from(!(drafts && functions && more && refused && group.iter().any(|function| run(function) == 7)))
+            });
+            assert_eq!(failures, Some(0), "{publish:?}");
+            engine.free_group(&mut reserved.take().expect("the parent's").into_drafts()).expect("ours");
+            engine.free_group(&mut group).expect("ours");
+            engine.audit_unused().expect("the child touched nothing");
         }
     });
 }
