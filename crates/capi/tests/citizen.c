@@ -103,7 +103,8 @@ static long yardstick(void) {
 }
 
 /* Microseconds to the result of the first function, KiB of memory that it took, and the yardstick. Files of programs and
- * libraries do not count: they are there once for all processes. */
+ * libraries do not count: they are there once for all processes. The system maps 64 KiB of them around each page that is
+ * used: 460 KiB of a release build, 390 KiB of one that is optimised as a whole, 340 KiB of one that is also for size. */
 static void first(void) {
     struct timespec start;
     kib("/proc/self/smaps_rollup", "Pss:");
