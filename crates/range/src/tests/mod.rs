@@ -7,6 +7,7 @@ mod named;
 mod ops;
 mod readers;
 pub(crate) mod refusals;
+mod sizes;
 
 use alloc::vec::Vec;
 use core::ops::Range;

@@ -266,21 +266,6 @@ fn page_when_its_arena_left_it_then_another_one_may_have_it() {
 }
 
 #[test]
-fn tightest_hole_when_asked_for_then_tells_what_alloc_would_cut() {
-    let mut arena = arena(0x10000);
-    for len in [0x400, 0xc00, 0x800, 0x800] {
-        alloc(&mut arena, len);
-    }
-    for hole in [0, 0x1000] {
-        arena.free(hole).expect("live");
-    }
-    let asked = [1, 0x400, 0x401, 0x800, 0x801, 0xe001].map(|len| arena.tightest_hole(len));
-    assert_eq!(asked, [Some(0x400), Some(0x400), Some(0x800), Some(0x800), Some(0xe000), None]);
-    assert_eq!(arena.tightest_hole(u64::MAX), None);
-    assert_eq!(alloc(&mut arena, 0x401), 0x1000);
-}
-
-#[test]
 fn hole_when_it_is_withheld_then_serves_nothing_until_released() {
     let mut arena = arena(0x1000);
     let starts = [0x400, 0x400, 0x800].map(|len| alloc(&mut arena, len));
