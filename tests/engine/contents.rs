@@ -168,8 +168,8 @@ fn bytes_before_the_entry_point_are_the_callers_and_no_writer_or_emitter_touches
     engine.write(&mut draft, 0, &[0xaa; 16]).expect("the caller's");
     let outcome = engine.write_with(&mut draft, |draft, entry| {
         assert_eq!((entry, draft.here(), draft.room()), (start + 16, start + 16, 48));
-        // Of the draft, as `write` tells it.
-        assert_eq!(draft.push(&[0; 49]), Err(Error::OutOfBounds { offset: 16, len: 49, granted: 64 }));
+        assert_eq!(draft.push(&[0; 49]), Err(Error::OutOfBounds { offset: 0, len: 49, granted: 48 }));
+        assert_eq!(draft.put(48, &[0]), Err(Error::OutOfBounds { offset: 48, len: 1, granted: 48 }));
         draft.push(&[0x90; 48])
     });
     assert_eq!(outcome, Ok(()));

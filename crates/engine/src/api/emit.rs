@@ -49,7 +49,7 @@ impl DraftWriter<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Engine::write`]; the position stays.
+    /// As [`Engine::write`], with offsets from the entry point; the position stays.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.put(self.position, bytes)?;
         self.position += bytes.len() as u64;
@@ -60,7 +60,7 @@ impl DraftWriter<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Engine::write`].
+    /// As [`Engine::write`], with offsets from the entry point.
     pub fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         (self.put)(offset, bytes)
     }
@@ -98,7 +98,11 @@ impl<M: Memory<S>, S: KindSet, L: Locking> Engine<M, S, L> {
         let entry = self.entry(draft);
         let lead = entry - draft.address();
         let room = draft.extent().len() - lead;
-        let mut put = |offset: u64, bytes: &[u8]| self.write(draft, offset.saturating_add(lead), bytes);
+        let mut put = |offset: u64, bytes: &[u8]| match self.write(draft, offset.saturating_add(lead), bytes) {
+            // Counted from the entry point, as the caller does.
+            Err(Error::OutOfBounds { len, .. }) => Err(Error::OutOfBounds { offset, len, granted: room }),
+            outcome => outcome,
+        };
         fill(&mut DraftWriter { put: &mut put, entry, room, position: 0 }, entry)
     }
 
