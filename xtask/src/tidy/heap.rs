@@ -66,8 +66,6 @@ const ALLOWED: &[(&str, &str, &str, &str)] = &[
     ("crates/clients/src/bpf/dirty.rs", "add", "insert", "only where there is room"),
     ("crates/engine/src/api/group.rs", "publish_all", "collect", "into a list of its own that is long enough"),
     ("crates/engine/src/api/group.rs", "free_group", "collect", "into a list of its own that is long enough"),
-    ("crates/engine/src/pool.rs", "of_table", "clone", "an iterator"),
-    ("crates/engine/src/pool.rs", "make_windows", "push", "a row has no more windows than the list has places"),
     ("crates/engine/src/pool/retire.rs", "withheld", "collect", "into a list of its own that is long enough"),
     ("crates/engine/src/pool/retire.rs", "retire_withheld", "collect", "into a list of its own that is long enough"),
     ("crates/range/src/holes/records.rs", "insert_at_end", "push", "the line before asserts that there is room"),
