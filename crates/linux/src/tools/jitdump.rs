@@ -143,3 +143,17 @@ fn nanoseconds() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_are_those_of_the_clock() {
+        let seconds = || u64::try_from(clock_gettime(ClockId::Monotonic).tv_sec).expect("since the system began");
+        let (before, stamp, after) = (seconds(), nanoseconds(), seconds());
+        assert!((before..=after).contains(&(stamp / 1_000_000_000)));
+        let stamps: Vec<_> = (0..1_000).map(|_| nanoseconds()).collect();
+        assert!(stamps.is_sorted() && stamps[999] - stamps[0] < 1_000_000_000);
+    }
+}

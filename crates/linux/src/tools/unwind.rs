@@ -123,4 +123,12 @@ mod tests {
         assert_eq!(records(&function[..6]).count(), 0, "cut off");
         assert_eq!(records(&[0xff; 20]).count(), 0, "longer than the table");
     }
+
+    #[test]
+    fn a_function_is_in_a_library_and_nothing_else_is() {
+        let [own, of_c] = [library_of as *const (), libc::dladdr as *const ()].map(|function| function.addr());
+        let library = |address: usize| library_of(address as u64).expect("a function of one");
+        assert!(library(own) < own && library(own) != library(of_c));
+        assert_eq!((library_of(0), library_of(u64::MAX)), (None, None));
+    }
 }
