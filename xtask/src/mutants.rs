@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
@@ -74,10 +75,10 @@ const SIMULATED: Suite = Suite {
 const HOST: Suite = Suite { target: "host", quick: "not test(/soak|stress/)", whole: "all()" };
 
 const SUBJECTS: [Subject; 4] = [
-    Subject { package: "execmem-range", own: &["--lib"], sample: 140, suite: SIMULATED },
+    Subject { package: "execmem-range", own: &["--lib"], sample: 170, suite: SIMULATED },
     Subject { package: "execmem-types", own: &["--lib", "--test=*"], sample: 80, suite: SIMULATED },
     Subject { package: "execmem", own: &["--lib"], sample: 60, suite: SIMULATED },
-    Subject { package: "execmem-linux", own: &["--lib"], sample: 20, suite: HOST },
+    Subject { package: "execmem-linux", own: &["--lib", "--all-features"], sample: 30, suite: HOST },
 ];
 
 /// What is printed for debugging is compared with nothing.
@@ -159,15 +160,6 @@ impl Pass {
         }
     }
 
-    /// Tests that take longer do not end: several times what they take without mutants.
-    fn most_seconds(self) -> &'static str {
-        match self {
-            Pass::Own => "--timeout=60",
-            Pass::Quick => "--timeout=200",
-            Pass::Whole => "--timeout=500",
-        }
-    }
-
     /// The package whose tests are asked, what is built of it, and what is run of that.
     fn arguments(self, subject: &Subject) -> (&'static str, Vec<String>, Vec<String>) {
         match self {
@@ -241,15 +233,18 @@ fn mutate(subject: &Subject, pass: Pass, names: &[String], folder: &Path) -> Res
     let (package, built, tested) = pass.arguments(subject);
     let mut tests = Command::new("cargo");
     tests.args(["nextest", "run", "--cargo-profile=mutants", "--status-level=fail", "--package", package]);
+    let begun = Instant::now();
     let status = in_tree(&mut tests, &tree).args(&built).args(&tested).status().context("starting cargo nextest")?;
     ensure!(status.success(), "the tests fail without mutants: {status}");
+    // What takes several times as long does not end.
+    let limit = begun.elapsed().max(Duration::from_secs(15)) * 4;
 
     let mut mutants = Command::new("cargo");
     mutants.args(["mutants", "--test-tool=nextest", "--profile=mutants", "--no-shuffle", "--colors=never"]);
     mutants.args([
         "--in-place",
         "--baseline=skip",
-        pass.most_seconds(),
+        &format!("--timeout={}", limit.as_secs()),
         "--package",
         subject.package,
         "--test-package",
