@@ -13,7 +13,7 @@ use execmem_tests::rig::Rig;
 use execmem_tests::world::granted;
 
 use super::linker::{MACHINES, Machine, read, scratch};
-use super::real::{KERNELS, fetched};
+use super::real::{KERNELS, fetched, release_of};
 
 skip::tests! {
     alternatives_become_what_an_assembler_makes_of_the_chosen_code
@@ -205,7 +205,10 @@ fn compare(path: &Path, features: &'static [u16]) -> usize {
 }
 
 fn alternatives_of_real_modules_disassemble_as_their_replacements() {
-    let modules = fetched(&KERNELS[0]);
+    let mut modules = fetched(&KERNELS[0]);
+    // Later entries are longer.
+    modules.retain(|path| release_of(path) < vec![6, 3]);
+    skip::unless(skip::fetched(!modules.is_empty(), "cargo xtask fetch-modules"));
     skip::unless(skip::tool("objdump"));
     // Features that occur, and none: those that are to be missing.
     const OFTEN: &[u16] = &[117, 151, 0x110, 528, 308, 112, 297, 200, 114, 274, 275];

@@ -30,14 +30,16 @@ pub(super) struct Kernel {
 impl Kernel {
     /// Bytes of room before each function of a module in `…/lib/modules/RELEASE/…`.
     fn room_before(&self, module: &Path) -> u64 {
-        let folders: Vec<_> = module.iter().filter_map(|folder| folder.to_str()).collect();
-        let release =
-            folders.windows(2).find_map(|few| (few[0] == "modules" && few[1].contains('.')).then_some(few[1]));
-        let numbers: Vec<u32> =
-            release.iter().flat_map(|text| text.split('.')).map_while(|part| part.parse().ok()).collect();
         let (bytes, since) = self.room_before;
-        if numbers.as_slice() >= &since[..] { bytes } else { 0 }
+        if release_of(module).as_slice() >= &since[..] { bytes } else { 0 }
     }
+}
+
+/// The numbers of the release of a module in `…/lib/modules/RELEASE/…`.
+pub(super) fn release_of(module: &Path) -> Vec<u32> {
+    let folders: Vec<_> = module.iter().filter_map(|folder| folder.to_str()).collect();
+    let release = folders.windows(2).find_map(|few| (few[0] == "modules" && few[1].contains('.')).then_some(few[1]));
+    release.iter().flat_map(|text| text.split('.')).map_while(|part| part.parse().ok()).collect()
 }
 
 /// Debian has none for 32-bit powerpc.
