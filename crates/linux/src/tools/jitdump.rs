@@ -153,7 +153,6 @@ mod tests {
         let seconds = || u64::try_from(clock_gettime(ClockId::Monotonic).tv_sec).expect("since the system began");
         let (before, stamp, after) = (seconds(), nanoseconds(), seconds());
         assert!((before..=after).contains(&(stamp / 1_000_000_000)));
-        let stamps: Vec<_> = (0..1_000).map(|_| nanoseconds()).collect();
-        assert!(stamps.is_sorted() && stamps[999] - stamps[0] < 1_000_000_000);
+        assert!((0..1_000).map(|_| nanoseconds()).is_sorted());
     }
 }
