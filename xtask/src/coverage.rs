@@ -10,7 +10,7 @@ use crate::workspace;
 
 /// A package's folder, and the least share of its lines, in percent.
 const MEASURED: [(&str, usize); 4] =
-    [("crates/range/src", 90), ("crates/types/src", 90), ("crates/engine/src", 90), ("crates/linux/src", 0)];
+    [("crates/range/src", 90), ("crates/types/src", 90), ("crates/engine/src", 90), ("crates/linux/src", 90)];
 
 /// Whose tests run.
 const TESTED: [&str; 5] = ["execmem-range", "execmem-types", "execmem", "execmem-linux", "execmem-tests"];

@@ -79,7 +79,7 @@ const HOST: Suite = Suite {
 };
 
 const SUBJECTS: [Subject; 4] = [
-    Subject { package: "execmem-range", own: &["--lib"], sample: 170, suite: SIMULATED },
+    Subject { package: "execmem-range", own: &["--lib"], sample: 195, suite: SIMULATED },
     Subject { package: "execmem-types", own: &["--lib", "--test=*"], sample: 80, suite: SIMULATED },
     Subject { package: "execmem", own: &["--lib"], sample: 60, suite: SIMULATED },
     Subject { package: "execmem-linux", own: &["--lib", "--all-features"], sample: 30, suite: HOST },

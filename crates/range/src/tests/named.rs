@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::alone::Alone;
 use super::{alloc, live};
+use crate::live_map::MAX_QUANTA;
 use crate::{Error, Freed, LiveMap};
 
 fn arena(len: u64) -> Alone {
@@ -133,6 +134,12 @@ fn requests_that_make_no_sense_are_named() {
     assert_eq!(arena.try_alloc(64, 0, 0), Err(Error::BadAlignment(0)));
     assert!(matches!(arena.try_alloc(u64::MAX, 1, 0), Err(Error::TooLarge(_))));
     assert!(matches!(arena.try_alloc(64, 1 << 63, 0), Err(Error::TooLarge(_))));
+    // One more than the most quanta that there can be.
+    let most = u64::from(MAX_QUANTA) << 6;
+    assert_eq!(arena.try_alloc(most, 1, 0), Ok(None));
+    assert_eq!(arena.try_alloc(most + 1, 1, 0), Err(Error::TooLarge(most + 1)));
+    assert_eq!(arena.try_alloc(64, 1 << 37, 0), Err(Error::TooLarge(1 << 37)));
+    assert_eq!(aligned(&mut arena, 64, 1 << 36), Some(0));
     assert_eq!(arena.add(0x2001..0x3000), Err(Error::NotQuantized(0x2001)));
     assert_eq!(arena.add(0x3000..0x3000), Err(Error::ZeroLength));
     assert!(matches!(Alone::new(33), Err(Error::TooLarge(_))));
