@@ -168,6 +168,25 @@ fn a_hook_that_panics_leaves_the_memory_of_that_call_live_and_the_engine_usable(
     engine.free(engine.alloc::<Data>(64).expect("room")).expect("ours");
 }
 
+#[test]
+fn of_a_pair_whose_second_panics_the_first_knows_the_memory_that_stays_live() {
+    let (first, second) = (Notes::default(), Notes::default());
+    second.then(|event| match event {
+        Event::Use(Kind::Bpf, _) => panic!("a defect of the user"),
+        _ => Ok(()),
+    });
+    let hooks = (&first, &second);
+    let engine = Engine::new(TABLE, Hooked { memory: Sim::new(TABLE.machine()), hooks }).expect("memory");
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(engine.alloc::<Bpf>(100)))).is_err());
+    let events = first.take();
+    let [Event::Mapped(_, block), Event::Use(Kind::Bpf, place)] = events[..] else { panic!("{events:?}") };
+    assert!(block.covers(place));
+    assert_eq!(engine.find(place.start()).map(|found| found.extent), Some(place), "nobody else gets it");
+    engine.free(engine.alloc::<Text>(64).expect("room")).expect("ours");
+    assert!(matches!(first.take()[..], [Event::Use(..), Event::Freed(Kind::Text, _)]), "in the block that is there");
+    engine.audit().expect("audit");
+}
+
 /// Remembers the blocks that are mapped, on the heap, and says so if there is none.
 #[derive(Default)]
 struct Blocks {
