@@ -13,7 +13,7 @@ use execmem_tests::rig::Rig;
 use execmem_tests::world::granted;
 
 use super::linker::{MACHINES, Machine, read, scratch};
-use super::real::{KERNELS, fetched, release_of};
+use super::real::{KERNELS, fetched, is_since};
 
 skip::tests! {
     alternatives_become_what_an_assembler_makes_of_the_chosen_code
@@ -207,7 +207,7 @@ fn compare(path: &Path, features: &'static [u16]) -> usize {
 fn alternatives_of_real_modules_disassemble_as_their_replacements() {
     let mut modules = fetched(&KERNELS[0]);
     // Later entries are longer.
-    modules.retain(|path| release_of(path) < vec![6, 3]);
+    modules.retain(|path| !is_since(path, [6, 3]));
     skip::unless(skip::fetched(!modules.is_empty(), "cargo xtask fetch-modules"));
     skip::unless(skip::tool("objdump"));
     // Features that occur, and none: those that are to be missing.

@@ -31,15 +31,15 @@ impl Kernel {
     /// Bytes of room before each function of a module in `…/lib/modules/RELEASE/…`.
     fn room_before(&self, module: &Path) -> u64 {
         let (bytes, since) = self.room_before;
-        if release_of(module).as_slice() >= &since[..] { bytes } else { 0 }
+        if is_since(module, since) { bytes } else { 0 }
     }
 }
 
-/// The numbers of the release of a module in `…/lib/modules/RELEASE/…`.
-pub(super) fn release_of(module: &Path) -> Vec<u32> {
+/// Whether a module in `…/lib/modules/RELEASE/…` is of a release or a later one.
+pub(super) fn is_since(module: &Path, since: [u32; 2]) -> bool {
     let folders: Vec<_> = module.iter().filter_map(|folder| folder.to_str()).collect();
     let release = folders.windows(2).find_map(|few| (few[0] == "modules" && few[1].contains('.')).then_some(few[1]));
-    release.iter().flat_map(|text| text.split('.')).map_while(|part| part.parse().ok()).collect()
+    release.iter().flat_map(|text| text.split('.')).map_while(|part| part.parse::<u32>().ok()).ge(since)
 }
 
 /// Debian has none for 32-bit powerpc.

@@ -148,8 +148,8 @@ fn reservations_and_groups_stay_as_they_are_in_a_child() {
             let mut reserved = Some(engine.reserve(&Request::new(Kind::Text, 5_000), 20).expect("memory"));
             let mut group: Vec<_> = (0..20).map(|value| install(&engine, value, 64)).collect();
             let failures = in_child(|| {
-                let mut half: Vec<_> =
-                    reserved.iter_mut().flat_map(|reserved| [(); 10].map(|()| reserved.take())).flatten().collect();
+                let left = reserved.as_mut().expect("the parent's");
+                let mut half: Vec<_> = std::iter::from_fn(|| left.take()).take(10).collect();
                 let drafts = engine.free_group(&mut half).is_err_and(|error| is_forked(&error)) && half.len() == 10;
                 let functions =
                     engine.free_group(&mut group).is_err_and(|error| is_forked(&error)) && group.len() == 20;

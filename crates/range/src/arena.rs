@@ -86,7 +86,7 @@ impl Arena {
     /// Allocates `len`, rounded up to the quantum, where a hole fits most tightly, at a multiple of `align`, and returns
     /// where it starts. `None` if no hole can serve it.
     ///
-    /// `align` is a power of two; a quantum or less asks for nothing. [`LiveMap::find`] tells the `tag`, of 21 bits,
+    /// `align` is a power of two; a quantum or less asks for nothing. [`LiveMap::find`] tells the `tag`, of [`TAG_BITS`](crate::TAG_BITS),
     /// beside the place; one that is not the first that was used nearby costs 8 bytes and a little time.
     ///
     /// # Errors

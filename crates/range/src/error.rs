@@ -1,5 +1,6 @@
 //! What a caller can do wrong, and what can run out.
 
+use crate::TAG_BITS;
 use thiserror::Error;
 
 /// Why an operation on an [`Arena`](crate::Arena) was refused. The arena is as it was before the call. Positions and
@@ -16,8 +17,8 @@ pub enum Error {
     /// The alignment is no power of two.
     #[error("the alignment {0:#x} is not a power of two")]
     BadAlignment(u64),
-    /// The tag has more than 21 bits.
-    #[error("the tag {0:#x} has more than 21 bits")]
+    /// The tag has more than [`TAG_BITS`] bits.
+    #[error("the tag {0:#x} has more than {TAG_BITS} bits")]
     BadTag(u32),
     /// A position that must be a multiple of the quantum is not.
     #[error("{0:#x} is not a multiple of the quantum")]

@@ -49,4 +49,4 @@ mod tests;
 
 pub use arena::{Arena, Freed, State, Violation};
 pub use error::Error;
-pub use live_map::{Found, LiveMap, PAGE_QUANTA};
+pub use live_map::{Found, LiveMap, PAGE_QUANTA, TAG_BITS};

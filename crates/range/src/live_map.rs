@@ -31,6 +31,8 @@ use crate::sync::{Ordering, WriterCell};
 /// Positions are 31-bit quantum numbers.
 pub(crate) const MAX_QUANTA: u32 = (1 << 31) - 1;
 
+pub use entries::TAG_BITS;
+
 /// Quanta of a page. Arenas that share a live map must not share a page.
 pub const PAGE_QUANTA: u64 = 1 << PAGE_LOG2;
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use execmem::kinds::Text;
-use execmem::{Engine, Kind};
+use execmem::{BackendError, Engine, Error, Kind};
 use execmem_linux::{ByAddress, Linux, Options};
 
 use crate::heap::exempt;
-use crate::scene::{Failure, Heap, Scene};
+use crate::scene::{Failure, Heap, Scene, nothing_is_left};
 
 /// Bytes of each allocation.
 const LEN: u64 = 128;
@@ -45,7 +45,8 @@ impl Scene for Keeping {
     fn run(&mut self, op: Op) -> Result<(), Failure> {
         match op {
             Op::Keep => {
-                let address = self.kept.keep_draft(self.engine.alloc::<Text>(LEN)?)?;
+                let draft = self.engine.alloc::<Text>(LEN).map_err(of_memory_too)?;
+                let address = self.kept.keep_draft(draft)?;
                 exempt(|| self.addresses.push(address));
             }
             Op::Publish => self.kept.publish_at(*self.addresses.last().ok_or(Failure::Missing)?)?,
@@ -79,11 +80,15 @@ impl Scene for Keeping {
     fn end(self) -> Result<(), String> {
         drop(self.kept);
         self.engine.audit_unused().map_err(|broken| broken.to_string())?;
-        self.engine.shrink();
-        match self.engine.stats().bytes_mapped() {
-            0 => Ok(()),
-            bytes => Err(format!("{bytes} bytes stay mapped")),
-        }
+        nothing_is_left(&self.engine)
+    }
+}
+
+/// The heap that the memory itself asks is refused too, and it has no other reason here.
+fn of_memory_too(error: Error) -> Failure {
+    match error {
+        Error::Backend { source: BackendError::OutOfMemory { .. }, .. } => Failure::Engine(Error::OutOfMemory),
+        other => Failure::Engine(other),
     }
 }
 

@@ -19,7 +19,7 @@ use execmem_sim::Sim;
 
 use crate::heap;
 use crate::memory::Exempt;
-use crate::scene::{Failure, Heap, Scene};
+use crate::scene::{Failure, Heap, Scene, nothing_is_left};
 
 type Shared = Arc<Engine<Exempt<Sim>>>;
 
@@ -351,12 +351,7 @@ impl Scene for Callers {
         }
         self.island.take().into_iter().for_each(Island::free);
         self.by_address.close();
-        self.engine.shrink();
-        self.engine.audit().map_err(|broken| broken.to_string())?;
-        match self.engine.stats().bytes_mapped() {
-            0 => Ok(()),
-            bytes => Err(format!("{bytes} bytes stay mapped")),
-        }
+        nothing_is_left(&self.engine)
     }
 }
 

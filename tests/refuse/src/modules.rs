@@ -13,7 +13,7 @@ use object::{
 
 use crate::memory::Make;
 use crate::paint::call;
-use crate::scene::{Failure, Heap, Scene};
+use crate::scene::{Failure, Heap, Scene, nothing_is_left};
 
 type Shared<B> = Arc<Engine<B>>;
 
@@ -170,12 +170,7 @@ impl<B: Make> Scene for Loading<B> {
         self.coming.into_iter().for_each(Coming::unload);
         self.module.into_iter().for_each(Module::unload);
         self.set.unload_all();
-        self.engine.shrink();
-        self.engine.audit().map_err(|broken| broken.to_string())?;
-        match self.engine.stats().bytes_mapped() {
-            0 => Ok(()),
-            bytes => Err(format!("{bytes} bytes stay mapped")),
-        }
+        nothing_is_left(&self.engine)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Debug;
 
+use execmem::{Engine, Kind, Memory};
+
 /// What an operation may do with the heap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Heap {
@@ -29,12 +31,11 @@ pub(crate) enum Failure {
 impl Failure {
     /// Whether the heap is the reason.
     pub(crate) fn is_out_of_memory(&self) -> bool {
-        use execmem::{BackendError, Error as Engine};
         use execmem_clients::Error as Client;
         matches!(
             self,
-            Failure::Engine(Engine::OutOfMemory | Engine::Backend { source: BackendError::OutOfMemory { .. }, .. })
-                | Failure::Client(Client::Engine(Engine::OutOfMemory) | Client::OutOfMemory { .. })
+            Failure::Engine(execmem::Error::OutOfMemory)
+                | Failure::Client(Client::Engine(execmem::Error::OutOfMemory) | Client::OutOfMemory { .. })
         )
     }
 }
@@ -83,4 +84,14 @@ pub(crate) trait Scene: Sized {
 
     /// Gives everything back, and checks that nothing is left.
     fn end(self) -> Result<(), String>;
+}
+
+/// Gives back what is empty, and checks that nothing else was there.
+pub(crate) fn nothing_is_left<M: Memory<Kind>>(engine: &Engine<M>) -> Result<(), String> {
+    engine.shrink();
+    engine.audit().map_err(|broken| broken.to_string())?;
+    match engine.stats().bytes_mapped() {
+        0 => Ok(()),
+        bytes => Err(format!("{bytes} bytes stay mapped")),
+    }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 /// Folders whose sites are proven.
 const FOLDERS: [&str; 5] = ["range/src/", "types/src/", "engine/src/", "clients/src/", "linux/src/front/"];
 
-/// Calls that ask for heap and can be refused: the only ones that `cargo xtask tidy` lets these crates have.
+/// Calls that ask for heap and can be refused. `cargo xtask tidy` lets crates have no others, that of Linux's memory aside.
 const CALLS: [&str; 5] = ["try_reserve", "try_reserve_exact", "try_box", "try_array", "try_extend"];
 
 /// Where the request came from that was refused last: files and lines of the product crates, innermost first.

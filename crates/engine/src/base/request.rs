@@ -1,6 +1,7 @@
 //! What a caller asks for, where a kind and a length do not say all; and owners, which the live map of a pool notes with the
-//! kind of an allocation in a *tag* of 21 bits.
+//! kind of an allocation in a *tag*.
 
+use execmem_range::TAG_BITS;
 use execmem_types::{Kind, KindSet, MAX_KINDS, PowerOfTwo};
 
 /// A request for memory.
@@ -59,7 +60,7 @@ impl Owner {
 }
 
 const OWNER_BITS: u32 = u16::BITS;
-const _: () = assert!(MAX_KINDS <= 1 << (21 - OWNER_BITS), "a tag has 21 bits");
+const _: () = assert!(MAX_KINDS <= 1 << (TAG_BITS - OWNER_BITS), "a tag holds both");
 
 /// The tag of an allocation of the n-th kind of a set.
 #[inline]
@@ -83,7 +84,7 @@ mod tests {
         for kind in (0_u8..).take(MAX_KINDS) {
             for owner in [Owner::NONE, Owner(1), Owner(u16::MAX)] {
                 let tag = tag_of(kind, owner);
-                assert!(tag < 1 << 21, "a tag has 21 bits");
+                assert!(tag < 1 << TAG_BITS, "a tag holds both");
                 assert_eq!(parts_of(tag), (kind, owner));
             }
         }

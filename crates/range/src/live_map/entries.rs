@@ -16,7 +16,7 @@ use crate::{Error, memory};
 const START_BITS: u32 = PAGE_LOG2;
 const LEN_BITS: u32 = 31;
 /// Bits of a tag.
-pub(crate) const TAG_BITS: u32 = 21;
+pub const TAG_BITS: u32 = 21;
 const _: () = assert!(START_BITS + LEN_BITS + TAG_BITS <= u64::BITS, "an entry is one word");
 
 /// Places of a table where an entry may be.

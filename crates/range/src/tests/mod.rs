@@ -19,6 +19,13 @@ use alone::Alone;
 use naive::Naive;
 use ops::{Op, SPACE};
 
+/// An arena with quanta of 64 and one span.
+fn arena(len: u64) -> Alone {
+    let mut arena = Alone::new(6).expect("quantum");
+    arena.add(0..len).expect("span");
+    arena
+}
+
 /// Allocates what is known to have room, and returns where it starts.
 fn alloc(arena: &mut Alone, len: u64) -> u64 {
     arena.try_alloc(len, 1, 0).expect("a good request").expect("room")

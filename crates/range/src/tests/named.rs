@@ -4,15 +4,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::alone::Alone;
-use super::{alloc, live};
+use super::{alloc, arena, live};
 use crate::live_map::MAX_QUANTA;
 use crate::{Error, Freed, LiveMap};
-
-fn arena(len: u64) -> Alone {
-    let mut arena = Alone::new(6).expect("quantum");
-    arena.add(0..len).expect("span");
-    arena
-}
 
 /// Length of the holes that serve requests, after an audit.
 fn audited(arena: &Alone) -> u64 {

@@ -2,14 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::alloc;
-use super::alone::Alone;
-
-fn arena(len: u64) -> Alone {
-    let mut arena = Alone::new(6).expect("quantum");
-    arena.add(0..len).expect("span");
-    arena
-}
+use super::{alloc, arena};
 
 #[test]
 fn tightest_hole_when_asked_for_then_tells_what_alloc_would_cut() {
